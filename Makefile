@@ -1,0 +1,73 @@
+# One environment for users, tests and CI: .venv, holding exactly what requirements.lock names.
+PYTHON ?= python3
+VENV ?= .venv
+# Extra options for the benchmark, as in: make water ARGS="--seeds 4 --jobs 1"
+ARGS ?=
+IMAGE ?= nnp-pretrain-bench
+# Releases that `make lock` holds fixed; everything else is resolved to the newest that fits pyproject.toml.
+PINS ?= torch==2.13.0 pandas==3.1.0
+
+BIN := $(VENV)/bin/python
+LOCK_VENV := build/lock-venv
+CHECK_PYTHON = $(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
+	f"Python 3.11 or newer is needed, but $(PYTHON) is {v}. Name another one: make PYTHON=python3.11 ...")'
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help env water test lint format lock docker clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+env: $(VENV)/.project ## create .venv with the locked dependencies and the project
+
+water: env ## run the water benchmark at scale quick (more options: ARGS="...")
+	$(BIN) -m benchmark run --suite water $(ARGS)
+
+test: env ## run the tests
+	$(BIN) -m pytest $(ARGS)
+
+lint: env ## check style and types
+	$(BIN) -m ruff check .
+	$(BIN) -m ruff format --check .
+	$(BIN) -m mypy
+
+format: env ## put the code into the project's format
+	$(BIN) -m ruff check --fix .
+	$(BIN) -m ruff format .
+
+# A stamp is written only when all before it succeeded; an interrupted installation starts over.
+$(VENV)/.locked: requirements.lock
+	@$(CHECK_PYTHON)
+	@test ! -e $(VENV) || test -e $(VENV)/pyvenv.cfg || \
+		{ echo "$(VENV) exists and is no virtual environment: choose another VENV=, or move it away" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN) -m pip install -r requirements.lock
+	@touch $@
+
+# Without build isolation the locked setuptools builds, and nothing that is not locked is fetched.
+$(VENV)/.project: $(VENV)/.locked pyproject.toml
+	$(BIN) -m pip install --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: ## resolve the dependencies anew and write requirements.lock
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m venv --clear $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python -m pip install $(PINS)
+	$(LOCK_VENV)/bin/python -m pip install -e .[dev]
+	$(LOCK_VENV)/bin/python -m pip check
+	@{ sed '/^[^#]/,$$d' requirements.lock; \
+	   $(LOCK_VENV)/bin/python -m pip freeze --all --exclude-editable --exclude pip \
+	   | sed -E '/^(nvidia-|cuda-|triton==)/d; s/\+[a-z0-9.]+$$//'; } > $(LOCK_VENV)/requirements.lock
+	@mv $(LOCK_VENV)/requirements.lock requirements.lock
+	@rm -rf $(LOCK_VENV)
+
+docker: ## build the container image (IMAGE=nnp-pretrain-bench)
+	docker build --tag $(IMAGE) .
+
+clean: ## remove the environment, builds and caches; runs and data stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find benchmark tasks reports tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,195 @@
+"""The verbs of the command line; each only parses, calls one function, prints."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.errors import BenchmarkError
+from tasks.datasets.cache import DATA_DIR_VARIABLE, default_data_dir
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Does pretraining help a neural network potential? Suites of paired, seeded, reproducible cells.",
+)
+console = Console()
+if not console.is_terminal:
+    # A log has room: tables must not be folded to the 80 columns of a terminal that is not there.
+    console = Console(width=160)
+errors = Console(stderr=True)
+
+SuiteName = Annotated[str, typer.Option("--suite", help="A shipped suite (see `list`) or the path of a YAML file.")]
+Scale = Annotated[str, typer.Option(help="One of the suite's scales: how much data, how wide, how long.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help=f"Folder of the datasets; default ${DATA_DIR_VARIABLE}, then the user's cache.")
+]
+RunPath = Annotated[Path, typer.Argument(help="A run folder, e.g. runs/water-quick.")]
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    scale: Scale = "quick",
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/SUITE-SCALE.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Cells at a time; default one a core, or one on a GPU.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds; default the suite's.")] = None,
+    select: Annotated[
+        str, typer.Option(help="Only these cells, e.g. model=egnn,strategy=scratch,strategy=masked.")
+    ] = "",
+    data_dir: DataDir = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
+) -> None:
+    """Run a suite; run it again to finish what is missing."""
+    from benchmark.progress import Display
+    from benchmark.run import Request, execute, prepare
+    from reports import read_run, summary_table
+
+    request = Request(
+        suite=suite,
+        scale=scale,
+        out=out,
+        data_dir=data_dir or default_data_dir(),
+        jobs=jobs,
+        seeds=seeds,
+        select=_parse_select(select),
+        device=device,
+        command=shlex.join(["python", "-m", "benchmark", *sys.argv[1:]]),
+    )
+    prepared = prepare(request)
+    if dry_run:
+        from benchmark.estimate import estimate
+
+        _print_plan(prepared, estimate(prepared))
+        return
+    with Display(console) as display:
+        paths = execute(prepared, request, display)
+    result = read_run(prepared.settings.run)
+    _print_frame(summary_table(result), title=f"{result.plan.title}: test errors, mean ± sd over seeds")
+    console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
+    if any(status.get("state") == "failed" for status in result.statuses.values()):
+        errors.print("some cells failed: the report names them; run the same command again to retry them")
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(run_folder: RunPath) -> None:
+    """Make the report of a run folder again, without training."""
+    from reports import build_report
+
+    paths = build_report(run_folder)
+    console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def status(run_folder: RunPath) -> None:
+    """Show how far the cells of a run folder are."""
+    from benchmark.status import describe_status, read_statuses
+
+    table = Table("cell", "dataset", "model", "arm", "seed", "state", "detail")
+    for row, state in read_statuses(run_folder):
+        detail = state.get("reason") or (describe_status(state) if state["state"] == "running" else "")
+        names = (row["key"], row["dataset"], row["model"], row["strategy"], str(row["seed"]))
+        table.add_row(*names, state["state"], detail)
+    console.print(table)
+
+
+@app.command("list")
+def list_suites() -> None:
+    """List suites with their scales, and the kinds of datasets, models and pretexts."""
+    from benchmark.config import available_suites, read_suite_file
+    from tasks.registry import DATASETS, MODELS, PRETEXTS
+
+    table = Table("suite", "scales", "title")
+    for name in available_suites():
+        content = read_suite_file(name)
+        table.add_row(name, ", ".join(content["scales"]), content["title"])
+    console.print(table)
+    for registry in (DATASETS, MODELS, PRETEXTS):
+        console.print(f"{registry.noun} kinds: {', '.join(registry.kinds())}", highlight=False)
+
+
+@app.command()
+def data(suite: SuiteName, scale: Scale = "quick", data_dir: DataDir = None, jobs: int | None = None) -> None:
+    """Prepare the datasets of a suite, without training."""
+    from benchmark.progress import Display
+    from benchmark.run import Request, prepare, prepare_data
+
+    folder = data_dir or default_data_dir()
+    request = Request(
+        suite=suite, scale=scale, out=None, data_dir=folder, jobs=jobs, seeds=None, select={}, device="cpu", command=""
+    )
+    prepared = prepare(request)
+    with Display(console) as display:
+        prepare_data(prepared, display)
+    console.print(f"datasets of suite {suite}, scale {scale}, are in {folder}", highlight=False, soft_wrap=True)
+
+
+def _parse_select(text: str) -> dict[str, list[str]]:
+    """``model=egnn,strategy=masked`` to names by field; a field given twice keeps both."""
+    chosen: dict[str, list[str]] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        field, equals, name = part.partition("=")
+        if not equals or not name:
+            raise BenchmarkError(f"--select {part!r}: write FIELD=NAME, e.g. --select model=egnn,strategy=masked")
+        chosen.setdefault(field.strip(), []).append(name.strip())
+    return chosen
+
+
+def _print_plan(prepared: object, estimated: object) -> None:
+    from benchmark.estimate import Estimate
+    from benchmark.run import Prepared
+
+    assert isinstance(prepared, Prepared)
+    assert isinstance(estimated, Estimate)
+    table = Table("cell", "dataset", "model", "arm", "seed", "pretrain epochs", "finetune epochs")
+    for planned in prepared.cells:
+        row = planned.summary()
+        names = (row["key"], row["dataset"], row["model"], row["strategy"], str(row["seed"]))
+        table.add_row(*names, str(row["pretrain_epochs"]), str(row["finetune_epochs"]))
+    console.print(table)
+    console.print(estimated.describe(), highlight=False)
+
+
+def _print_frame(frame: object, title: str) -> None:
+    import pandas as pd
+
+    assert isinstance(frame, pd.DataFrame)
+    table = Table(*map(str, frame.columns), title=title)
+    for row in frame.itertuples(index=False):
+        table.add_row(*map(str, row))
+    console.print(table)
+
+
+def main() -> NoReturn:
+    """Run the command line: exit code 2 and one message for what the user should correct."""
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+    try:
+        app()
+    except ValueError as error:
+        # BenchmarkError, and the like of tasks (DatasetError, PretextError) and reports (RecordError).
+        if not _is_users(error):
+            raise
+        errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("interrupted; the same command goes on from the last checkpoints")
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _is_users(error: ValueError) -> bool:
+    from reports import RecordError
+    from tasks.datasets.base import DatasetError
+    from tasks.pretexts.base import PretextError
+
+    return isinstance(error, BenchmarkError | DatasetError | PretextError | RecordError)

@@ -1,0 +1,215 @@
+"""Typed configuration of a suite. Unknown keys are refused; field descriptions are the reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from benchmark.errors import BenchmarkError, describe_validation, unknown_name
+from tasks.datasets.splits import SplitConfig
+from tasks.registry import DATASETS, MODELS, PRETEXTS, Registry, UnknownKindError
+
+SUITES = Path(__file__).parent / "suites"
+
+
+class Strict(BaseModel):
+    """Base of all configuration: immutable, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Entry(Strict):
+    """Something from a registry: its kind and the options of that kind."""
+
+    kind: str = Field(description="Name in the registry.")
+    label: str | None = Field(None, description="How reports call it; without one, its kind's own title.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the kind.")
+
+
+class DatasetEntry(Entry):
+    """A dataset and how it is split."""
+
+    split: SplitConfig = Field(default_factory=lambda: SplitConfig(), description="Shares of validation and test.")
+
+
+class Strategy(Strict):
+    """One arm: what happens before finetuning, and how long finetuning is."""
+
+    label: str = Field(description="How reports describe it.")
+    pretext: Entry | None = Field(None, description="What pretraining learns; none trains from scratch.")
+    extended: bool = Field(
+        False, description="Finetune for the pretraining's epochs too: the baseline of equal total epochs."
+    )
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Strategy:
+        if self.pretext is not None and self.extended:
+            raise ValueError("an arm with a pretext cannot be extended: it would train longer than its baseline")
+        return self
+
+
+class Phase(Strict):
+    """Optimisation of one fit: AdamW with a half-cosine schedule per step."""
+
+    epochs: int = Field(gt=0, description="Passes over the training frames.")
+    lr: float = Field(gt=0, description="Learning rate of the first step.")
+    lr_min: float = Field(gt=0, description="Learning rate of the last step.")
+    weight_decay: float = Field(1e-4, ge=0, description="Decoupled weight decay.")
+    gradient_clip: float | None = Field(None, gt=0, description="Largest norm of the gradient; none does not clip.")
+
+
+class Finetune(Phase):
+    """Energies and forces fitted together, both in units of the training forces' root mean square."""
+
+    loss: Literal["mse_loss", "l1_loss", "huber_loss"] = Field("mse_loss", description="TorchMD-Net's losses.")
+    force_weight: float = Field(gt=0, description="Weight of the mean loss over force components.")
+    energy_weight: float = Field(gt=0, description="Weight of the mean loss over energies of frames.")
+
+
+class Training(Strict):
+    """How every cell of a suite is trained; equal for all arms."""
+
+    batch_size: int = Field(gt=0, description="Frames an optimizer step.")
+    eval_batch_size: int = Field(32, gt=0, description="Frames a batch in validation and testing.")
+    pretrain: Phase
+    finetune: Finetune
+
+
+class Suite(Strict):
+    """A suite at one scale: the table of cells is datasets × models × strategies × seeds."""
+
+    name: str
+    title: str
+    description: str
+    scale: str
+    seeds: int = Field(gt=0, description="Cells of each combination, with seeds 0, 1, ...")
+    baselines: list[str] = Field(
+        min_length=1, description="Strategies that the others are compared with; the first is plain scratch."
+    )
+    datasets: dict[str, DatasetEntry] = Field(min_length=1)
+    models: dict[str, Entry] = Field(min_length=1)
+    strategies: dict[str, Strategy] = Field(min_length=1)
+    training: Training
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Suite:
+        missing = [name for name in self.baselines if name not in self.strategies]
+        if missing:
+            raise ValueError(f"baselines {missing} are no strategies; strategies are {sorted(self.strategies)}")
+        seen: dict[str, str] = {}
+        for name, strategy in self.strategies.items():
+            content = strategy.model_dump_json(exclude={"label"})
+            if content in seen:
+                raise ValueError(f"strategies {seen[content]!r} and {name!r} are the same; remove one")
+            seen[content] = name
+        return self
+
+    def labels(self) -> dict[str, dict[str, str]]:
+        """How reports call datasets, models and strategies."""
+        return {
+            "datasets": {n: e.label or build(DATASETS, e).title for n, e in self.datasets.items()},
+            "models": {n: e.label or MODELS.get(e.kind).title for n, e in self.models.items()},
+            "strategies": {n: s.label for n, s in self.strategies.items()},
+        }
+
+
+def build(registry: Registry[Any], entry: Entry) -> Any:
+    """Instance of a registered class from its validated options.
+
+    Raises:
+        BenchmarkError: for an unknown kind or options that its Config refuses.
+    """
+    try:
+        cls = registry.get(entry.kind)
+        return cls(cls.Config(**entry.options))
+    except UnknownKindError as error:
+        raise BenchmarkError(str(error)) from error
+    except ValidationError as error:
+        where = f"options of {registry.noun} {entry.kind!r}"
+        raise describe_validation(error, cls.Config, where) from error
+
+
+def available_suites() -> dict[str, Path]:
+    """The suites that ship with the package, by name."""
+    return {path.stem: path for path in sorted(SUITES.glob("*.yaml"))}
+
+
+def read_suite_file(name: str) -> dict[str, Any]:
+    """The YAML of a suite, by the name of a shipped one or by the path of the user's own.
+
+    Raises:
+        BenchmarkError: for an unknown name, a file that cannot be read, or YAML that is no suite.
+    """
+    suites = available_suites()
+    path = suites.get(name)
+    if path is None:
+        if not name.endswith((".yaml", ".yml")):
+            raise unknown_name("suite", name, suites, "Or give the path of a YAML file of your own.")
+        path = Path(name)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchmarkError(f"suite file {path} cannot be read: {error.strerror}. Check the path.") from error
+    except yaml.YAMLError as error:
+        raise BenchmarkError(f"suite file {path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("scales"), dict):
+        raise BenchmarkError(
+            f"suite file {path} needs a mapping with a key 'scales' that holds at least one scale; "
+            f"see {SUITES / 'water.yaml'} for an example"
+        )
+    return content
+
+
+def load_suite(name: str, scale: str) -> Suite:
+    """A suite at one scale: the file's common part with the scale's values laid over it.
+
+    In a scale a mapping is merged key by key, any other value replaces, and null takes an entry away.
+
+    Raises:
+        BenchmarkError: for an unknown suite or scale, or a configuration that does not validate.
+    """
+    content = read_suite_file(name)
+    scales = content.pop("scales")
+    if scale not in scales:
+        raise unknown_name("scale", scale, scales, f"These are the scales of suite {name!r}.")
+    merged = _merge(content, scales[scale] or {})
+    try:
+        suite = Suite(scale=scale, **merged)
+    except ValidationError as error:
+        raise describe_validation(error, Suite, f"suite {name!r} at scale {scale!r}") from error
+    except TypeError as error:
+        raise BenchmarkError(f"suite {name!r}: {error}; keys are {', '.join(Suite.model_fields)}") from error
+    _check_entries(suite)
+    return suite
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _check_entries(suite: Suite) -> None:
+    """Build everything once, so that a bad option is found before any work is done."""
+    pretexts = {n: build(PRETEXTS, s.pretext) for n, s in suite.strategies.items() if s.pretext is not None}
+    potentials = {n: build(MODELS, entry) for n, entry in suite.models.items()}
+    for dataset in suite.datasets.values():
+        task = build(DATASETS, dataset)
+        for potential in potentials.values():
+            task.check(potential.config.cutoff_A)
+    for strategy, pretext in pretexts.items():
+        for name, potential in potentials.items():
+            if pretext.config.head not in potential.heads:
+                raise BenchmarkError(
+                    f"strategy {strategy!r} trains the head {pretext.config.head!r}, which model {name!r} does not "
+                    f"have; it has {', '.join(potential.heads)}. Change the strategy's option 'head'."
+                )

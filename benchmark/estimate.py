@@ -1,0 +1,90 @@
+"""What a plan will cost, measured on this machine with random structures of the right size."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch_geometric.data import Batch
+
+from benchmark.config import DatasetEntry, Entry, build
+from benchmark.jobs import make_jobs
+from benchmark.plan import PlannedCell
+from benchmark.run import Prepared
+from tasks.datasets.splits import split_by_group
+from tasks.registry import DATASETS, MODELS
+
+STEPS = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Cost of a plan.
+
+    Attributes:
+        fits: pretrainings and cells still to be trained.
+        steps: optimizer steps in all of them.
+        seconds: training time of all fits, one after the other, s.
+        workers: how many fits run at a time.
+    """
+
+    fits: int
+    steps: int
+    seconds: float
+    workers: int
+
+    def describe(self) -> str:
+        """The estimate in a sentence, with what it leaves out."""
+        minutes = self.seconds / 60
+        return (
+            f"{self.fits} fits, {self.steps} optimizer steps; about {minutes:.1f} min of training, "
+            f"{minutes / self.workers:.1f} min with {self.workers} at a time (timed over {STEPS} steps of each network "
+            f"on random structures; data generation, start-up and evaluation come on top)"
+        )
+
+
+def estimate(prepared: Prepared) -> Estimate:
+    """Time a few training steps of each network on each dataset, and multiply."""
+    jobs = [j for j in make_jobs(prepared.cells, prepared.settings) if not j.finished]
+    torch.set_num_threads(prepared.settings.threads)
+    step_seconds: dict[tuple[str, str], float] = {}
+    frames: dict[str, int] = {}
+    steps, seconds = 0, 0.0
+    for job in jobs:
+        work = job.work.cell if isinstance(job.work, PlannedCell) else job.work
+        key = (work.dataset.model_dump_json(), work.model.model_dump_json())
+        if key not in step_seconds:
+            step_seconds[key] = _time_step(work.dataset, work.model, work.batch_size, prepared.settings.device)
+            frames[key[0]] = _training_frames(work.dataset)
+        count = work.phase.epochs * -(-frames[key[0]] // work.batch_size)
+        steps += count
+        seconds += count * step_seconds[key]
+    return Estimate(len(jobs), steps, seconds, prepared.workers)
+
+
+def _training_frames(entry: DatasetEntry) -> int:
+    groups = build(DATASETS, entry).groups()
+    return len(split_by_group(groups, entry.split, np.random.default_rng(0)).train)
+
+
+def _time_step(dataset: DatasetEntry, model: Entry, batch_size: int, device: str) -> float:
+    """Seconds of one optimizer step: forward, forces, backward, update."""
+    task = build(DATASETS, dataset)
+    batch = Batch.from_data_list([task.example(seed) for seed in range(batch_size)]).to(device)
+    potential = build(MODELS, model).to(device)
+    optimizer = torch.optim.AdamW(potential.parameters(), lr=1e-5)
+    started = 0.0
+    # Warm-up first: the neighbour search is compiled when it is first called.
+    for step in range(-2, STEPS):
+        if step == 0:
+            started = time.perf_counter()
+        optimizer.zero_grad()
+        energy, force = potential(batch.z, batch.pos.detach(), batch.batch, batch.box if "box" in batch else None)
+        # Reading the loss waits for the device.
+        loss = energy.square().mean() + force.square().mean()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+    return (time.perf_counter() - started) / STEPS

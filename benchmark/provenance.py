@@ -1,0 +1,79 @@
+"""What a number depends on beside its configuration: versions, commit, hardware."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+PACKAGES = (
+    "nnp-pretrain-bench",
+    "torch",
+    "torchmd-net",
+    "lightning",
+    "torch-geometric",
+    "warp-lang",
+    "openmm",
+    "MDAnalysis",
+    "numpy",
+    "scikit-learn",
+    "pandas",
+)
+
+
+def describe_environment(device: str, threads: int) -> dict[str, Any]:
+    """Versions, git commit and hardware of this process, ready for JSON."""
+    return {
+        "versions": {"python": platform.python_version(), **_versions()},
+        "git_commit": git_commit(),
+        "hardware": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": threads,
+            "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+            "accelerator": torch.cuda.get_device_name() if device == "cuda" else None,
+            "system": platform.platform(),
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def git_commit() -> str | None:
+    """Commit of the source tree, with ``-dirty`` if tracked files were changed; None where there is no git."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None
+
+
+def _processor() -> str:
+    """The processor's name: the kernel's on Linux, Python's elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,162 @@
+"""From a suite to a finished run folder: plan, data, jobs, report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmark.cell import Settings
+from benchmark.config import Suite, build, load_suite
+from benchmark.errors import BenchmarkError
+from benchmark.executors.local import run_jobs
+from benchmark.jobs import Job, make_jobs
+from benchmark.plan import PlannedCell, make_plan
+from benchmark.progress import Display
+from benchmark.store import RunFolder
+from reports import ReportPaths, build_report
+from tasks.registry import DATASETS
+
+NEEDED_BYTES = 200e6
+"""Free space asked for before a run begins: checkpoints of a small run with room to spare."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for.
+
+    Attributes:
+        suite: name or path.
+        scale: one of the suite's scales.
+        out: the run folder; None for ``runs/SUITE-SCALE``.
+        data_dir: folder of the datasets.
+        jobs: processes at a time; None for as many as there are cores (one on a GPU).
+        seeds: number of seeds; None for the suite's.
+        select: names to keep, by field.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+        command: the command line, for the record.
+    """
+
+    suite: str
+    scale: str
+    out: Path | None
+    data_dir: Path
+    jobs: int | None
+    seeds: int | None
+    select: Mapping[str, list[str]]
+    device: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A validated request: nothing has been written yet."""
+
+    suite: Suite
+    cells: list[PlannedCell]
+    settings: Settings
+    workers: int
+
+
+def prepare(request: Request) -> Prepared:
+    """Validate everything that can be wrong before anything is written.
+
+    Raises:
+        BenchmarkError: for anything the user should correct.
+    """
+    if request.jobs is not None and request.jobs < 1:
+        raise BenchmarkError(f"--jobs {request.jobs}: at least 1 is needed")
+    suite = load_suite(request.suite, request.scale)
+    cells = make_plan(suite, request.seeds, request.select)
+    device = choose_device(request.device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = request.jobs or (cores if device == "cpu" else 1)
+    settings = Settings(
+        run=(request.out or Path("runs") / f"{suite.name}-{suite.scale}").absolute(),
+        data_dir=request.data_dir.absolute(),
+        device=device,
+        threads=max(1, cores // workers),
+        suite=suite.name,
+        scale=suite.scale,
+    )
+    return Prepared(suite, cells, settings, workers)
+
+
+def choose_device(name: str) -> str:
+    """The accelerator's name for Lightning.
+
+    Raises:
+        BenchmarkError: for an unknown device, or one that is not there.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    present = [device for device, there in available.items() if there]
+    if name == "auto":
+        # Apple's GPU is left out: it has no float64, which errors are summed in.
+        return "cuda" if available["cuda"] else "cpu"
+    if name not in present:
+        raise BenchmarkError(f"--device {name}: not available; available here are auto, {', '.join(present)}")
+    return name
+
+
+def execute(prepared: Prepared, request: Request, display: Display) -> ReportPaths:
+    """Run what is missing and write the report.
+
+    Raises:
+        BenchmarkError: if the run folder cannot be used.
+        DatasetError: if the data cannot be made or read.
+    """
+    settings = prepared.settings
+    folder = RunFolder(settings.run)
+    _make_writable(folder.path)
+    lock = folder.lock()
+    try:
+        folder.open(prepared.suite, prepared.cells, request.command)
+        prepare_data(prepared, display)
+        todo = [job for job in make_jobs(prepared.cells, settings) if not job.finished]
+        todo = _without_needless_pretraining(todo)
+        display.begin_jobs(todo, total_cells=len(prepared.cells))
+        run_jobs(todo, prepared.workers, display.update)
+        return build_report(folder.path)
+    finally:
+        lock.release()
+
+
+def prepare_data(prepared: Prepared, display: Display) -> None:
+    """Make sure that every dataset of the planned cells is there."""
+    for name in dict.fromkeys(cell.dataset for cell in prepared.cells):
+        task = build(DATASETS, prepared.suite.datasets[name])
+        with display.preparing(name) as progress:
+            task.prepare(prepared.settings.data_dir, progress, workers=prepared.workers)
+
+
+def _without_needless_pretraining(jobs: Sequence[Job]) -> list[Job]:
+    """Leave out pretrainings that no cell still waits for."""
+    needed = {job.needs for job in jobs}
+    return [job for job in jobs if isinstance(job.work, PlannedCell) or job.key in needed]
+
+
+def _make_writable(path: Path) -> None:
+    """Create the run folder and make sure that there is room.
+
+    Raises:
+        BenchmarkError: if it cannot be written or the disk is full.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".write-test"
+        probe.write_bytes(b"x")
+        probe.unlink()
+        free = shutil.disk_usage(path).free
+    except OSError as error:
+        raise BenchmarkError(
+            f"output folder {path} cannot be written: {error.strerror}. Choose another with --out"
+        ) from error
+    if free < NEEDED_BYTES:
+        raise BenchmarkError(
+            f"output folder {path} has {free / 1e6:.0f} MB free; at least {NEEDED_BYTES / 1e6:.0f} MB are needed. "
+            f"Make room or choose another folder with --out"
+        )

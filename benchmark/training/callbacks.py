@@ -1,0 +1,108 @@
+"""What happens beside the optimisation: curves, progress, and stopping when nobody waits any more."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+Report = Callable[[dict[str, Any]], None]
+"""Receives the state of a fit: epoch, epochs, loss, force_rmse_mev_per_A, seconds_left."""
+
+
+class CurveRecorder(Callback):
+    """One row an epoch, split and metric; kept in the checkpoint, so curves and weights never disagree."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[Any]] = []
+        self.seconds = 0.0
+        self._epoch_started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of this epoch."""
+        self._epoch_started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock and note every value of the epoch."""
+        self.seconds += time.perf_counter() - self._epoch_started
+        values = pl_module.curve_values()
+        values["train", "learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        epoch, step = trainer.current_epoch + 1, trainer.global_step
+        for (split, metric), value in values.items():
+            self.rows.append([epoch, step, self.seconds, split, metric, value])
+
+    def last(self, split: str, metric: str) -> float | None:
+        """The latest value of a curve, or None before the first epoch ended."""
+        for row in reversed(self.rows):
+            if row[3] == split and row[4] == metric:
+                return float(row[5])
+        return None
+
+    def frame(self, cell_key: str, phase: str) -> pd.DataFrame:
+        """The curves as a table with the columns of the curve schema."""
+        frame = pd.DataFrame(self.rows, columns=["epoch", "step", "seconds", "split", "metric", "value"])
+        frame.insert(0, "phase", phase)
+        frame.insert(0, "cell_key", cell_key)
+        return frame
+
+    def state_dict(self) -> dict[str, Any]:
+        """What goes into the checkpoint."""
+        return {"rows": self.rows, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.rows, self.seconds = list(state_dict["rows"]), state_dict["seconds"]
+
+
+class ProgressReporter(Callback):
+    """Tells how far a fit is, at most once a second."""
+
+    def __init__(self, report: Report, curves: CurveRecorder) -> None:
+        self._report = report
+        self._curves = curves
+        self._last = 0.0
+        self._started = 0.0
+        self._first_step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember where this process began, for the time left."""
+        self._started = time.perf_counter()
+        self._first_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Report if a second has passed."""
+        now = time.perf_counter()
+        if now - self._last < 1.0:
+            return
+        self._last = now
+        steps = int(trainer.estimated_stepping_batches)
+        done = trainer.global_step - self._first_step
+        left = (steps - trainer.global_step) * (now - self._started) / max(done, 1)
+        self._report(
+            {
+                "epoch": trainer.current_epoch + 1,
+                "epochs": trainer.max_epochs,
+                "fraction": trainer.global_step / steps,
+                "loss": float(outputs["loss"]),
+                "force_rmse_mev_per_A": self._curves.last("val", "force_rmse_mev_per_A"),
+                "seconds_left": left,
+            }
+        )
+
+
+class StopWithParent(Callback):
+    """Ends a worker whose parent was killed: a later run must be alone in the folder."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Exit at once if the parent process is gone; the last checkpoint stands."""
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            raise SystemExit("the process that started this worker is gone")

@@ -1,0 +1,97 @@
+"""One fit and one evaluation with Lightning's Trainer: used for pretraining and finetuning alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from benchmark.config import Phase
+from benchmark.training.callbacks import CurveRecorder, ProgressReporter, Report, StopWithParent
+from benchmark.training.data import SplitDataModule
+from benchmark.training.modules import FinetuneModule, PotentialModule
+
+BEST = "best.ckpt"
+LAST = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a finished fit leaves: curves, and how long it took (s, over all sittings) in how many steps."""
+
+    curves: CurveRecorder
+    steps: int
+    seconds: float
+    best_epoch: int
+
+
+def make_trainer(device: str, phase: Phase | None = None, callbacks: list[Any] | None = None) -> Trainer:
+    """A silent Trainer on one device; without a phase, for evaluation alone."""
+    fitting: dict[str, Any] = {}
+    if phase is not None:
+        fitting = {"max_epochs": phase.epochs, "gradient_clip_val": phase.gradient_clip}
+    return Trainer(
+        accelerator=device,
+        devices=1,
+        callbacks=callbacks,
+        enable_checkpointing=bool(callbacks),
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        # Forces are derivatives: they need a graph in validation too.
+        inference_mode=False,
+        **fitting,
+    )
+
+
+def fit(
+    module: PotentialModule, data: SplitDataModule, phase: Phase, folder: Path, device: str, report: Report
+) -> Fit:
+    """Train to the phase's end, from the last checkpoint in the folder if there is one.
+
+    Args:
+        module: the potential and its loss.
+        data: training and validation frames.
+        phase: epochs, optimizer and schedule.
+        folder: receives ``last.ckpt`` after every epoch and ``best.ckpt`` (lowest ``val_loss``).
+        device: Lightning's accelerator: ``cpu``, ``cuda`` or ``mps``.
+        report: is told how far the fit is.
+
+    Raises:
+        Diverged: if a training loss is NaN or infinite.
+    """
+    curves = CurveRecorder()
+    best = ModelCheckpoint(
+        folder,
+        filename=Path(BEST).stem,
+        monitor="val_loss",
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    last = ModelCheckpoint(
+        folder, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    callbacks = [curves, ProgressReporter(report, curves), StopWithParent(), best, last]
+    trainer = make_trainer(device, phase, callbacks)
+    resume = folder / LAST
+    trainer.fit(module, datamodule=data, ckpt_path=resume if resume.exists() else None, weights_only=True)
+    return Fit(curves, trainer.global_step, curves.seconds, best_epoch=_epoch_of(folder / BEST) + 1)
+
+
+def _epoch_of(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
+
+
+def evaluate(
+    module: FinetuneModule, data: SplitDataModule, split: str, checkpoint: Path, device: str
+) -> dict[str, float]:
+    """Exact errors of a checkpoint on a split, by the records' names."""
+    weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    module.load_state_dict(weights)
+    make_trainer(device).test(module, dataloaders=data.evaluation_dataloader(split), verbose=False)
+    return module.take_errors("test")

@@ -1,0 +1,239 @@
+"""TorchMD-Net's LNNP, extended: any potential, exact errors, a cosine schedule, and the pretext step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Generator, Tensor
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torch_geometric.data import Batch
+from torchmdnet.loss import loss_class_mapping
+from torchmdnet.module import LNNP, FloatCastDatasetWrapper, LossFunction
+
+from benchmark.config import Finetune, Phase
+from benchmark.streams import Stream, stream_seed
+from benchmark.training.metrics import ErrorSums, ExactMean
+from tasks.models.base import Potential
+from tasks.pretexts.base import Pretext
+
+
+class Diverged(ArithmeticError):
+    """A loss that is NaN or infinite; the message says where."""
+
+
+def half_cosine(step: int, steps: int, lr: float, lr_min: float) -> float:
+    """Factor on ``lr`` at an optimizer step: half a cosine from 1 (step 0) to ``lr_min / lr`` (last step)."""
+    progress = min(step / max(steps - 1, 1), 1.0)
+    low = lr_min / lr
+    return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class PotentialModule(LNNP):
+    """LNNP around a potential of the suite.
+
+    LNNP's constructor can only build TorchMD-Net's own architectures, so it is passed over; all attributes that it
+    sets are set here (a test compares the two).
+
+    Args:
+        potential: the network to train.
+        phase: optimizer and schedule.
+        losses: LNNP's hyperparameters that say how the loss is put together.
+    """
+
+    def __init__(self, potential: Potential, phase: Phase, losses: dict[str, Any]) -> None:
+        LightningModule.__init__(self)
+        self.save_hyperparameters(
+            {
+                "charge": False,
+                "spin": False,
+                "derivative": True,
+                "precision": 32,
+                "lr": phase.lr,
+                "lr_min": phase.lr_min,
+                "lr_warmup_steps": 0,
+                "weight_decay": phase.weight_decay,
+                "ema_alpha_y": 1.0,
+                "ema_alpha_neg_dy": 1.0,
+                "train_loss_arg": {},
+                **losses,
+            }
+        )
+        self.model = potential
+        self.ema = None
+        self._reset_ema_dict()
+        self.losses = None
+        self._reset_losses_dict()
+        self.data_transform = FloatCastDatasetWrapper(dtype=torch.float32)
+        self.train_loss_fn = LossFunction(loss_class_mapping[self.hparams.train_loss])
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a half-cosine schedule per optimizer step."""
+        optimizer = AdamW(
+            self.model.parameters(), lr=self.hparams.lr, weight_decay=self.hparams.weight_decay
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = LambdaLR(
+            optimizer, lambda step: half_cosine(step, steps, self.hparams.lr, self.hparams.lr_min)
+        )
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of a training batch.
+
+        Raises:
+            Diverged: if it is NaN or infinite.
+        """
+        loss = self.batch_loss(batch, batch_idx, "train")
+        if not bool(torch.isfinite(loss)):
+            raise Diverged(
+                f"the training loss became {float(loss)} at step {self.global_step + 1}, epoch {self.current_epoch + 1}"
+            )
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int, *args: Any) -> Tensor:
+        """Loss of a validation batch; the training loss is the criterion for the best checkpoint."""
+        return self.batch_loss(batch, batch_idx, "val")
+
+    def batch_loss(self, batch: Batch, batch_idx: int, stage: str) -> Tensor:
+        """Training loss of a batch; also adds to the exact means of its stage."""
+        raise NotImplementedError
+
+    def curve_values(self) -> dict[tuple[str, str], float]:
+        """Value of each (split, metric) over the epoch that just ended; resets the sums."""
+        raise NotImplementedError
+
+
+class FinetuneModule(PotentialModule):
+    """Energies and forces fitted together, by LNNP's own step.
+
+    Args:
+        potential: the network, fresh or pretrained.
+        phase: optimizer, schedule, loss and its weights.
+        scale_eV: the normalisation's scale, for errors in physical units.
+    """
+
+    def __init__(self, potential: Potential, phase: Finetune, scale_eV: float) -> None:
+        losses = {
+            "train_loss": phase.loss,
+            "y_weight": phase.energy_weight,
+            "neg_dy_weight": phase.force_weight,
+        }
+        super().__init__(potential, phase, losses)
+        self._scale_eV = scale_eV
+        self._reset_sums()
+
+    def _reset_sums(self) -> None:
+        self.errors = {stage: ErrorSums(self._scale_eV) for stage in ("train", "val", "test")}
+        self._loss_means = {
+            stage: {"y": ExactMean(), "neg_dy": ExactMean()} for stage in ("train", "val", "test")
+        }
+
+    def batch_loss(self, batch: Batch, batch_idx: int, stage: str) -> Tensor:
+        """LNNP's step with the training loss alone."""
+        return self.step(batch, [(self.hparams.train_loss, self.train_loss_fn)], stage)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Adds a batch to the exact errors of the stage ``test``."""
+        return self.batch_loss(batch, batch_idx, "test")
+
+    def _compute_losses(
+        self, y: Tensor, neg_y: Tensor, batch: Batch, loss_fn: Any, loss_name: str, stage: str
+    ) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = super()._compute_losses(y, neg_y, batch, loss_fn, loss_name, stage)
+        self.errors[stage].update(y, neg_y, batch)
+        self._loss_means[stage]["y"].update(losses["y"], y.numel())
+        self._loss_means[stage]["neg_dy"].update(losses["neg_dy"], neg_y.numel())
+        return losses
+
+    def exact_loss(self, stage: str) -> float:
+        """The training loss over all frames of the stage seen since the last reset."""
+        means = self._loss_means[stage]
+        return float(
+            self.hparams.y_weight * means["y"].compute() + self.hparams.neg_dy_weight * means["neg_dy"].compute()
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        """LNNP's logging, and the exact validation loss as ``val_loss``."""
+        super().on_validation_epoch_end()
+        self.log("val_loss", self.exact_loss("val"))
+
+    def on_test_epoch_end(self) -> None:
+        """Nothing to log: ``take_errors`` reads the sums; LNNP's lists are emptied."""
+        self._reset_losses_dict()
+
+    def take_errors(self, stage: str) -> dict[str, float]:
+        """Errors of a stage by the records' names; resets all sums."""
+        errors = self.errors[stage].compute()
+        self._reset_sums()
+        return errors
+
+    def curve_values(self) -> dict[tuple[str, str], float]:
+        """Losses and errors on training frames (as they were met) and validation frames; resets the sums."""
+        values = {}
+        for stage in ("train", "val"):
+            values[stage, "loss"] = self.exact_loss(stage)
+            values.update({(stage, name): value for name, value in self.errors[stage].compute().items()})
+        self._reset_sums()
+        return values
+
+
+class PretrainModule(PotentialModule):
+    """A pretext in LNNP's loop.
+
+    The corruption of a training batch is a function of seed and step, that of a validation batch of seed and place:
+    resuming changes nothing, and validation losses of different epochs can be compared.
+
+    Args:
+        potential: the network to pretrain.
+        phase: optimizer and schedule.
+        pretext: corrupts batches and scores predictions.
+        seed: the cell's seed.
+    """
+
+    def __init__(self, potential: Potential, phase: Phase, pretext: Pretext, seed: int) -> None:
+        # The loss is the pretext's; LNNP is told of one only because it asks.
+        super().__init__(
+            potential, phase, {"train_loss": "mse_loss", "y_weight": 0.0, "neg_dy_weight": 0.0}
+        )
+        self._pretext = pretext
+        self._seed = seed
+        self._reset_sums()
+
+    def _reset_sums(self) -> None:
+        self._loss_means = {"train": ExactMean(), "val": ExactMean()}
+
+    def batch_loss(self, batch: Batch, batch_idx: int, stage: str) -> Tensor:
+        """Corrupt the batch, let the potential predict, score it."""
+        stream: Stream = "corruption" if stage == "train" else "corruption-validation"
+        counter = self.global_step if stage == "train" else batch_idx
+        generator = Generator(batch.pos.device).manual_seed(stream_seed(self._seed, stream, counter))
+        corrupted = self.data_transform(self._pretext.corrupt(batch, generator))
+        seen = {k: v for k, v in corrupted.to_dict().items() if k not in ("z", "pos", "batch", "box", "target")}
+        prediction = self.model.vectors(
+            self._pretext.config.head,
+            corrupted.z,
+            corrupted.pos,
+            corrupted.batch,
+            corrupted.box if "box" in corrupted else None,
+            seen,
+        )
+        loss = self._pretext.loss(prediction, corrupted)
+        self._loss_means[stage].update(loss, batch.num_graphs)
+        return loss
+
+    def on_validation_epoch_end(self) -> None:
+        """The mean pretext loss over validation frames as ``val_loss``."""
+        self.log("val_loss", self._loss_means["val"].compute())
+
+    def on_train_epoch_end(self) -> None:
+        """Nothing: LNNP would log losses that this module does not have."""
+
+    def curve_values(self) -> dict[tuple[str, str], float]:
+        """Pretext losses on training and validation frames; resets the sums."""
+        values = {(stage, "loss"): mean.compute() for stage, mean in self._loss_means.items()}
+        self._reset_sums()
+        return values

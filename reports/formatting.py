@@ -1,0 +1,65 @@
+"""Numbers as text: one way for the page, the Markdown, the figures' texts and the terminal."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+NONE = "–"
+MINUS = "\N{MINUS SIGN}"
+
+QUANTITIES = {
+    "force_rmse_mev_per_A": ("force RMSE", "meV/Å"),
+    "force_mae_mev_per_A": ("force MAE", "meV/Å"),
+    "energy_rmse_mev": ("energy RMSE", "meV/cell"),
+    "energy_mae_mev": ("energy MAE", "meV/cell"),
+    "energy_rmse_mev_per_atom": ("energy RMSE per atom", "meV/atom"),
+    "energy_mae_mev_per_atom": ("energy MAE per atom", "meV/atom"),
+}
+"""Column of a record -> (name, unit) in print."""
+
+
+def titled(metric: str) -> str:
+    """Name and unit of a metric, for a column header."""
+    return "{} ({})".format(*QUANTITIES[metric])
+
+
+def decimals(value: float) -> int:
+    """Digits after the point: 128.5, 8.37, 0.861."""
+    return 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+
+
+def number(value: float, digits: int | None = None) -> str:
+    """A number, or a dash for NaN."""
+    if pd.isna(value):
+        return NONE
+    return f"{value:.{decimals(value) if digits is None else digits}f}".replace("-", MINUS)
+
+
+def plus_minus(mean: float, sd: float) -> str:
+    """`mean ± sd` with equally many decimals; the mean alone where there is no sd (one seed)."""
+    digits = None if pd.isna(mean) else decimals(mean)
+    return number(mean, digits) if pd.isna(sd) else f"{number(mean, digits)} ± {number(sd, digits)}"
+
+
+def signed(value: float) -> str:
+    """A signed number with one decimal; what rounds to zero has no sign."""
+    if pd.isna(value):
+        return NONE
+    text = f"{value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", MINUS)
+
+
+def spread(lowest: float, highest: float, digits: int = 0) -> str:
+    """`lowest to highest`, or the one number if both print alike."""
+    ends = list(dict.fromkeys((number(lowest, digits), number(highest, digits))))
+    return " to ".join(ends)
+
+
+def listing(parts: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else "none"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,1 @@
+"""What is benchmarked: datasets, models and pretexts in plain torch and PyG."""

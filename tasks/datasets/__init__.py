@@ -1,0 +1,1 @@
+"""Datasets: where the labelled structures come from."""

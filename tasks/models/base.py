@@ -1,0 +1,133 @@
+"""What every potential of the suite is: TorchMD-Net's call signature plus the vectors that a pretext reads."""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+Head = Literal["force", "coordinate"]
+
+MASK_LABEL = "mask_label"
+"""Key in ``extra_args`` (and in a batch) of the (N,) int64 labels: 1 at atoms next to a masked one, else 0."""
+
+
+class PotentialConfig(BaseModel):
+    """Options shared by all potentials of the suite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cutoff_A: float = Field(3.4, gt=0, description="Neighbours are atoms nearer than this, Å.")
+    hidden: int = Field(128, gt=0, description="Width of node and edge embeddings.")
+    layers: int = Field(5, gt=0, description="Message-passing layers.")
+    max_neighbors: int = Field(
+        64,
+        gt=0,
+        description="Room for neighbours per atom, on average over a batch; more is an error, never a truncation.",
+    )
+    max_z: int = Field(100, gt=1, description="Atomic numbers below this can be embedded.")
+
+
+class Potential(nn.Module, abc.ABC):
+    """A neural network potential in normalised units, with TorchMD-Net's signature.
+
+    Energies and forces are those of the normalised targets (see ``tasks.normalisation``): dimensionless
+    energy, force in 1/Å.
+
+    Class attributes:
+        kind: the name in suites.
+        Config: the options, validated before anything is built.
+        heads: the per-atom vectors that a pretext may read.
+        conservative: True where forces are minus the gradient of the energy.
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    Config: ClassVar[type[PotentialConfig]]
+    heads: ClassVar[tuple[Head, ...]]
+    conservative: ClassVar[bool]
+
+    @abc.abstractmethod
+    def forward(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor | None = None,
+        box: Tensor | None = None,
+        q: Tensor | None = None,
+        s: Tensor | None = None,
+        extra_args: dict[str, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Energy and forces of a batch of B samples with N atoms in all.
+
+        Args:
+            z: atomic numbers, (N,) int64.
+            pos: positions in Å, (N, 3).
+            batch: sample of each atom, (N,) int64; None for a single sample.
+            box: box vectors as rows in Å, (B, 3, 3), possibly another box for each sample; None if not periodic.
+            q: total charges, accepted for TorchMD-Net's sake, unused.
+            s: total spins, likewise.
+            extra_args: may hold ``mask_label``.
+
+        Returns:
+            Energies (B, 1) and forces (N, 3).
+        """
+
+    @abc.abstractmethod
+    def coordinate_output(
+        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor]
+    ) -> Tensor:
+        """The network's own displacement of each atom, (N, 3) in Å, for the head ``coordinate``."""
+
+    def vectors(
+        self,
+        head: Head,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
+    ) -> Tensor:
+        """The per-atom vectors (N, 3) that a pretext trains: predicted forces or displacements."""
+        if head == "force":
+            return self(z, pos, batch=batch, box=box, extra_args=extra_args)[1]
+        return self.coordinate_output(z, pos, batch, box, extra_args)
+
+
+class AtomEmbedding(nn.Module):
+    """Species embedding plus a learned mask embedding whose label 0 is exactly zero.
+
+    Unmasked atoms in pretraining and all atoms in finetuning therefore see the same embedding
+    (``padding_idx`` keeps label 0 at zero, gradient included).
+    """
+
+    def __init__(self, max_z: int, hidden: int) -> None:
+        super().__init__()
+        self.species = nn.Embedding(max_z, hidden)
+        self.mask = nn.Embedding(2, hidden, padding_idx=0)
+
+    def forward(self, z: Tensor, extra_args: dict[str, Tensor] | None) -> Tensor:
+        """Node embeddings (N, hidden) of atomic numbers (N,), with mask labels if there are any."""
+        embedding = self.species(z)
+        if extra_args is not None and MASK_LABEL in extra_args:
+            embedding = embedding + self.mask(extra_args[MASK_LABEL])
+        return embedding
+
+
+def count_samples(batch: Tensor, box: Tensor | None) -> int:
+    """Number of samples in a batch of atoms."""
+    if box is not None and box.dim() == 3 and box.shape[0] > 1:
+        return box.shape[0]
+    return int(batch.max()) + 1
+
+
+def conservative_forces(energy: Tensor, pos: Tensor, training: bool) -> Tensor:
+    """Forces −∂E/∂x (N, 3) of energies (B, 1); differentiable again when training."""
+    (gradient,) = torch.autograd.grad(
+        [energy], [pos], grad_outputs=[torch.ones_like(energy)], create_graph=training, retain_graph=training
+    )
+    assert gradient is not None
+    return -gradient

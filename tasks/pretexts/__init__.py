@@ -1,0 +1,1 @@
+"""Self-supervised tasks: corruptions of structures whose undoing needs no label."""

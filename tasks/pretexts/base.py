@@ -1,0 +1,62 @@
+"""What a pretext is: a corruption of structures whose undoing can be learned without any label."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Generator, Tensor
+from torch_geometric.data import Batch, Data
+
+from tasks.models.base import Head
+
+if TYPE_CHECKING:
+    from tasks.datasets.base import Dataset
+
+
+class PretextError(ValueError):
+    """A pretext that cannot be applied to the data it was given."""
+
+
+class PretextConfig(BaseModel):
+    """Options shared by all pretexts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    head: Head = Field("force", description="The per-atom vectors that are trained: forces or coordinates.")
+
+
+class Pretext(abc.ABC):
+    """Corrupts a whole batch at once, on its device, and scores the network's answer.
+
+    Class attributes:
+        kind: the name in suites.
+        Config: the options, validated before anything is built.
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    Config: ClassVar[type[PretextConfig]]
+
+    config: PretextConfig
+
+    @abc.abstractmethod
+    def check(self, dataset: Dataset) -> None:
+        """Raise PretextError if the pretext cannot be applied to these structures."""
+
+    @abc.abstractmethod
+    def corrupt(self, batch: Batch, generator: Generator) -> Data:
+        """A corrupted copy of a batch with its targets.
+
+        Args:
+            batch: samples as collated by PyG; their labels, if any, are neither read nor passed on.
+            generator: source of all randomness, on the batch's device.
+
+        Returns:
+            z, pos, batch, box of the structures that the network sees, what else it may see, and the targets.
+        """
+
+    @abc.abstractmethod
+    def loss(self, prediction: Tensor, batch: Data) -> Tensor:
+        """Scalar loss of predicted vectors (N, 3) for a corrupted batch."""

@@ -1,0 +1,64 @@
+"""Coordinate denoising (arXiv 2402.15921, section 2.3; Zaidi et al. 2022, arXiv 2206.00133)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor
+from torch.nn.functional import mse_loss
+from torch_geometric.data import Batch, Data
+
+from tasks.pretexts.base import Pretext, PretextConfig
+
+if TYPE_CHECKING:
+    from tasks.datasets.base import Dataset
+
+
+class DenoisingConfig(PretextConfig):
+    """Options of denoising."""
+
+    sd_A: float = Field(0.5, gt=0, description="Standard deviation of the noise in each coordinate, Å.")
+    target: Literal["noise", "restoring"] = Field(
+        "noise",
+        description="noise: the network predicts the noise (the paper). restoring: minus the noise, the direction in "
+        "which a force on the displaced atom points.",
+    )
+
+
+class Denoising(Pretext):
+    """Gaussian noise on all coordinates, which the network predicts in units of its standard deviation.
+
+    The unit makes the loss dimensionless (1 is what predicting nothing costs, whatever ``sd_A``) and the
+    transferred outputs as large as the normalised forces that follow; the minimiser is the paper's.
+    """
+
+    kind: ClassVar[str] = "denoising"
+    title: ClassVar[str] = "denoising"
+    Config: ClassVar[type[PretextConfig]] = DenoisingConfig
+
+    def __init__(self, config: DenoisingConfig) -> None:
+        self.config: DenoisingConfig = config
+
+    def check(self, dataset: Dataset) -> None:
+        """Any structure can be denoised."""
+
+    def corrupt(self, batch: Batch, generator: Generator) -> Data:
+        """Structures with displaced atoms and ``target`` (N, 3), the noise over ``sd_A`` (sign as configured)."""
+        noise = torch.randn(
+            batch.pos.shape, generator=generator, device=batch.pos.device, dtype=batch.pos.dtype
+        )
+        corrupted = Data(
+            z=batch.z,
+            pos=batch.pos + self.config.sd_A * noise,
+            batch=batch.batch,
+            target=noise if self.config.target == "noise" else -noise,
+        )
+        if "box" in batch:
+            corrupted.box = batch.box
+        return corrupted
+
+    def loss(self, prediction: Tensor, batch: Data) -> Tensor:
+        """Mean squared error over all components, in units of the noise's variance."""
+        return mse_loss(prediction, batch.target)

@@ -1,0 +1,69 @@
+"""Names to classes: the suite's own kinds, and those that installed packages add through entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class UnknownKindError(ValueError):
+    """A name that no registry knows."""
+
+
+class Registry(Generic[T]):
+    """Classes of one sort by the name (``kind``) that suites use; modules are imported when first asked for.
+
+    Args:
+        noun: what an entry is, for messages.
+        group: the entry-point group through which other packages add their own.
+        builtin: the suite's own, kind to ``module:Class``.
+    """
+
+    def __init__(self, noun: str, group: str, builtin: dict[str, str]) -> None:
+        self.noun = noun
+        self.group = group
+        self._builtin = builtin
+
+    def _loaders(self) -> dict[str, Callable[[], Any]]:
+        loaders: dict[str, Callable[[], Any]] = {point.name: point.load for point in entry_points(group=self.group)}
+        for kind, target in self._builtin.items():
+            module, _, name = target.partition(":")
+            loaders[kind] = lambda module=module, name=name: getattr(import_module(module), name)
+        return loaders
+
+    def kinds(self) -> list[str]:
+        """All known names, sorted."""
+        return sorted(self._loaders())
+
+    def get(self, kind: str) -> type[T]:
+        """The class of a name.
+
+        Raises:
+            UnknownKindError: naming what was given and what is known.
+        """
+        loaders = self._loaders()
+        if kind not in loaders:
+            raise UnknownKindError(
+                f"unknown {self.noun} kind {kind!r}; known are {', '.join(sorted(loaders))} "
+                f"(others come from installed packages with an entry point in {self.group!r})"
+            )
+        loaded: type[T] = loaders[kind]()
+        return loaded
+
+
+DATASETS: Registry[Any] = Registry(
+    "dataset", "nnp_pretrain_bench.datasets", {"tip3p": "tasks.datasets.tip3p:TIP3P"}
+)
+MODELS: Registry[Any] = Registry("model", "nnp_pretrain_bench.models", {"egnn": "tasks.models.egnn:EGNN"})
+PRETEXTS: Registry[Any] = Registry(
+    "pretext",
+    "nnp_pretrain_bench.pretexts",
+    {
+        "masking": "tasks.pretexts.masking:Masking",
+        "denoising": "tasks.pretexts.denoising:Denoising",
+    },
+)

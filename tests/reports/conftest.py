@@ -1,0 +1,223 @@
+"""A factory of run folders with chosen numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from reports import Record, write_curves, write_records
+
+EPOCHS = {"scratch": (0, 4), "scratch-extended": (0, 6), "masked": (2, 4), "denoised": (2, 4)}
+"""(pretraining, finetuning) epochs of the arms."""
+
+LABELS = {
+    "datasets": {"tip3p": "TIP3P water, flexible"},
+    "models": {"egnn": "EGNN"},
+    "strategies": {name: f"what {name} is" for name in EPOCHS},
+}
+
+
+def _key_of(strategy: str, seed: int) -> str:
+    """Key of a made-up cell."""
+    return hashlib.sha256(f"{strategy} {seed}".encode()).hexdigest()[:12]
+
+
+def _record(strategy: str = "masked", seed: int = 0, **changes: Any) -> Record:
+    """A record; by default of the best checkpoint on the test split, all errors 1."""
+    pretraining, finetuning = EPOCHS[strategy]
+    fields: dict[str, Any] = {
+        "cell_key": _key_of(strategy, seed),
+        "suite": "water",
+        "scale": "quick",
+        "dataset": "tip3p",
+        "model": "egnn",
+        "strategy": strategy,
+        "seed": seed,
+        "split": "test",
+        "checkpoint": "best",
+        "force_rmse_mev_per_A": 1.0,
+        "force_mae_mev_per_A": 1.0,
+        "energy_rmse_mev": 1.0,
+        "energy_mae_mev": 1.0,
+        "energy_rmse_mev_per_atom": 1.0,
+        "energy_mae_mev_per_atom": 1.0,
+        "n_frames": 100,
+        "n_atoms": 4800,
+        "n_parameters": 12345,
+        "split_hash": f"hash-of-seed-{seed}",
+        "pretrain_epochs": pretraining,
+        "finetune_epochs": finetuning,
+        "pretrain_steps": 120 * pretraining,
+        "finetune_steps": 120 * finetuning,
+        "pretrain_seconds": 3.25 * pretraining,
+        "finetune_seconds": 4.5 * finetuning,
+        "best_epoch": finetuning,
+        "peak_memory_mb": 512.0,
+        "status": "ok",
+    }
+    return Record(**(fields | changes))
+
+
+def _lost(strategy: str, seed: int, status: str, reason: str) -> Record:
+    """The one row of a cell that diverged or failed."""
+    nothing = dict.fromkeys(
+        name for name in Record.model_fields if name.endswith(("_mev", "_per_A", "_per_atom"))
+    )
+    return _record(strategy, seed, split=None, checkpoint=None, status=status, reason=reason, **nothing)
+
+
+def _curve(
+    strategy: str, seed: int, values: list[float], metric: str = "force_rmse_mev_per_A"
+) -> pd.DataFrame:
+    """A validation curve of finetuning: one value an epoch."""
+    epochs = range(1, len(values) + 1)
+    return pd.DataFrame(
+        {
+            "cell_key": _key_of(strategy, seed),
+            "phase": "finetune",
+            "epoch": epochs,
+            "step": [120 * epoch for epoch in epochs],
+            "seconds": [4.5 * epoch for epoch in epochs],
+            "split": "val",
+            "metric": metric,
+            "value": values,
+        }
+    )
+
+
+def _errors(force: float, energy: float) -> dict[str, float]:
+    """Errors of a record with these RMSE; the others follow by fixed factors."""
+    return {
+        "force_rmse_mev_per_A": force,
+        "force_mae_mev_per_A": 0.75 * force,
+        "energy_rmse_mev": energy,
+        "energy_mae_mev": 0.8 * energy,
+        "energy_rmse_mev_per_atom": energy / 48,
+        "energy_mae_mev_per_atom": 0.8 * energy / 48,
+    }
+
+
+def _decay(start: float, end: float, epochs: int) -> list[float]:
+    """A geometric series from `start` to `end`."""
+    return [start * (end / start) ** (i / (epochs - 1)) for i in range(epochs)]
+
+
+Outcome = tuple[float, float] | tuple[str, str] | None
+"""(force RMSE, energy RMSE) of a finished cell, (status, reason) of a lost one, None if never started."""
+
+
+@pytest.fixture
+def key_of() -> Callable[[str, int], str]:
+    return _key_of
+
+
+@pytest.fixture
+def record() -> Callable[..., Record]:
+    return _record
+
+
+@pytest.fixture
+def lost() -> Callable[[str, int, str, str], Record]:
+    return _lost
+
+
+@pytest.fixture
+def curve() -> Callable[..., pd.DataFrame]:
+    return _curve
+
+
+@pytest.fixture(scope="session")
+def run_factory() -> Callable[[Path], Callable[..., Path]]:
+    """For a folder, a function that writes run folders into it (see `make_run`)."""
+    return _run_factory
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """`make_run({"masked": {0: (66.0, 108.0), 1: ("failed", "why"), 2: None}, ...})` -> the run folder."""
+    return _run_factory(tmp_path)
+
+
+def _run_factory(parent: Path) -> Callable[..., Path]:
+    def make(outcomes: Mapping[str, Mapping[int, Outcome]], name: str = "run", **plan: Any) -> Path:
+        folder = parent / name
+        cells = []
+        for strategy, seeds in outcomes.items():
+            for seed, outcome in seeds.items():
+                key = _key_of(strategy, seed)
+                pretraining, finetuning = EPOCHS[strategy]
+                cells.append(
+                    {
+                        "key": key,
+                        "dataset": "tip3p",
+                        "model": "egnn",
+                        "strategy": strategy,
+                        "seed": seed,
+                        "pretraining_key": "0123456789ab" if pretraining else None,
+                        "pretrain_epochs": pretraining,
+                        "finetune_epochs": finetuning,
+                    }
+                )
+                if outcome is not None:
+                    _write_cell(folder / "cells" / key, strategy, seed, outcome)
+        content = {
+            "schema": 1,
+            "suite": "water",
+            "title": "Pretraining on water",
+            "description": "Does it help?",
+            "scale": "quick",
+            "command": "python -m benchmark run --suite water",
+            "baselines": ["scratch", "scratch-extended"],
+            "labels": LABELS,
+            "config": {"optimizer": {"lr": 0.003}},
+            "cells": cells,
+        }
+        folder.mkdir(exist_ok=True)
+        (folder / "plan.json").write_text(json.dumps(content | plan))
+        return folder
+
+    return make
+
+
+def _write_cell(here: Path, strategy: str, seed: int, outcome: tuple[float, float] | tuple[str, str]) -> None:
+    here.mkdir(parents=True)
+    first, second = outcome
+    if isinstance(first, str):
+        (here / "status.json").write_text(json.dumps({"state": first, "reason": second}))
+        write_records([_lost(strategy, seed, first, str(second))], here / "record.parquet")
+        return
+    force, energy = float(first), float(second)
+    rows = [
+        _record(
+            strategy, seed, split=split, checkpoint=checkpoint, **_errors(factor * force, factor * energy)
+        )
+        for checkpoint, later in (("best", 1.0), ("last", 1.05))
+        for split, factor in (("train", 0.8 * later), ("val", 0.9 * later), ("test", later))
+    ]
+    write_records(rows, here / "record.parquet")
+    epochs = EPOCHS[strategy][1]
+    curves = [
+        _curve(strategy, seed, _decay(800.0, 0.9 * force, epochs)),
+        _curve(strategy, seed, _decay(3000.0, 0.9 * energy, epochs), "energy_rmse_mev"),
+    ]
+    write_curves(pd.concat(curves), here / "curves.parquet")
+    (here / "provenance.json").write_text(
+        json.dumps(
+            {
+                "versions": {"torch": "2.13.0", "python": "3.12.1"},
+                "hardware": {"cpu": "A made-up CPU", "cores": 2},
+                "git_commit": "0" * 40,
+                "split_hash": f"hash-of-seed-{seed}",
+                "started_at": f"2025-01-0{seed + 1}T10:00:00Z",
+                "finished_at": f"2025-01-0{seed + 1}T10:01:00Z",
+                "config": {"seed": seed},
+            }
+        )
+    )
+    (here / "status.json").write_text(json.dumps({"state": "ok", "reason": None}))
