@@ -21,7 +21,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY benchmark benchmark
 COPY tasks tasks
 COPY reports reports
-# Without build isolation the locked setuptools builds the project.
+# Without build isolation: the locked setuptools builds the project.
 RUN python -m pip install --no-deps --no-build-isolation . && rm -rf build
 
 RUN useradd --create-home --uid 1000 bench \

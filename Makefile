@@ -48,7 +48,7 @@ $(VENV)/.locked: requirements.lock
 	$(BIN) -m pip install -r requirements.lock
 	@touch $@
 
-# Without build isolation the locked setuptools builds, and nothing that is not locked is fetched.
+# Without build isolation: the locked setuptools builds the project.
 $(VENV)/.project: $(VENV)/.locked pyproject.toml
 	$(BIN) -m pip install --no-deps --no-build-isolation -e .
 	@touch $@
@@ -59,9 +59,9 @@ lock: ## resolve the dependencies anew and write requirements.lock
 	$(LOCK_VENV)/bin/python -m pip install $(PINS)
 	$(LOCK_VENV)/bin/python -m pip install -e .[dev]
 	$(LOCK_VENV)/bin/python -m pip check
+	@$(LOCK_VENV)/bin/python -m pip freeze --all --exclude-editable --exclude pip > $(LOCK_VENV)/frozen
 	@{ sed '/^[^#]/,$$d' requirements.lock; \
-	   $(LOCK_VENV)/bin/python -m pip freeze --all --exclude-editable --exclude pip \
-	   | sed -E '/^(nvidia-|cuda-|triton==)/d; s/\+[a-z0-9.]+$$//'; } > $(LOCK_VENV)/requirements.lock
+	   sed -E '/^(nvidia-|cuda-|triton==)/d; s/\+[a-z0-9.]+$$//' $(LOCK_VENV)/frozen; } > $(LOCK_VENV)/requirements.lock
 	@mv $(LOCK_VENV)/requirements.lock requirements.lock
 	@rm -rf $(LOCK_VENV)
 
@@ -69,5 +69,6 @@ docker: ## build the container image (IMAGE=nnp-pretrain-bench)
 	docker build --tag $(IMAGE) .
 
 clean: ## remove the environment, builds and caches; runs and data stay
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	test ! -e $(VENV)/pyvenv.cfg || rm -rf $(VENV)
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find benchmark tasks reports tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -80,12 +80,15 @@ def look(plan: Plan) -> tuple[dict[str, str], dict[str, str | tuple[float, ...]]
 def _draw(axes: Axes, values: pd.DataFrame, plan: Plan, metric: str, x: str) -> None:
     colours, dashes = look(plan)
     order = [name for name in plan.strategies if name in set(values["strategy"])]
-    # A percentile interval of 100 % is the range from the smallest to the largest seed.
+    over_seeds = values.groupby(["strategy", x])["value"].agg(["mean", "min", "max"]).reset_index()
     sns.lineplot(
-        values, x=x, y="value", hue="strategy", style="strategy", hue_order=order, style_order=order,
-        palette=[colours[n] for n in order], dashes=[dashes[n] for n in order], errorbar=("pi", 100),
-        err_kws={"alpha": 0.18, "linewidth": 0}, linewidth=1.8, ax=axes,
+        over_seeds, x=x, y="mean", hue="strategy", style="strategy", hue_order=order, style_order=order,
+        palette=[colours[n] for n in order], dashes=[dashes[n] for n in order],
+        estimator=None, linewidth=1.8, ax=axes,
     )  # fmt: skip
+    for name in order:
+        band = over_seeds[over_seeds["strategy"] == name]
+        axes.fill_between(band[x], band["min"], band["max"], color=colours[name], alpha=0.18, linewidth=0)
     axes.set_yscale("log")
     wide = values["value"].max() > 4 * values["value"].min()
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20) if wide else MaxNLocator(5))

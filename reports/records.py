@@ -129,7 +129,8 @@ class Record(BaseModel):
         if filled or not (self.reason or "").strip():
             raise ValueError(
                 f"cell {self.cell_key} has status {self.status}: its one row needs a reason and "
-                f"leaves split, checkpoint, errors empty, but reason={self.reason!r} and filled are {filled or 'none'}"
+                f"leaves split, checkpoint and errors empty, but reason={self.reason!r} and filled are "
+                f"{filled or 'none'}"
             )
         return self
 

@@ -88,7 +88,7 @@ class TIP3PConfig(DatasetConfig):
     equilibration_ps: float = Field(
         5.0,
         ge=0,
-        description="Dynamics in ps before the first frame; the energy settles within about 2 ps.",
+        description="Dynamics in ps before the first frame; the energy of 16 molecules settles in 2 ps.",
     )
     trajectories: int = Field(
         10, ge=1, description="Independent trajectories, each from a random structure of its own."

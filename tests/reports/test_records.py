@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from reports import METRICS, Record, RecordError, build_report, read_run, write_curves, write_records
+from reports import METRICS, Record, RecordError, read_run, write_curves, write_records
 from reports.records import CURVE_SCHEMA, RECORD_SCHEMA
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(
     values=st.lists(st.none() | st.floats(0, 1e12), min_size=len(METRICS), max_size=len(METRICS)),
     memory=st.none() | st.floats(0, 1e9),
@@ -196,4 +196,4 @@ def test_making_a_report_does_not_import_torch(make_run):
     code = f"import sys, reports; reports.build_report({str(folder)!r}); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
-    assert build_report(folder).html == folder / "report" / "index.html"
+    assert (folder / "report" / "index.html").exists()

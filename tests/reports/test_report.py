@@ -91,7 +91,7 @@ def test_changes_are_in_table_and_findings(full):
     folder, page, markdown = full
     ((_, (masked,)),) = findings(Results(read_run(folder)))
     mean = {
-        (name, i): closed_form.mean(p[i] for p in seeds.values())
+        (name, i): closed_form.mean(pair[i] for pair in seeds.values())
         for name, seeds in FULL.items()
         for i in (0, 1)
     }
@@ -105,7 +105,7 @@ def test_changes_are_in_table_and_findings(full):
     assert "with the same 4 epochs of finetuning" in force
     assert "at the same total of 6 epochs" in force
     assert force.count("lower in all 3 seeds") == 2
-    # Seed 1: 480 against 470 of the extended baseline is a rise, the other seeds fall.
+    # Seed 1 rises from 470 of the extended baseline to 480, the other seeds fall.
     assert "the seeds disagree in sign, so no difference can be told" in energy
     assert f"{signed(100 * (101 / 420 - 1))} to {signed(100 * (480 / 470 - 1))} % by seed" in energy
     for sentence in masked.sentences:
@@ -115,7 +115,7 @@ def test_changes_are_in_table_and_findings(full):
 
 def test_epochs_and_costs_are_shown(full):
     _, page, markdown = full
-    # Curves are geometric from 800 to 0.9 × the test error; masked is below scratch's end at its fourth epoch.
+    # Curves fall geometrically from 800 to 0.9 × the test error; masked passes the end of scratch at epoch 4.
     assert re.search(r"\| masked \| [\d.]+ \| 3 of 3 \| 4\.0 \(4\) \| 6\.0 \(6\) \| 2 \+ 4 \|", markdown)
     assert "| masked | 3 of 3 | 6.5 | 18.0 | 24.5 | 12345 | 512 |" in markdown
     assert "| scratch | 3 of 3 | 0.0 | 18.0 | 18.0 | 12345 | 512 |" in markdown

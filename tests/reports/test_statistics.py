@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports import statistics
@@ -72,6 +72,7 @@ def test_agreement_in_sign(record, arm, agree):
     assert bool(row_of(statistics.paired_changes(records, ["scratch"]), metric=FORCE)["agree"]) is agree
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.1, 1e4), st.floats(0.1, 1e4)), min_size=1, max_size=6),
     st.floats(0.1, 10.0),

@@ -1,0 +1,75 @@
+"""A dataset of a few made-up frames, and fits of a tiny potential on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from benchmark.config import Finetune, Phase
+from benchmark.training.data import SplitDataModule
+from tasks.datasets.splits import Split
+from tasks.models.egnn import EGNN, EGNNConfig
+
+
+def frame(seed: int, molecules: int = 2) -> Data:
+    """A random structure with random normalised labels; sizes differ so that batches are uneven."""
+    generator = torch.Generator().manual_seed(seed)
+    atoms = 3 * molecules
+    return Data(
+        z=torch.tensor([8, 1, 1]).repeat(molecules),
+        pos=torch.arange(atoms).unsqueeze(1) * 0.9 + torch.rand(atoms, 3, generator=generator),
+        y=torch.randn(1, 1, generator=generator),
+        neg_dy=torch.randn(atoms, 3, generator=generator),
+        box=torch.eye(3).unsqueeze(0) * 20,
+        molecule=torch.arange(molecules).repeat_interleave(3),
+    )
+
+
+@pytest.fixture(scope="session")
+def frames() -> list[Data]:
+    """Fourteen frames of one, two or three molecules."""
+    return [frame(seed, 1 + seed % 3) for seed in range(14)]
+
+
+@pytest.fixture(scope="session")
+def split() -> Split:
+    """Nine, three and two frames: no batch size of these tests divides them."""
+    return Split(np.arange(9), np.arange(9, 12), np.arange(12, 14))
+
+
+@pytest.fixture
+def make_data(frames, split):
+    """Factory of data modules in a folder."""
+
+    def make(folder: Path, order_seed: int = 3) -> SplitDataModule:
+        folder.mkdir(parents=True, exist_ok=True)
+        return SplitDataModule(frames, split, folder, 4, 2, order_seed)
+
+    return make
+
+
+@pytest.fixture
+def make_potential():
+    """Factory of tiny potentials with the same initial weights each time."""
+
+    def make() -> EGNN:
+        torch.manual_seed(7)
+        return EGNN(EGNNConfig(hidden=6, layers=2))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finetuning() -> Finetune:
+    """Four epochs."""
+    return Finetune(epochs=4, lr=1e-2, lr_min=1e-4, force_weight=1, energy_weight=0.5, gradient_clip=5)
+
+
+@pytest.fixture(scope="session")
+def pretraining() -> Phase:
+    """Four epochs."""
+    return Phase(epochs=4, lr=1e-2, lr_min=1e-4)

@@ -1,0 +1,138 @@
+"""Fits: pretraining and finetuning learn, weights are transferred, resuming changes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.training.data import SplitDataModule
+from benchmark.training.loop import BEST, LAST, evaluate, fit
+from benchmark.training.modules import FinetuneModule, PretrainModule
+from tasks.datasets.splits import Split
+from tasks.models.egnn import EGNN, EGNNConfig
+from tasks.pretexts.denoising import Denoising, DenoisingConfig
+from tasks.pretexts.masking import Masking, MaskingConfig
+from tests.tasks.conftest import make_water
+
+
+def silent(state):
+    """Progress that nobody reads."""
+
+
+def finetune(make_potential, make_data, phase, folder, report=silent):
+    module = FinetuneModule(make_potential(), phase, scale_eV=0.8)
+    data = make_data(folder)
+    return module, data, fit(module, data, phase, folder, "cpu", report)
+
+
+class Killed(RuntimeError):
+    """Stands for the end of a process in the middle of an epoch."""
+
+
+def test_resumed_fit_equals_an_uninterrupted_one(make_potential, make_data, finetuning, tmp_path, monkeypatch):
+    whole, data, done = finetune(make_potential, make_data, finetuning, tmp_path / "whole")
+
+    steps = 0
+    original = FinetuneModule.training_step
+
+    def dying(self, batch, batch_idx):
+        nonlocal steps
+        steps += 1
+        if steps == 8:  # three steps an epoch: in the middle of the third
+            raise Killed
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(FinetuneModule, "training_step", dying)
+    with pytest.raises(Killed):
+        finetune(make_potential, make_data, finetuning, tmp_path / "cut")
+    monkeypatch.undo()
+    resumed, _, again = finetune(make_potential, make_data, finetuning, tmp_path / "cut")
+
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, resumed.model.state_dict()[name]), name
+    assert (again.steps, again.best_epoch) == (done.steps, done.best_epoch)
+    rows, rows_again = ([r[:2] + r[3:] for r in f.curves.rows] for f in (done, again))
+    assert rows == rows_again
+    for checkpoint in (BEST, LAST):
+        first = evaluate(whole, data, "test", tmp_path / "whole" / checkpoint, "cpu")
+        second = evaluate(resumed, data, "test", tmp_path / "cut" / checkpoint, "cpu")
+        assert first == second
+
+
+@pytest.mark.parametrize("pretext", [Masking(MaskingConfig()), Denoising(DenoisingConfig(sd_A=0.2))])
+def test_resumed_pretraining_equals_an_uninterrupted_one(
+    make_potential, make_data, pretraining, pretext, tmp_path, monkeypatch
+):
+    def pretrain(folder):
+        module = PretrainModule(make_potential(), pretraining, pretext, seed=5)
+        fit(module, make_data(folder), pretraining, folder, "cpu", silent)
+        return module.model.state_dict()
+
+    whole = pretrain(tmp_path / "whole")
+    original = PretrainModule.on_validation_epoch_end
+
+    def dying(self):
+        if self.current_epoch == 2:
+            raise Killed
+        original(self)
+
+    monkeypatch.setattr(PretrainModule, "on_validation_epoch_end", dying)
+    with pytest.raises(Killed):
+        pretrain(tmp_path / "cut")
+    monkeypatch.undo()
+    resumed = pretrain(tmp_path / "cut")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_finetuning_lowers_the_loss_and_curves_have_every_epoch(make_potential, make_data, finetuning, tmp_path):
+    longer = finetuning.model_copy(update={"epochs": 12})
+    states = []
+    _, _, done = finetune(make_potential, make_data, longer, tmp_path, states.append)
+    frame = done.curves.frame("0" * 12, "finetune")
+    loss = frame[(frame["split"] == "train") & (frame["metric"] == "loss")].set_index("epoch")["value"]
+    assert list(loss.index) == list(range(1, 13))
+    assert loss[12] < 0.8 * loss[1]
+    assert done.steps == 12 * 3
+    validation = frame[(frame["split"] == "val") & (frame["metric"] == "loss")].set_index("epoch")["value"]
+    assert done.best_epoch == validation.idxmin()
+    assert states[0]["epochs"] == 12
+
+
+@pytest.mark.parametrize("pretext", [Masking(MaskingConfig()), Denoising(DenoisingConfig(sd_A=0.2))])
+def test_pretraining_learns_water(pretraining, pretext, tmp_path):
+    """Better than no prediction, whose loss is 1 for both pretexts, on frames that it was not trained on."""
+    longer = pretraining.model_copy(update={"epochs": 15})
+    torch.manual_seed(0)
+    module = PretrainModule(EGNN(EGNNConfig(hidden=16, layers=2)), longer, pretext, seed=1)
+    samples = [make_water(8, seed) for seed in range(16)]
+    split = Split(np.arange(12), np.arange(12, 15), np.arange(15, 16))
+    data = SplitDataModule(samples, split, tmp_path, 4, 3, order_seed=0)
+    done = fit(module, data, longer, tmp_path, "cpu", silent)
+    losses = [row[5] for row in done.curves.rows if row[3:5] == ["val", "loss"]]
+    assert losses[-1] < 0.8
+
+
+def test_best_and_last_are_told_apart(make_potential, make_data, finetuning, tmp_path):
+    module, data, done = finetune(make_potential, make_data, finetuning, tmp_path)
+    best, last = (torch.load(tmp_path / name, weights_only=True)["epoch"] + 1 for name in (BEST, LAST))
+    assert last == finetuning.epochs
+    assert best == done.best_epoch
+    losses = [row[5] for row in done.curves.rows if row[3:5] == ["val", "force_rmse_mev_per_A"]]
+    measured = evaluate(module, data, "val", tmp_path / LAST, "cpu")["force_rmse_mev_per_A"]
+    assert measured == pytest.approx(losses[-1], rel=1e-5)
+
+
+def test_order_depends_on_epoch_and_order_seed_alone(make_data, tmp_path):
+    def order(seed, epoch):
+        data = make_data(tmp_path / f"{seed}-{epoch}", seed)
+        data.setup("fit")
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(epoch)
+        torch.manual_seed(seed + 17 * epoch)
+        return [float(y) for batch in loader for y in batch.y]
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 0) != order(1, 1)
+    assert order(1, 0) != order(2, 0)
+    assert sorted(order(1, 0)) == sorted(order(2, 5))
