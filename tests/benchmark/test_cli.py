@@ -1,0 +1,254 @@
+"""The real command line: a smoke run to a report, a second run that repeats nothing, wrong input, a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from filelock import FileLock
+
+from benchmark.cli import main
+from benchmark.config import SUITES
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmark", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory, data_dir):
+    """A finished run of suite water at scale smoke."""
+    out = tmp_path_factory.mktemp("runs") / "water-smoke"
+    done = command("run", "--suite", "water", "--scale", "smoke", "--out", out, "--data-dir", data_dir)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out, done.stdout
+
+
+def records(run: Path) -> pd.DataFrame:
+    return pd.concat([pd.read_parquet(path) for path in sorted(run.glob("cells/*/record.parquet"))])
+
+
+def contents(folder: Path) -> dict[str, float]:
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+def test_smoke_run_ends_in_records_and_a_report(smoke):
+    out, stdout = smoke
+    rows = records(out)
+    assert set(rows["status"]) == {"ok"}
+    assert set(rows["strategy"]) == {"scratch", "scratch-extended", "masked", "denoised"}
+    assert len(rows) == 4 * 2 * 3
+    assert rows["split_hash"].nunique() == 1
+    assert rows.groupby("strategy")["finetune_epochs"].first().to_dict() == {
+        "scratch": 3, "scratch-extended": 5, "masked": 3, "denoised": 3,
+    }  # fmt: skip
+    assert (rows["force_rmse_mev_per_A"] >= rows["force_mae_mev_per_A"]).all()
+    html = (out / "report" / "index.html").read_text(encoding="utf-8")
+    markdown = (out / "report" / "report.md").read_text(encoding="utf-8")
+    test = rows[(rows["split"] == "test") & (rows["checkpoint"] == "best")].set_index("strategy")
+    for strategy in test.index:
+        shown = f"{test.loc[strategy, 'force_rmse_mev_per_A']:.1f}"
+        assert shown in html
+        assert shown in markdown
+        assert shown in stdout
+    assert "report/index.html" in stdout
+
+
+def test_every_cell_carries_its_provenance(smoke):
+    out, _ = smoke
+    plan = json.loads((out / "plan.json").read_text())
+    for cell in plan["cells"]:
+        provenance = json.loads((out / "cells" / cell["key"] / "provenance.json").read_text())
+        assert provenance["config"]["cell"]["seed"] == cell["seed"]
+        assert provenance["versions"]["torch"] == torch.__version__
+        assert re.fullmatch(r"[0-9a-f]{12}", provenance["split_hash"])
+        assert provenance["hardware"]["cores"] >= 1
+        assert provenance["dataset"]["parameters"]["molecules"] == 8
+    shared = {c["pretraining_key"] for c in plan["cells"]} - {None}
+    assert {p.name for p in (out / "pretrainings").iterdir()} == shared
+
+
+def test_finetuning_starts_from_the_pretrained_weights(smoke, data_dir, tmp_path):
+    """With a learning rate of next to nothing the finetuned weights are the pretrained ones, all of them."""
+    suite = yaml.safe_load((SUITES / "water.yaml").read_text(encoding="utf-8"))
+    suite["scales"]["smoke"]["training"]["finetune"] |= {"lr": 1e-30, "lr_min": 1e-30, "epochs": 1}
+    path = tmp_path / "frozen.yaml"
+    path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
+    out = tmp_path / "run"
+    done = command("run", "--suite", path, "--scale", "smoke", "--select", "strategy=masked,strategy=scratch",
+                   "--out", out, "--data-dir", data_dir)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    weights = {}
+    for cell in json.loads((out / "plan.json").read_text())["cells"]:
+        state = torch.load(out / "cells" / cell["key"] / "last.ckpt", weights_only=True)["state_dict"]
+        weights[cell["strategy"]] = {name.removeprefix("model."): w for name, w in state.items()}
+        if cell["pretraining_key"]:
+            pretrained = torch.load(out / "pretrainings" / cell["pretraining_key"] / "potential.pt", weights_only=True)
+    assert pretrained.keys() == weights["masked"].keys()
+    for name, weight in pretrained.items():
+        torch.testing.assert_close(weights["masked"][name], weight, rtol=0, atol=0)
+    assert any(not torch.equal(weights["scratch"][name], weight) for name, weight in pretrained.items())
+
+
+def test_same_command_again_repeats_nothing_and_status_tells(smoke, data_dir):
+    out, _ = smoke
+    before = {k: v for k, v in contents(out).items() if k.startswith(("cells", "pretrainings"))}
+    again = command("run", "--suite", "water", "--scale", "smoke", "--out", out, "--data-dir", data_dir)
+    assert again.returncode == 0, again.stderr
+    assert "4 of 4 cells were finished before" in again.stdout
+    after = {k: v for k, v in contents(out).items() if k.startswith(("cells", "pretrainings"))}
+    assert after == before
+    listed = command("status", out)
+    assert listed.stdout.count("ok") >= 4
+    remade = command("report", out)
+    assert remade.returncode == 0, remade.stderr
+
+
+def test_killed_run_is_resumed_and_equals_an_uninterrupted_one(smoke, data_dir, tmp_path):
+    """Kill everything in the middle (the workers with their parent), run again: the same numbers."""
+    suite = yaml.safe_load((SUITES / "water.yaml").read_text(encoding="utf-8"))
+    suite["scales"]["smoke"]["training"]["finetune"]["epochs"] = 15
+    path = tmp_path / "longer.yaml"
+    path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
+
+    def arguments(out):
+        return ["run", "--suite", path, "--scale", "smoke", "--select", "strategy=masked", "--out", out,
+                "--data-dir", data_dir, "--jobs", "2"]  # fmt: skip
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert command(*arguments(whole)).returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmark", *map(str, arguments(cut))], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not (checkpoints := list(cut.glob("cells/*/last.ckpt"))) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoints, "the run never came to finetuning"
+    status = json.loads(next(cut.glob("cells/*/status.json")).read_text())
+    assert status["state"] == "running", "the kill came too late to test anything"
+    assert command(*arguments(cut)).returncode == 0
+    assert len(next(cut.glob("cells/*/log.txt")).read_text().split(" begins")) == 3, "two sittings are expected"
+    timing = ["pretrain_seconds", "finetune_seconds", "peak_memory_mb"]
+    pd.testing.assert_frame_equal(records(whole).drop(columns=timing), records(cut).drop(columns=timing))
+
+
+def test_divergence_is_recorded_with_its_step_and_named(data_dir, smoke, tmp_path):
+    suite = yaml.safe_load((SUITES / "water.yaml").read_text(encoding="utf-8"))
+    suite["scales"]["smoke"]["training"]["finetune"] |= {"lr": 1e30, "lr_min": 1e29}
+    path = tmp_path / "wild.yaml"
+    path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
+    out = tmp_path / "run"
+    done = command("run", "--suite", path, "--scale", "smoke", "--select", "strategy=scratch", "--out", out,
+                   "--data-dir", data_dir)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    row = records(out).iloc[0]
+    assert row["status"] == "diverged"
+    assert re.search(r"at step \d+, epoch \d+", row["reason"])
+    assert "diverged" in (out / "report" / "report.md").read_text(encoding="utf-8")
+    assert "diverged" in done.stdout
+
+
+@pytest.fixture
+def refuse(monkeypatch, capsys):
+    """Run the command line in this process; expect exit code 2 and one message with the fragments."""
+
+    def run(*arguments, fragments):
+        monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        message = capsys.readouterr().err
+        assert ended.value.code == 2, message
+        assert message.count("error:") == 1
+        for fragment in fragments:
+            assert fragment in message
+
+    return run
+
+
+def test_a_refusal_as_a_user_sees_it():
+    done = command("run", "--suite", "watr")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: unknown suite 'watr'")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["run", "--suite", "water", "--scale", "huge"], ["unknown scale 'huge'", "quick"]),
+        (["run", "--suite", "water", "--select", "masked"], ["FIELD=NAME"]),
+        (["run", "--suite", "water", "--select", "strategy=maskd"], ["unknown strategy", "'masked'?"]),
+        (["run", "--suite", "water", "--jobs", "0"], ["at least 1"]),
+        (["run", "--suite", "water", "--seeds", "0"], ["at least 1"]),
+        (["run", "--suite", "water", "--device", "tpu"], ["not available", "cpu"]),
+        (["status", "nowhere"], ["holds no run"]),
+        (["report", "nowhere"], ["plan.json"]),
+        (["data", "--suite", "none.yaml"], ["cannot be read"]),
+    ],
+)
+def test_wrong_input_ends_with_exit_code_2_and_one_message(refuse, arguments, fragments):
+    refuse(*arguments, fragments=fragments)
+
+
+def test_foreign_folders_are_left_alone(refuse, smoke, tmp_path, data_dir):
+    out, _ = smoke
+    before = contents(out)
+    common = ["run", "--suite", "water", "--data-dir", data_dir]
+    refuse(*common, "--scale", "quick", "--out", out, fragments=["another plan", "--out"])
+    assert contents(out) == before
+    (tmp_path / "thesis.tex").write_text("do not touch", encoding="utf-8")
+    refuse(*common, "--scale", "smoke", "--out", tmp_path, fragments=["holds no run", "--out"])
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["thesis.tex"]
+
+
+def test_unwritable_and_full_output(refuse, tmp_path, data_dir, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("", encoding="utf-8")
+    common = ["run", "--suite", "water", "--scale", "smoke", "--data-dir", data_dir, "--out"]
+    refuse(*common, blocked / "run", fragments=["cannot be written", "--out"])
+    monkeypatch.setattr("benchmark.run.NEEDED_BYTES", 1e30)
+    refuse(*common, tmp_path / "full", fragments=["MB free", "--out"])
+
+
+def test_a_second_run_in_the_same_folder_is_refused(refuse, smoke, data_dir):
+    out, _ = smoke
+    with FileLock(out / ".run.lock"):
+        refuse("run", "--suite", "water", "--scale", "smoke", "--out", out, "--data-dir", data_dir,
+               fragments=["another run is at work", "--out"])  # fmt: skip
+
+
+def test_dry_run_prints_cells_and_an_estimate_and_writes_nothing(tmp_path):
+    out, data = tmp_path / "run", tmp_path / "data"
+    done = command("run", "--suite", "water", "--scale", "smoke", "--dry-run", "--out", out, "--data-dir", data)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("egnn") == 4
+    assert re.search(r"6 fits, 72 optimizer steps; about \d+\.\d min", done.stdout)
+    assert not out.exists()
+    assert not data.exists()

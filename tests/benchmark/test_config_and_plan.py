@@ -1,0 +1,165 @@
+"""Suites are strict, plans are hashed: equal content equal key, anything that matters another key."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import yaml
+
+from benchmark.config import available_suites, load_suite, read_suite_file
+from benchmark.errors import BenchmarkError
+from benchmark.plan import make_plan
+from tasks.datasets.base import DatasetError
+
+
+@pytest.fixture(scope="module")
+def content():
+    return read_suite_file("water")
+
+
+@pytest.fixture
+def load(tmp_path, content):
+    """Write a changed suite to a file and load a scale of it."""
+
+    def loader(change=lambda c: None, scale="smoke"):
+        changed = deepcopy(content)
+        change(changed)
+        path = tmp_path / "own.yaml"
+        path.write_text(yaml.safe_dump(changed, sort_keys=False), encoding="utf-8")
+        return load_suite(str(path), scale)
+
+    return loader
+
+
+@pytest.mark.parametrize("name", sorted(available_suites()))
+def test_every_scale_of_every_shipped_suite_validates_and_plans(name):
+    for scale in read_suite_file(name)["scales"]:
+        suite = load_suite(name, scale)
+        cells = make_plan(suite)
+        assert len(cells) == suite.seeds * len(suite.datasets) * len(suite.models) * len(suite.strategies)
+        assert len({c.cell.key for c in cells}) == len(cells)
+        assert suite.seeds >= 2 or scale == "smoke"
+
+
+def test_paper_scale_follows_the_paper():
+    suite = load_suite("water", "paper")
+    tip3p = suite.datasets["tip3p"].options
+    assert (tip3p["molecules"], tip3p["box_A"], tip3p["cutoff_A"]) == (258, 20, 10)
+    assert tip3p["trajectories"] * tip3p["frames_per_trajectory"] == 10_000
+    training = suite.training
+    assert (training.batch_size, training.pretrain.epochs, training.finetune.epochs) == (10, 25, 50)
+    assert (training.finetune.lr, training.finetune.lr_min, training.finetune.weight_decay) == (1e-4, 1e-7, 1e-4)
+    assert training.finetune.loss == "l1_loss"
+    assert training.finetune.force_weight / training.finetune.energy_weight == 500
+    assert suite.seeds == 4
+    assert suite.strategies["masked"].pretext.options["ratio"] == 0.9
+    assert suite.strategies["denoised"].pretext.options["sd_A"] == 0.5
+
+
+def test_arms_of_one_seed_share_everything_but_the_strategy(load):
+    cells = {c.strategy: c.cell for c in make_plan(load())}
+    scratch, extended, masked = cells["scratch"], cells["scratch-extended"], cells["masked"]
+    assert scratch.pretraining is None
+    assert extended.phase.epochs == scratch.phase.epochs + masked.pretraining.phase.epochs
+    assert masked.phase == scratch.phase
+    for cell in cells.values():
+        assert (cell.dataset, cell.model, cell.seed, cell.batch_size) == (
+            scratch.dataset, scratch.model, scratch.seed, scratch.batch_size,
+        )  # fmt: skip
+
+
+def test_key_ignores_labels_and_follows_everything_else(load):
+    def keys(change=lambda c: None):
+        return {c.strategy: c.cell.key for c in make_plan(load(change))}
+
+    before = keys()
+
+    def relabel(c):
+        c["strategies"]["scratch"]["label"] = "another name"
+
+    def more_pretraining(c):
+        c["scales"]["smoke"]["training"]["pretrain"]["epochs"] = 7
+
+    def other_ratio(c):
+        c["strategies"]["masked"]["pretext"]["options"]["ratio"] = 0.25
+
+    def other_split(c):
+        c["scales"]["smoke"]["datasets"]["tip3p"]["split"]["val"] = 0.3
+
+    assert keys(relabel) == before
+    assert [s for s, key in keys(more_pretraining).items() if key != before[s]] == [
+        "scratch-extended", "masked", "denoised",
+    ]  # fmt: skip
+    assert [s for s, key in keys(other_ratio).items() if key != before[s]] == ["masked"]
+    assert not set(keys(other_split).values()) & set(before.values())
+
+
+def test_selection_and_seeds(load):
+    suite = load()
+    cells = make_plan(suite, seeds=3, select={"strategy": ["masked", "scratch"]})
+    assert {(c.strategy, c.cell.seed) for c in cells} == {(s, n) for s in ("masked", "scratch") for n in range(3)}
+    with pytest.raises(BenchmarkError, match=r"unknown strategy 'maskd'.*Did you mean 'masked'"):
+        make_plan(suite, select={"strategy": ["maskd"]})
+    with pytest.raises(BenchmarkError, match="field of --select"):
+        make_plan(suite, select={"molecule": ["x"]})
+    with pytest.raises(BenchmarkError, match="at least 1"):
+        make_plan(suite, seeds=0)
+
+
+def test_a_scale_lays_its_values_over_the_common_part(load):
+    def drop(c):
+        c["scales"]["smoke"]["strategies"] = {"denoised": None, "masked": {"pretext": {"options": {"ratio": 0.75}}}}
+
+    suite = load(drop)
+    assert "denoised" not in suite.strategies
+    assert suite.strategies["masked"].pretext.options == {"ratio": 0.75}
+    assert suite.strategies["masked"].label
+
+
+def _set(path, value):
+    def change(c):
+        *parents, last = path.split("/")
+        for part in parents:
+            c = c[part]
+        c[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("scales/smoke/training/batchsize", 4, r"training.batchsize: unknown key; allowed here: batch_size.*did you mean"),
+        ("scales/smoke/training/finetune/lrr", 1, r"training.finetune.lrr: unknown key.*lr, lr_min"),
+        ("scales/smoke/training/finetune/lr", -1, r"training.finetune.lr: .*greater than 0 \(given: -1\)"),
+        ("strategies/masked/pretext/options/ratio", 1.5, r"pretext 'masking'.*ratio.*1.5"),
+        ("strategies/masked/pretext/options/ratios", 0.5, r"ratios: unknown key; allowed here: head, loss, ratio"),
+        ("strategies/masked/pretext/kind", "maskin", r"unknown pretext kind 'maskin'; known are denoising, masking"),
+        ("scales/smoke/datasets/tip3p/options/cutoff_A", 30, "cutoff_A"),
+        ("scales/smoke/models/egnn/options/cutoff_A", 6.0, r"6.0 Å is over half the box.*at most 3"),
+        ("baselines", ["scrath"], "baselines"),
+        ("extra", 1, r"extra: unknown key"),
+        ("strategies/again", {"label": "twice"}, "the same"),
+        ("scales/smoke/seeds", 0, "seeds"),
+    ],
+)  # fmt: skip
+def test_bad_values_are_refused_with_place_and_remedy(load, path, value, message):
+    with pytest.raises((BenchmarkError, DatasetError), match=message):
+        load(_set(path, value))
+
+
+def test_unknown_names_and_unreadable_files(tmp_path):
+    with pytest.raises(BenchmarkError, match=r"unknown suite 'wather'.*Did you mean 'water'"):
+        load_suite("wather", "quick")
+    with pytest.raises(BenchmarkError, match=r"unknown scale 'quik'.*Did you mean 'quick'"):
+        load_suite("water", "quik")
+    with pytest.raises(BenchmarkError, match="cannot be read"):
+        load_suite(str(tmp_path / "none.yaml"), "quick")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1", encoding="utf-8")
+    with pytest.raises(BenchmarkError, match="not valid YAML"):
+        load_suite(str(broken), "quick")
+    broken.write_text("- 1", encoding="utf-8")
+    with pytest.raises(BenchmarkError, match="scales"):
+        load_suite(str(broken), "quick")
