@@ -20,7 +20,7 @@ from benchmark.config import DatasetEntry, Entry, Phase, build
 from benchmark.files import read_json, write_json
 from benchmark.plan import PlannedCell, Pretraining
 from benchmark.provenance import describe_environment
-from benchmark.store import JobFolder, RunFolder
+from benchmark.store import JobFolder, RunFolder, Unfinished
 from benchmark.streams import stream_seed
 from benchmark.training.callbacks import Report
 from benchmark.training.data import SplitDataModule
@@ -162,7 +162,7 @@ def _identity(planned: PlannedCell, settings: Settings) -> dict[str, Any]:
     return {"cell_key": row.pop("key"), "suite": settings.suite, "scale": settings.scale, **row}
 
 
-def record_unfinished(planned: PlannedCell, settings: Settings, state: str, reason: str) -> None:
+def record_unfinished(planned: PlannedCell, settings: Settings, state: Unfinished, reason: str) -> None:
     """The one row of a cell that diverged or failed: never a gap."""
     folder = RunFolder(settings.run).cell(planned.cell.key)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -207,12 +207,12 @@ def _job(
         folder.set_status("ok")
     except Exception as error:
         traceback.print_exc()
-        state = "diverged" if isinstance(error, Diverged) else "failed"
+        state: Unfinished = "diverged" if isinstance(error, Diverged) else "failed"
         reason = f"{error}" if state == "diverged" else f"{type(error).__name__}: {error}"
         if planned is not None:
             record_unfinished(planned, settings, state, reason)
         else:
-            folder.set_status("diverged" if state == "diverged" else "failed", reason)
+            folder.set_status(state, reason)
 
 
 def _add_provenance(folder: JobFolder, **more: Any) -> None:

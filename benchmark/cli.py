@@ -30,7 +30,8 @@ errors = Console(stderr=True)
 SuiteName = Annotated[str, typer.Option("--suite", help="A shipped suite (see `list`) or the path of a YAML file.")]
 Scale = Annotated[str, typer.Option(help="One of the suite's scales: how much data, how wide, how long.")]
 DataDir = Annotated[
-    Path | None, typer.Option(help=f"Folder of the datasets; default ${DATA_DIR_VARIABLE}, then the user's cache.")
+    Path | None,
+    typer.Option(help=f"Folder of the datasets; default ${DATA_DIR_VARIABLE}, then the user's cache."),
 ]
 RunPath = Annotated[Path, typer.Argument(help="A run folder, e.g. runs/water-quick.")]
 
@@ -126,7 +127,15 @@ def data(suite: SuiteName, scale: Scale = "quick", data_dir: DataDir = None, job
 
     folder = data_dir or default_data_dir()
     request = Request(
-        suite=suite, scale=scale, out=None, data_dir=folder, jobs=jobs, seeds=None, select={}, device="cpu", command=""
+        suite=suite,
+        scale=scale,
+        out=None,
+        data_dir=folder,
+        jobs=jobs,
+        seeds=None,
+        select={},
+        device="cpu",
+        command="",
     )
     prepared = prepare(request)
     with Display(console) as display:

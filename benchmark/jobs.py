@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.cell import Settings, record_unfinished, run_cell, run_pretraining
 from benchmark.plan import PlannedCell, Pretraining
-from benchmark.store import FINISHED, JobFolder, RunFolder
+from benchmark.store import FINISHED, JobFolder, RunFolder, Unfinished
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Job:
         else:
             run_cell(self.work, self.settings)
 
-    def give_up(self, reason: str, state: str = "failed") -> None:
+    def give_up(self, reason: str, state: Unfinished = "failed") -> None:
         """Note that the job cannot be done, or that its worker died."""
         if isinstance(self.work, Pretraining):
-            self.folder.set_status("diverged" if state == "diverged" else "failed", reason)
+            self.folder.set_status(state, reason)
         else:
             record_unfinished(self.work, self.settings, state, reason)
 

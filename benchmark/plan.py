@@ -79,7 +79,9 @@ class PlannedCell(Strict):
         }
 
 
-def make_plan(suite: Suite, seeds: int | None = None, select: Mapping[str, list[str]] | None = None) -> list[PlannedCell]:
+def make_plan(
+    suite: Suite, seeds: int | None = None, select: Mapping[str, list[str]] | None = None
+) -> list[PlannedCell]:
     """The cells of a suite.
 
     Args:
@@ -102,12 +104,13 @@ def make_plan(suite: Suite, seeds: int | None = None, select: Mapping[str, list[
         for name in names:
             if name not in tables[field]:
                 raise unknown_name(field, name, tables[field], f"These are those of suite {suite.name!r}.")
-    chosen = [[n for n in tables[field] if n in select.get(field, tables[field])] for field in FILTERS]
+    datasets, models, strategies = (
+        [name for name in tables[field] if name in select.get(field, tables[field])] for field in FILTERS
+    )
     return [
-        PlannedCell(
-            dataset=dataset, model=model, strategy=strategy, cell=_cell(suite, dataset, model, strategy, seed)
-        )
-        for seed, dataset, model, strategy in itertools.product(range(seeds or suite.seeds), *chosen)
+        PlannedCell(dataset=dataset, model=model, strategy=strategy, cell=_cell(suite, dataset, model, strategy, seed))
+        for seed in range(seeds or suite.seeds)
+        for dataset, model, strategy in itertools.product(datasets, models, strategies)
     ]
 
 

@@ -19,7 +19,9 @@ def read_statuses(path: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     folder = RunFolder(path)
     plan = read_json(folder.plan)
     if plan is None:
-        raise BenchmarkError(f"{path} holds no run (no plan.json); give the folder that `run` made, e.g. runs/water-quick")
+        raise BenchmarkError(
+            f"{path} holds no run (no plan.json); give the folder that `run` made, e.g. runs/water-quick"
+        )
     return [(row, folder.cell(row["key"]).status()) for row in plan["cells"]]
 
 

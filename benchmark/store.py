@@ -28,6 +28,8 @@ from benchmark.files import read_json, write_json
 from benchmark.plan import PlannedCell
 
 State = Literal["pending", "running", "ok", "diverged", "failed"]
+Unfinished = Literal["diverged", "failed"]
+
 FINISHED: tuple[State, ...] = ("ok", "diverged")
 """States that a later run does not repeat; a failure may have been the machine's and is tried again."""
 

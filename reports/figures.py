@@ -121,9 +121,7 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(
-    values: pd.DataFrame, plan: Plan, metric: str, panels: Sequence[str], size: tuple[float, float]
-) -> Figure:
+def _figure(values: pd.DataFrame, plan: Plan, metric: str, panels: Sequence[str], size: tuple[float, float]) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for panel, place in zip(panels, axes, strict=True):

@@ -108,8 +108,7 @@ def cautions(results: Results) -> list[str]:
     unfinished = run.count("pending", "running")
     if unfinished:
         notes.append(
-            f"Not finished yet: {unfinished} of {plural(len(run.plan.cells), 'cell')}. "
-            "This is what there is so far."
+            f"Not finished yet: {unfinished} of {plural(len(run.plan.cells), 'cell')}. This is what there is so far."
         )
     lost = run.count("diverged", "failed")
     if lost:

@@ -38,8 +38,7 @@ READING = (
     ),
     (
         "Test frames",
-        "Where the data are trajectories, training, validation and test frames come from different "
-        "trajectories.",
+        "Where the data are trajectories, training, validation and test frames come from different trajectories.",
     ),
     (
         "Epochs to reach",

@@ -171,9 +171,7 @@ def records_frame(rows: Sequence[Record]) -> pd.DataFrame:
 def check_rows(rows: Sequence[Record]) -> None:
     """Raise `RecordError` unless a cell has one row a split and checkpoint, or one if it did not end ok."""
     if not rows:
-        raise RecordError(
-            "no row was given: a finished cell leaves at least one record; write its rows together"
-        )
+        raise RecordError("no row was given: a finished cell leaves at least one record; write its rows together")
     places = Counter((row.cell_key, row.split, row.checkpoint) for row in rows)
     repeated = [place for place, count in places.items() if count > 1]
     if repeated:
@@ -195,17 +193,13 @@ def check_curves(frame: pd.DataFrame) -> None:
     for column, allowed in (("phase", PHASES), ("split", CURVE_SPLITS), ("metric", CURVE_METRICS)):
         unknown = sorted(set(frame[column].map(str)) - set(allowed))
         if unknown:
-            raise RecordError(
-                f"curves: {column} {unknown[0]!r} is not known; allowed are {', '.join(allowed)}"
-            )
+            raise RecordError(f"curves: {column} {unknown[0]!r} is not known; allowed are {', '.join(allowed)}")
     needed = frame[[name for name in names if name != "value"]]
     if needed.isna().to_numpy().any():
         column = needed.columns[needed.isna().any()][0]
         raise RecordError(f"curves: {column} is empty in some row; only value may be (for NaN)")
     if len(frame) and frame["epoch"].min() < 1:
-        raise RecordError(
-            f"curves: epoch {frame['epoch'].min()} given; epochs count from 1 within their phase"
-        )
+        raise RecordError(f"curves: epoch {frame['epoch'].min()} given; epochs count from 1 within their phase")
     if len(frame) and (
         frame["step"].min() < 0 or not np.isfinite(frame["seconds"]).all() or frame["seconds"].min() < 0
     ):
@@ -214,9 +208,7 @@ def check_curves(frame: pd.DataFrame) -> None:
     repeated = frame.duplicated(place)
     if repeated.any():
         first = dict(frame.loc[repeated, place].iloc[0])
-        raise RecordError(
-            f"curves: two values for {first}; give one value a cell, phase, epoch, split and metric"
-        )
+        raise RecordError(f"curves: two values for {first}; give one value a cell, phase, epoch, split and metric")
 
 
 def write_frame(frame: pd.DataFrame, path: Path, schema: pa.Schema) -> None:

@@ -145,9 +145,7 @@ class Run:
 
         A record decides; but a cell that did not end ok and was started again is what its status says.
         """
-        ended = (
-            self.records.drop_duplicates("cell_key").set_index("cell_key")[["status", "reason"]].T.to_dict()
-        )
+        ended = self.records.drop_duplicates("cell_key").set_index("cell_key")[["status", "reason"]].T.to_dict()
         states = []
         for cell in self.plan.cells:
             status = self.statuses[cell.key]
@@ -200,9 +198,7 @@ def _read_rows(path: Path, cell: PlannedCell, remedy: str) -> list[Record]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "row"
-        raise RecordError(
-            f"{path} does not fit the schema of records ({where}: {first['msg']}): {remedy}"
-        ) from error
+        raise RecordError(f"{path} does not fit the schema of records ({where}: {first['msg']}): {remedy}") from error
     except RecordError as error:
         raise error if str(path) in str(error) else RecordError(f"{path}: {error}; {remedy}") from error
     for row in rows:
@@ -221,9 +217,7 @@ def _line(schema: pa.Schema) -> str:
 def _read_curves(path: Path, cell: PlannedCell, remedy: str) -> pd.DataFrame:
     table = _read_parquet(path, remedy)
     if not table.schema.equals(CURVE_SCHEMA):
-        raise RecordError(
-            f"{path} has the columns {_line(table.schema)}; expected are {_line(CURVE_SCHEMA)}: {remedy}"
-        )
+        raise RecordError(f"{path} has the columns {_line(table.schema)}; expected are {_line(CURVE_SCHEMA)}: {remedy}")
     frame = table.to_pandas()
     try:
         check_curves(frame)
@@ -253,9 +247,7 @@ def read_run(folder: Path) -> Run:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "plan"
-        raise RecordError(
-            f"{folder / 'plan.json'} is not a plan ({where}: {first['msg']}): {remedy}"
-        ) from error
+        raise RecordError(f"{folder / 'plan.json'} is not a plan ({where}: {first['msg']}): {remedy}") from error
     rows: list[Record] = []
     curves: list[pd.DataFrame] = []
     statuses: dict[str, dict[str, Any]] = {}
@@ -266,13 +258,9 @@ def read_run(folder: Path) -> Run:
         path = here / "status.json"
         status = _read_json(path, remedy) if path.exists() else {"state": "pending"}
         if status.get("state") not in STATES:
-            raise RecordError(
-                f"{path}: state {status.get('state')!r} is not one of {', '.join(STATES)}: {remedy}"
-            )
+            raise RecordError(f"{path}: state {status.get('state')!r} is not one of {', '.join(STATES)}: {remedy}")
         statuses[cell.key] = status
-        found = (
-            _read_rows(here / "record.parquet", cell, remedy) if (here / "record.parquet").exists() else []
-        )
+        found = _read_rows(here / "record.parquet", cell, remedy) if (here / "record.parquet").exists() else []
         rows += found
         ended_ok = status["state"] == "ok" or any(row.status == "ok" for row in found)
         if ended_ok and not found:

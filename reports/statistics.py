@@ -15,9 +15,7 @@ def seed_values(
     records: pd.DataFrame, metrics: Sequence[str] = METRICS, split: str = "test", checkpoint: str = "best"
 ) -> pd.DataFrame:
     """One row a dataset, model, strategy, seed and metric, with its `value`; only of cells that ended ok."""
-    chosen = records[
-        (records["status"] == "ok") & (records["split"] == split) & (records["checkpoint"] == checkpoint)
-    ]
+    chosen = records[(records["status"] == "ok") & (records["split"] == split) & (records["checkpoint"] == checkpoint)]
     long = chosen.melt([*ARM, "seed"], list(metrics), var_name="metric", value_name="value")
     return long.dropna(subset=["value"]).reset_index(drop=True)
 
@@ -63,9 +61,7 @@ def paired_changes(
         pairs["percent"] = 100 * (pairs["value"] / pairs["value_baseline"] - 1)
         parts.append(pairs.assign(baseline=baseline))
     if not parts:
-        return pd.DataFrame(
-            columns=[*names, "n", "change_percent", "lowest_percent", "highest_percent", "agree"]
-        )
+        return pd.DataFrame(columns=[*names, "n", "change_percent", "lowest_percent", "highest_percent", "agree"])
     changes = (
         pd.concat(parts, ignore_index=True)
         .groupby(names, sort=False)
@@ -91,12 +87,8 @@ def validation_curves(records: pd.DataFrame, curves: pd.DataFrame, metric: str) 
     and `total_epoch` = pretrain_epochs + epoch.
     """
     cells = records.loc[records["status"] == "ok", ["cell_key", *ARM, "seed", "pretrain_epochs"]]
-    chosen = curves[
-        (curves["phase"] == "finetune") & (curves["split"] == "val") & (curves["metric"] == metric)
-    ]
-    joined = cells.drop_duplicates("cell_key").merge(
-        chosen[["cell_key", "epoch", "value"]].dropna(), on="cell_key"
-    )
+    chosen = curves[(curves["phase"] == "finetune") & (curves["split"] == "val") & (curves["metric"] == metric)]
+    joined = cells.drop_duplicates("cell_key").merge(chosen[["cell_key", "epoch", "value"]].dropna(), on="cell_key")
     joined["total_epoch"] = joined["pretrain_epochs"] + joined["epoch"]
     return joined
 
@@ -115,9 +107,7 @@ def epochs_to_reach(
     values = validation_curves(records, curves, metric)
     reference = values[values["strategy"] == baseline].sort_values("epoch")
     seed = ["dataset", "model", "seed"]
-    targets = reference.drop_duplicates(seed, keep="last")[[*seed, "value"]].rename(
-        columns={"value": "target"}
-    )
+    targets = reference.drop_duplicates(seed, keep="last")[[*seed, "value"]].rename(columns={"value": "target"})
     compared = values.merge(targets, on=seed)
     cells = compared[["cell_key", *ARM, "seed", "target"]].drop_duplicates("cell_key")
     hits = compared[compared["value"] <= compared["target"]].sort_values("epoch")
@@ -132,14 +122,10 @@ def summarise_reach(reached: pd.DataFrame) -> pd.DataFrame:
     Columns: dataset, model, strategy, `seeds`, `reached` (how many got there), `target_mean`, and mean, min
     and max of `epoch` and `total_epoch` over those that got there (<NA> if none).
     """
-    statistics = {
-        f"{name}_{how}": (name, how) for name in ("epoch", "total_epoch") for how in ("mean", "min", "max")
-    }
+    statistics = {f"{name}_{how}": (name, how) for name in ("epoch", "total_epoch") for how in ("mean", "min", "max")}
     return (
         reached.groupby(ARM, sort=False)
-        .agg(
-            seeds=("seed", "count"), reached=("epoch", "count"), target_mean=("target", "mean"), **statistics
-        )
+        .agg(seeds=("seed", "count"), reached=("epoch", "count"), target_mean=("target", "mean"), **statistics)
         .reset_index()
     )
 

@@ -271,9 +271,7 @@ def arm_table(results: Results) -> Table:
 def split_table(results: Results) -> Table:
     """Frames and atoms of each split, from the records."""
     records = results.run.records
-    sized = records[(records["status"] == "ok") & (records["checkpoint"] == "best")].dropna(
-        subset=["n_frames"]
-    )
+    sized = records[(records["status"] == "ok") & (records["checkpoint"] == "best")].dropna(subset=["n_frames"])
     rows = []
     for dataset in dict.fromkeys(arm.dataset for arm in results.run.plan.arms):
         for split in ("train", "val", "test"):
@@ -345,10 +343,7 @@ def split_hash_table(results: Results) -> Table:
     """Hash of the split by dataset and seed."""
     known = results.run.records.dropna(subset=["split_hash"])
     hashes = known.groupby(["dataset", "seed"], sort=False)["split_hash"].unique().reset_index()
-    rows = [
-        [f"{dataset}, seed {seed}", ", ".join(values)]
-        for dataset, seed, values in hashes.itertuples(index=False)
-    ]
+    rows = [[f"{dataset}, seed {seed}", ", ".join(values)] for dataset, seed, values in hashes.itertuples(index=False)]
     return Table(
         "Hashes of the splits: equal hash, equal frames.",
         [Column("dataset and seed", numeric=False), Column("hash", numeric=False)],

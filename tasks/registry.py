@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
@@ -31,8 +32,7 @@ class Registry(Generic[T]):
     def _loaders(self) -> dict[str, Callable[[], Any]]:
         loaders: dict[str, Callable[[], Any]] = {point.name: point.load for point in entry_points(group=self.group)}
         for kind, target in self._builtin.items():
-            module, _, name = target.partition(":")
-            loaders[kind] = lambda module=module, name=name: getattr(import_module(module), name)
+            loaders[kind] = partial(_load, target)
         return loaders
 
     def kinds(self) -> list[str]:
@@ -55,9 +55,13 @@ class Registry(Generic[T]):
         return loaded
 
 
-DATASETS: Registry[Any] = Registry(
-    "dataset", "nnp_pretrain_bench.datasets", {"tip3p": "tasks.datasets.tip3p:TIP3P"}
-)
+def _load(target: str) -> Any:
+    """The object that ``module:name`` stands for."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
+
+
+DATASETS: Registry[Any] = Registry("dataset", "nnp_pretrain_bench.datasets", {"tip3p": "tasks.datasets.tip3p:TIP3P"})
 MODELS: Registry[Any] = Registry("model", "nnp_pretrain_bench.models", {"egnn": "tasks.models.egnn:EGNN"})
 PRETEXTS: Registry[Any] = Registry(
     "pretext",

@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from benchmark.jobs import Job
-from benchmark.store import RunFolder
+from benchmark.store import RunFolder, Unfinished
 
 POLL_SECONDS = 0.5
 
@@ -48,9 +48,9 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_change: OnChange) -> None:
                     process.start()
                     running[process.sentinel] = (process, job)
                 for sentinel in wait(list(running), timeout=POLL_SECONDS):
-                    process, job = running.pop(sentinel)  # type: ignore[index]
+                    process, job = running.pop(int(sentinel))  # type: ignore[arg-type]
                     process.join()
-                    if job.folder.status()["state"] == "running":
+                    if job.folder.status()["state"] in ("pending", "running"):
                         job.give_up(f"its process ended with exit code {process.exitcode}; see {job.folder.log}")
                     on_change([j for _, j in running.values()], job)
                 on_change([j for _, j in running.values()], None)
@@ -82,7 +82,7 @@ def _pretraining_succeeded(job: Job) -> bool:
     status = RunFolder(job.settings.run).pretraining(job.needs).status()
     if status["state"] == "ok":
         return True
-    state = "diverged" if status["state"] == "diverged" else "failed"
+    state: Unfinished = "diverged" if status["state"] == "diverged" else "failed"
     job.give_up(f"its pretraining {job.needs} {state}: {status.get('reason')}", state)
     return False
 

@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from benchmark.training.modules import PotentialModule
+
 Report = Callable[[dict[str, Any]], None]
 """Receives the state of a fit: epoch, epochs, loss, force_rmse_mev_per_A, seconds_left."""
 
@@ -29,6 +31,7 @@ class CurveRecorder(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock and note every value of the epoch."""
         self.seconds += time.perf_counter() - self._epoch_started
+        assert isinstance(pl_module, PotentialModule)
         values = pl_module.curve_values()
         values["train", "learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         epoch, step = trainer.current_epoch + 1, trainer.global_step

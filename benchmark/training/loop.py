@@ -49,9 +49,7 @@ def make_trainer(device: str, phase: Phase | None = None, callbacks: list[Any] |
     )
 
 
-def fit(
-    module: PotentialModule, data: SplitDataModule, phase: Phase, folder: Path, device: str, report: Report
-) -> Fit:
+def fit(module: PotentialModule, data: SplitDataModule, phase: Phase, folder: Path, device: str, report: Report) -> Fit:
     """Train to the phase's end, from the last checkpoint in the folder if there is one.
 
     Args:
@@ -73,9 +71,7 @@ def fit(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    last = ModelCheckpoint(
-        folder, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
-    )
+    last = ModelCheckpoint(folder, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False)
     callbacks = [curves, ProgressReporter(report, curves), StopWithParent(), best, last]
     trainer = make_trainer(device, phase, callbacks)
     resume = folder / LAST

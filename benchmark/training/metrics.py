@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Batch
 from torch_geometric.utils import scatter
 
 EV_TO_MEV = 1000.0
@@ -25,7 +26,7 @@ class ErrorSums:
         self.frames = 0
         self._sums: dict[str, Tensor] = {}
 
-    def update(self, energy: Tensor, force: Tensor, batch: object) -> None:
+    def update(self, energy: Tensor, force: Tensor, batch: Batch) -> None:
         """Add a batch: predicted energies (B, 1) and forces (N, 3), and the batch with y, neg_dy and batch."""
         force_error = (force.detach() - batch.neg_dy).double()
         energy_error = (energy.detach() - batch.y).double()

@@ -72,13 +72,9 @@ class PotentialModule(LNNP):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a half-cosine schedule per optimizer step."""
-        optimizer = AdamW(
-            self.model.parameters(), lr=self.hparams.lr, weight_decay=self.hparams.weight_decay
-        )
+        optimizer = AdamW(self.model.parameters(), lr=self.hparams.lr, weight_decay=self.hparams.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = LambdaLR(
-            optimizer, lambda step: half_cosine(step, steps, self.hparams.lr, self.hparams.lr_min)
-        )
+        schedule = LambdaLR(optimizer, lambda step: half_cosine(step, steps, self.hparams.lr, self.hparams.lr_min))
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -128,9 +124,7 @@ class FinetuneModule(PotentialModule):
 
     def _reset_sums(self) -> None:
         self.errors = {stage: ErrorSums(self._scale_eV) for stage in ("train", "val", "test")}
-        self._loss_means = {
-            stage: {"y": ExactMean(), "neg_dy": ExactMean()} for stage in ("train", "val", "test")
-        }
+        self._loss_means = {stage: {"y": ExactMean(), "neg_dy": ExactMean()} for stage in ("train", "val", "test")}
 
     def batch_loss(self, batch: Batch, batch_idx: int, stage: str) -> Tensor:
         """LNNP's step with the training loss alone."""
@@ -196,9 +190,7 @@ class PretrainModule(PotentialModule):
 
     def __init__(self, potential: Potential, phase: Phase, pretext: Pretext, seed: int) -> None:
         # The loss is the pretext's; LNNP is told of one only because it asks.
-        super().__init__(
-            potential, phase, {"train_loss": "mse_loss", "y_weight": 0.0, "neg_dy_weight": 0.0}
-        )
+        super().__init__(potential, phase, {"train_loss": "mse_loss", "y_weight": 0.0, "neg_dy_weight": 0.0})
         self._pretext = pretext
         self._seed = seed
         self._reset_sums()

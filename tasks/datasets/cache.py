@@ -142,9 +142,7 @@ def _read_manifest(folder: Path, checksums: bool) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text("utf-8"))
-        listed = {
-            folder / name: (entry["bytes"], entry["sha256"]) for name, entry in manifest["files"].items()
-        }
+        listed = {folder / name: (entry["bytes"], entry["sha256"]) for name, entry in manifest["files"].items()}
         manifest["provenance"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"damaged dataset: {path} cannot be read ({error!r}). {remedy}") from error
@@ -154,9 +152,7 @@ def _read_manifest(folder: Path, checksums: bool) -> dict[str, Any]:
             if found != size:
                 raise DatasetError(f"damaged dataset: {file} has {found} bytes instead of {size}. {remedy}")
             if checksums and _sha256(file) != digest:
-                raise DatasetError(
-                    f"damaged dataset: the SHA-256 of {file} is not the recorded one. {remedy}"
-                )
+                raise DatasetError(f"damaged dataset: the SHA-256 of {file} is not the recorded one. {remedy}")
         except OSError as error:
             raise DatasetError(f"damaged dataset: {file} cannot be read ({error}). {remedy}") from error
     return manifest

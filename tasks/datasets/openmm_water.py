@@ -107,8 +107,7 @@ class TIP3PConfig(DatasetConfig):
     def _consistent(self) -> Self:
         if (self.box_A is None) == (self.density_g_per_cm3 is None):
             raise ValueError(
-                f"box_A is {self.box_A} and density_g_per_cm3 is {self.density_g_per_cm3}; "
-                "give exactly one of them"
+                f"box_A is {self.box_A} and density_g_per_cm3 is {self.density_g_per_cm3}; give exactly one of them"
             )
         if self.cutoff_A > self.side_A / 2:
             raise ValueError(
@@ -117,8 +116,7 @@ class TIP3PConfig(DatasetConfig):
             )
         if not self.rigid and self.timestep_fs > 1:
             raise ValueError(
-                f"timestep_fs is {self.timestep_fs} fs; flexible water allows at most 1 fs "
-                "(use rigid: true for more)"
+                f"timestep_fs is {self.timestep_fs} fs; flexible water allows at most 1 fs (use rigid: true for more)"
             )
         return self
 
@@ -256,9 +254,7 @@ def find_platform(name: str) -> openmm.Platform:
 def write_topology(config: TIP3PConfig, folder: Path) -> None:
     """Writes the PDB file that gives elements, residues and box; its coordinates are all zero."""
     with (folder / TOPOLOGY).open("w", encoding="utf-8") as stream:
-        app.PDBFile.writeFile(
-            water_topology(config), np.zeros((3 * config.molecules, 3)) * unit.nanometer, stream
-        )
+        app.PDBFile.writeFile(water_topology(config), np.zeros((3 * config.molecules, 3)) * unit.nanometer, stream)
 
 
 def run_trajectory(job: TrajectoryJob, report: Report) -> None:

@@ -23,9 +23,7 @@ class SplitConfig(BaseModel):
     @model_validator(mode="after")
     def _leaves_training(self) -> SplitConfig:
         if self.val + self.test >= 1:
-            raise ValueError(
-                f"val + test is {self.val + self.test:g}; below 1 is needed, so that frames are left"
-            )
+            raise ValueError(f"val + test is {self.val + self.test:g}; below 1 is needed, so that frames are left")
         return self
 
 

@@ -38,7 +38,8 @@ class EGNNConfig(PotentialConfig):
     )
     num_rbf: int = Field(32, gt=1, description="Basis functions where radial is expnorm.")
     envelope: bool = Field(
-        False, description="Weigh messages with a cosine envelope: energy and forces go smoothly to the cutoff."
+        False,
+        description="Weigh messages with a cosine envelope: energy and forces go smoothly to the cutoff.",
     )
 
 
@@ -51,11 +52,10 @@ class EGNNLayer(nn.Module):
         self.edge_sender = nn.Linear(hidden, hidden, bias=False)
         self.edge_radial = nn.Linear(radial_features, hidden, bias=False)
         self.edge_mlp = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
-        self.coordinate_mlp = nn.Sequential(
-            nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1, bias=False)
-        )
-        # A small last layer, as in the reference implementation: updates start near zero.
-        nn.init.xavier_uniform_(self.coordinate_mlp[-1].weight, gain=0.001)
+        to_scalar = nn.Linear(hidden, 1, bias=False)
+        # Small, as in the reference implementation: coordinate updates start near zero.
+        nn.init.xavier_uniform_(to_scalar.weight, gain=0.001)
+        self.coordinate_mlp = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), to_scalar)
         self.node_mlp = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
 
     def messages(self, h: Tensor, radial: Tensor, edges: Tensor, weight: Tensor | None) -> Tensor:
@@ -103,9 +103,7 @@ class EGNN(Potential):
         self.embedding = AtomEmbedding(config.max_z, config.hidden)
         radial_features = config.num_rbf if config.radial == "expnorm" else 1
         self.layers = nn.ModuleList(EGNNLayer(config.hidden, radial_features) for _ in range(config.layers))
-        self.readout = nn.Sequential(
-            nn.Linear(config.hidden, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 1)
-        )
+        self.readout = nn.Sequential(nn.Linear(config.hidden, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 1))
 
     def _propagate(
         self,
@@ -128,6 +126,7 @@ class EGNN(Potential):
         shift = torch.zeros_like(pos)
         vectors = first_vectors
         for number, layer in enumerate(self.layers, start=1):
+            assert isinstance(layer, EGNNLayer)
             squared = vectors.square().sum(dim=1, keepdim=True)
             distances = squared.sqrt()
             radial = squared if self.basis is None else self.basis(distances.squeeze(1))

@@ -46,9 +46,7 @@ class Denoising(Pretext):
 
     def corrupt(self, batch: Batch, generator: Generator) -> Data:
         """Structures with displaced atoms and ``target`` (N, 3), the noise over ``sd_A`` (sign as configured)."""
-        noise = torch.randn(
-            batch.pos.shape, generator=generator, device=batch.pos.device, dtype=batch.pos.dtype
-        )
+        noise = torch.randn(batch.pos.shape, generator=generator, device=batch.pos.device, dtype=batch.pos.dtype)
         corrupted = Data(
             z=batch.z,
             pos=batch.pos + self.config.sd_A * noise,

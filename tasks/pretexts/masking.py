@@ -24,7 +24,10 @@ class MaskingConfig(PretextConfig):
     """Options of hydrogen masking."""
 
     ratio: float = Field(
-        0.5, gt=0, le=1, description="Share of each sample's molecules that lose a hydrogen; at least one does."
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of each sample's molecules that lose a hydrogen; at least one does.",
     )
     loss: Literal["mean", "pooled"] = Field(
         "mean",

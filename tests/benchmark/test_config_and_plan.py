@@ -49,7 +49,11 @@ def test_paper_scale_follows_the_paper():
     assert tip3p["trajectories"] * tip3p["frames_per_trajectory"] == 10_000
     training = suite.training
     assert (training.batch_size, training.pretrain.epochs, training.finetune.epochs) == (10, 25, 50)
-    assert (training.finetune.lr, training.finetune.lr_min, training.finetune.weight_decay) == (1e-4, 1e-7, 1e-4)
+    assert (training.finetune.lr, training.finetune.lr_min, training.finetune.weight_decay) == (
+        1e-4,
+        1e-7,
+        1e-4,
+    )
     assert training.finetune.loss == "l1_loss"
     assert training.finetune.force_weight / training.finetune.energy_weight == 500
     assert suite.seeds == 4
@@ -109,7 +113,10 @@ def test_selection_and_seeds(load):
 
 def test_a_scale_lays_its_values_over_the_common_part(load):
     def drop(c):
-        c["scales"]["smoke"]["strategies"] = {"denoised": None, "masked": {"pretext": {"options": {"ratio": 0.75}}}}
+        c["scales"]["smoke"]["strategies"] = {
+            "denoised": None,
+            "masked": {"pretext": {"options": {"ratio": 0.75}}},
+        }
 
     suite = load(drop)
     assert "denoised" not in suite.strategies
@@ -130,7 +137,7 @@ def _set(path, value):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("scales/smoke/training/batchsize", 4, r"training.batchsize: unknown key; allowed here: batch_size.*did you mean"),
+        ("scales/smoke/training/batchsize", 4, r"training.batchsize: unknown key; allowed here: batch_size.*mean"),
         ("scales/smoke/training/finetune/lrr", 1, r"training.finetune.lrr: unknown key.*lr, lr_min"),
         ("scales/smoke/training/finetune/lr", -1, r"training.finetune.lr: .*greater than 0 \(given: -1\)"),
         ("strategies/masked/pretext/options/ratio", 1.5, r"pretext 'masking'.*ratio.*1.5"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch_geometric.data import Batch
@@ -37,7 +39,7 @@ def test_half_cosine_goes_from_lr_to_lr_min():
     assert values[0] == pytest.approx(lr)
     assert values[50] == pytest.approx((lr + lr_min) / 2)
     assert values[-1] == pytest.approx(lr_min)
-    assert all(a > b for a, b in zip(values, values[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(values))
     assert half_cosine(500, steps, lr, lr_min) == pytest.approx(lr_min / lr)
 
 

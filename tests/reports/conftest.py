@@ -66,15 +66,11 @@ def _record(strategy: str = "masked", seed: int = 0, **changes: Any) -> Record:
 
 def _lost(strategy: str, seed: int, status: str, reason: str) -> Record:
     """The one row of a cell that diverged or failed."""
-    nothing = dict.fromkeys(
-        name for name in Record.model_fields if name.endswith(("_mev", "_per_A", "_per_atom"))
-    )
+    nothing = dict.fromkeys(name for name in Record.model_fields if name.endswith(("_mev", "_per_A", "_per_atom")))
     return _record(strategy, seed, split=None, checkpoint=None, status=status, reason=reason, **nothing)
 
 
-def _curve(
-    strategy: str, seed: int, values: list[float], metric: str = "force_rmse_mev_per_A"
-) -> pd.DataFrame:
+def _curve(strategy: str, seed: int, values: list[float], metric: str = "force_rmse_mev_per_A") -> pd.DataFrame:
     """A validation curve of finetuning: one value an epoch."""
     epochs = range(1, len(values) + 1)
     return pd.DataFrame(
@@ -194,9 +190,7 @@ def _write_cell(here: Path, strategy: str, seed: int, outcome: tuple[float, floa
         return
     force, energy = float(first), float(second)
     rows = [
-        _record(
-            strategy, seed, split=split, checkpoint=checkpoint, **_errors(factor * force, factor * energy)
-        )
+        _record(strategy, seed, split=split, checkpoint=checkpoint, **_errors(factor * force, factor * energy))
         for checkpoint, later in (("best", 1.0), ("last", 1.05))
         for split, factor in (("train", 0.8 * later), ("val", 0.9 * later), ("test", later))
     ]

@@ -91,9 +91,7 @@ def test_changes_are_in_table_and_findings(full):
     folder, page, markdown = full
     ((_, (masked,)),) = findings(Results(read_run(folder)))
     mean = {
-        (name, i): closed_form.mean(pair[i] for pair in seeds.values())
-        for name, seeds in FULL.items()
-        for i in (0, 1)
+        (name, i): closed_form.mean(pair[i] for pair in seeds.values()) for name, seeds in FULL.items() for i in (0, 1)
     }
     for baseline in ("scratch", "scratch-extended"):
         for i in (0, 1):

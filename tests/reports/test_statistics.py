@@ -47,9 +47,7 @@ def test_mean_and_sample_sd(record, lost):
 
 def test_change_is_of_means_over_common_seeds(record):
     # Seed 2 of the arm and seed 3 of the baseline have no partner: they must not count.
-    records = force_records(
-        record, {"scratch": {0: 100.0, 1: 300.0, 3: 9.0}, "masked": {0: 50.0, 1: 250.0, 2: 999.0}}
-    )
+    records = force_records(record, {"scratch": {0: 100.0, 1: 300.0, 3: 9.0}, "masked": {0: 50.0, 1: 250.0, 2: 999.0}})
     row = row_of(statistics.paired_changes(records, ["scratch"]), metric=FORCE)
     assert (row["strategy"], row["baseline"], row["n"]) == ("masked", "scratch", 2)
     assert row["change_percent"] == pytest.approx(-25.0)  # 150 / 200 − 1
@@ -117,9 +115,7 @@ def test_epochs_to_reach(record, curve):
     cells = [("scratch", 0), ("scratch", 1), ("masked", 0), ("masked", 1), ("masked", 2)]
     records = records_frame([record(*cell) for cell in cells])
     reached = statistics.epochs_to_reach(records, curves, "scratch")
-    found = {
-        (row.strategy, row.seed): (row.target, row.epoch, row.total_epoch) for row in reached.itertuples()
-    }
+    found = {(row.strategy, row.seed): (row.target, row.epoch, row.total_epoch) for row in reached.itertuples()}
     assert found == {
         ("scratch", 0): (10.0, 2, 2),
         ("scratch", 1): (20.0, 4, 4),
@@ -141,9 +137,7 @@ def test_epochs_to_reach_uses_cells_that_ended_ok_only(record, lost, curve):
 
 
 def test_split_conflicts(record):
-    records = records_frame(
-        [record("scratch", 0), record("masked", 0), record("masked", 1, split_hash="other")]
-    )
+    records = records_frame([record("scratch", 0), record("masked", 0), record("masked", 1, split_hash="other")])
     assert statistics.split_conflicts(records).empty
     records = records_frame([record("scratch", 0), record("masked", 0, split_hash="other")])
     assert statistics.split_conflicts(records).to_numpy().tolist() == [["tip3p", "egnn", 0]]

@@ -26,9 +26,11 @@ def make_water(molecules: int, seed: int = 0, side: float = 8.0, dtype: torch.dt
     n = int(np.ceil(molecules ** (1 / 3)))
     grid = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3)[:molecules]
     oxygen = grid * side / n + rng.uniform(-0.2, 0.2, (molecules, 3))
-    local = OH_A * np.array(
-        [[0, 0, 0], [1, 0, 0], [np.cos(ANGLE), np.sin(ANGLE), 0]], dtype=float
-    ) * rng.uniform(0.95, 1.05, (3, 1))
+    local = (
+        OH_A
+        * np.array([[0, 0, 0], [1, 0, 0], [np.cos(ANGLE), np.sin(ANGLE), 0]], dtype=float)
+        * rng.uniform(0.95, 1.05, (3, 1))
+    )
     pos = np.concatenate([o + local @ random_rotation(rng).T for o in oxygen]) % side
     return Data(
         z=torch.tensor([8, 1, 1]).repeat(molecules),

@@ -149,9 +149,7 @@ def test_a_sample_does_not_carry_its_trajectory(flexible: tuple[TIP3P, Dataset, 
         assert tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
 
 
-def test_same_seed_same_frames_whatever_the_workers(
-    flexible: tuple[TIP3P, Dataset, Path], tmp_path: Path
-) -> None:
+def test_same_seed_same_frames_whatever_the_workers(flexible: tuple[TIP3P, Dataset, Path], tmp_path: Path) -> None:
     again = make(tmp_path, workers=2)[1]
     for one, other in zip(flexible[1].samples, again.samples, strict=True):
         assert torch.equal(one.pos, other.pos)

@@ -30,9 +30,7 @@ def potential(request):
 @pytest.fixture
 def batch(water):
     """Two samples of different size in boxes of different size."""
-    return Batch.from_data_list(
-        [water(8, 1, 7.0, torch.float64), water(5, 2, 8.0, torch.float64)]
-    )
+    return Batch.from_data_list([water(8, 1, 7.0, torch.float64), water(5, 2, 8.0, torch.float64)])
 
 
 def predict(model, batch, pos=None, **kwargs):
