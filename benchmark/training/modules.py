@@ -72,7 +72,10 @@ class PotentialModule(LNNP):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a half-cosine schedule per optimizer step."""
-        optimizer = AdamW(self.model.parameters(), lr=self.hparams.lr, weight_decay=self.hparams.weight_decay)
+        # Fused: one call for all parameters instead of a dozen for each; small networks feel the difference.
+        optimizer = AdamW(
+            self.model.parameters(), lr=self.hparams.lr, weight_decay=self.hparams.weight_decay, fused=True
+        )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, lambda step: half_cosine(step, steps, self.hparams.lr, self.hparams.lr_min))
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 import yaml
@@ -32,6 +34,16 @@ def command(*arguments, **environment):
         timeout=300,
         env={**os.environ, **environment},
         check=False,
+    )
+
+
+def start(*arguments):
+    """The same without waiting for its end."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmark", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
@@ -142,9 +154,7 @@ def test_killed_run_is_resumed_and_equals_an_uninterrupted_one(smoke, data_dir, 
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert command(*arguments(whole)).returncode == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmark", *map(str, arguments(cut))], cwd=ROOT, stdout=subprocess.DEVNULL
-    )
+    process = start(*arguments(cut))
     deadline = time.monotonic() + 120
     while not (checkpoints := list(cut.glob("cells/*/last.ckpt"))) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -173,6 +183,51 @@ def test_divergence_is_recorded_with_its_step_and_named(data_dir, smoke, tmp_pat
     assert re.search(r"at step \d+, epoch \d+", row["reason"])
     assert "diverged" in (out / "report" / "report.md").read_text(encoding="utf-8")
     assert "diverged" in done.stdout
+
+
+def test_failure_is_recorded_with_what_depends_on_it_and_tried_again(smoke, data_dir, tmp_path):
+    """A folder where the pretrained weights should go stands for a failing disk."""
+    arguments = ["run", "--suite", "water", "--scale", "smoke", "--out", tmp_path / "run", "--data-dir", data_dir,
+                 "--select", "strategy=masked,strategy=scratch"]  # fmt: skip
+    plan = json.loads((smoke[0] / "plan.json").read_text())
+    masked = next(c for c in plan["cells"] if c["strategy"] == "masked")
+    obstacle = tmp_path / "run" / "pretrainings" / masked["pretraining_key"] / "potential.pt"
+    shutil.copytree(smoke[0], tmp_path / "run", ignore=shutil.ignore_patterns("cells", "pretrainings", ".run.lock"))
+    obstacle.mkdir(parents=True)
+    done = command(*arguments)
+    assert done.returncode == 1, done.stdout + done.stderr
+    rows = records(tmp_path / "run").set_index("strategy")
+    assert set(rows.loc[["scratch"], "status"]) == {"ok"}
+    assert rows.loc["masked", "status"] == "failed"
+    assert masked["pretraining_key"] in rows.loc["masked", "reason"]
+    assert "potential.pt" in rows.loc["masked", "reason"]
+    obstacle.rmdir()
+    assert command(*arguments).returncode == 0
+    assert set(records(tmp_path / "run")["status"]) == {"ok"}
+
+
+def test_a_worker_that_dies_is_a_failed_cell(data_dir, smoke, tmp_path):
+    """Killed from outside, as when memory runs out: the run goes on and says so."""
+    suite = yaml.safe_load((SUITES / "water.yaml").read_text(encoding="utf-8"))
+    suite["scales"]["smoke"]["training"]["finetune"]["epochs"] = 500
+    path = tmp_path / "long.yaml"
+    path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
+    out = tmp_path / "run"
+    arguments = ["run", "--suite", path, "--scale", "smoke", "--out", out, "--data-dir", data_dir]
+    arguments += ["--select", "strategy=scratch", "--jobs", "2"]
+    run = start(*arguments)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("cells/*/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    # The workers are the grandchildren: children of the server that forks them.
+    children = psutil.Process(run.pid).children()
+    workers = [grandchild for child in children for grandchild in child.children()]
+    assert len(workers) == 1
+    workers[0].kill()
+    assert run.wait(timeout=120) == 1
+    row = records(out).iloc[0]
+    assert row["status"] == "failed"
+    assert "exit code -9" in row["reason"]
 
 
 @pytest.fixture
