@@ -5,28 +5,29 @@ from __future__ import annotations
 import os
 import resource
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
+from torch_geometric.data import Data
 
 from benchmark.config import DatasetEntry, Entry, Phase, build
 from benchmark.files import read_json, write_json
-from benchmark.plan import PlannedCell, Pretraining
+from benchmark.plan import Cell, PlannedCell, Pretraining
 from benchmark.provenance import describe_environment
 from benchmark.store import JobFolder, RunFolder, Unfinished
 from benchmark.streams import stream_seed
-from benchmark.training.callbacks import Report
+from benchmark.training.callbacks import CurveRecorder, Report
 from benchmark.training.data import SplitDataModule
-from benchmark.training.loop import BEST, LAST, Fit, evaluate, fit
-from benchmark.training.modules import Diverged, FinetuneModule, PretrainModule
+from benchmark.training.loop import Fit, evaluate, fit
+from benchmark.training.modules import Diverged, FinetuneModule, PotentialModule, PretrainModule
 from reports import Record, write_curves, write_records
+from reports.files import replacing
 from tasks.datasets.base import Dataset
 from tasks.datasets.splits import Split, split_by_group
 from tasks.models.base import Potential
@@ -35,15 +36,21 @@ from tasks.registry import DATASETS, MODELS, PRETEXTS
 
 MEGABYTE = 1e6
 
+NO_COST: dict[str, Any] = {"pretrain_steps": 0, "pretrain_seconds": 0.0, "finetune_steps": 0}
+"""What a record says of training before there was any."""
+
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and how jobs run; nothing here changes a result.
+    """Where and how jobs run; not part of a cell's key.
+
+    On the CPU the same number of threads gives the same numbers, bit for bit. On a GPU, or with another number of
+    threads, sums are taken in another order, and training amplifies the last bit.
 
     Attributes:
         run: the run folder.
         data_dir: folder of the datasets.
-        device: ``cpu``, ``cuda`` or ``mps``.
+        device: ``cpu`` or ``cuda``.
         threads: CPU threads of a worker.
         suite: name of the suite, for the record.
         scale: its scale, likewise.
@@ -57,27 +64,43 @@ class Settings:
     scale: str
 
 
+@dataclass
+class Job:
+    """What a job in progress has come to know; all of it enters the record, also of one that does not succeed.
+
+    Attributes:
+        folder: where the job leaves what it made.
+        report: tells how far it is.
+        curves: filled by the fit.
+        facts: fields of the record that are known so far.
+    """
+
+    folder: JobFolder
+    report: Report
+    curves: CurveRecorder = field(default_factory=CurveRecorder)
+    facts: dict[str, Any] = field(default_factory=lambda: dict(NO_COST))
+
+
 def run_pretraining(pretraining: Pretraining, settings: Settings) -> None:
     """Train a potential on a pretext over the training structures; leaves its weights, curves and cost."""
     folder = RunFolder(settings.run).pretraining(pretraining.key)
-    with _job(folder, settings, pretraining.model_dump(mode="json"), f"pretraining {pretraining.key}") as report:
+
+    def give_up(state: Unfinished, reason: str, job: Job) -> None:
+        write_curves(job.curves.frame(pretraining.key, "pretrain"), folder.curves)
+        folder.set_status(state, reason)
+
+    with _job(folder, settings, pretraining.model_dump(mode="json"), give_up) as job:
         dataset, split = _load(pretraining.dataset, pretraining.seed, settings)
         pretext = build(PRETEXTS, pretraining.pretext)
-        pretext.check(dataset)
         potential = _fresh_potential(pretraining.model, pretraining.seed)
-        data = SplitDataModule(
-            [_unlabelled(sample) for sample in dataset.samples],
-            split,
-            folder.path,
-            pretraining.batch_size,
-            pretraining.eval_batch_size,
-            stream_seed(pretraining.seed, "order"),
-        )
+        samples = [_unlabelled(sample) for sample in dataset.samples]
+        data = _data_module(samples, split, pretraining, folder)
         module = PretrainModule(potential, pretraining.phase, pretext, pretraining.seed)
-        done = _fit(module, data, pretraining.phase, folder, settings, report, "pretrain")
-        write_curves(done.curves.frame(pretraining.key, "pretrain"), folder.curves)
-        torch.save(potential.cpu().state_dict(), folder.potential)
-        write_json(folder.result, {"steps": done.steps, "seconds": done.seconds})
+        done = _fit(module, data, pretraining.phase, job, settings, "pretrain")
+        write_curves(job.curves.frame(pretraining.key, "pretrain"), folder.curves)
+        with replacing(folder.potential) as temporary:
+            torch.save(potential.cpu().state_dict(), temporary)
+        write_json(folder.result, {"pretrain_steps": done.steps, "pretrain_seconds": done.seconds})
 
 
 def run_cell(planned: PlannedCell, settings: Settings) -> None:
@@ -85,39 +108,39 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
     cell = planned.cell
     run = RunFolder(settings.run)
     folder = run.cell(cell.key)
-    with _job(folder, settings, planned.model_dump(mode="json"), planned.name, planned) as report:
+
+    def give_up(state: Unfinished, reason: str, job: Job) -> None:
+        write_curves(_all_curves(planned, run, job.curves), folder.curves)
+        record_unfinished(planned, settings, state, reason, job.facts)
+
+    with _job(folder, settings, planned.model_dump(mode="json"), give_up) as job:
         dataset, split = _load(cell.dataset, cell.seed, settings)
+        job.facts["split_hash"] = split.hash()
         potential = _fresh_potential(cell.model, cell.seed)
-        pretrained: JobFolder | None = None
+        job.facts["n_parameters"] = sum(p.numel() for p in potential.parameters())
         if cell.pretraining is not None:
             pretrained = run.pretraining(cell.pretraining.key)
+            job.facts.update(read_json(pretrained.result) or {})
             potential.load_state_dict(torch.load(pretrained.potential, weights_only=True))
         normalisation = Normalisation.fit([dataset.samples[i] for i in split.train])
-        data = SplitDataModule(
-            [normalisation.normalise(sample) for sample in dataset.samples],
-            split,
-            folder.path,
-            cell.batch_size,
-            cell.eval_batch_size,
-            stream_seed(cell.seed, "order"),
-        )
-        module = FinetuneModule(potential, cell.phase, normalisation.scale_eV)
-        done = _fit(module, data, cell.phase, folder, settings, report, "finetune")
+        samples = [normalisation.normalise(sample) for sample in dataset.samples]
+        data = _data_module(samples, split, cell, folder)
         _add_provenance(
             folder,
             split_hash=split.hash(),
             normalisation={"reference_eV": normalisation.reference_eV, "scale_eV": normalisation.scale_eV},
-            dataset=dataset.provenance,
+            dataset={**dataset.provenance, "licence": dataset.licence},
         )
-        curves = [done.curves.frame(cell.key, "finetune")]
-        cost: dict[str, Any] = {"pretrain_steps": 0, "pretrain_seconds": 0.0}
-        if pretrained is not None:
-            curves.insert(0, pd.read_parquet(pretrained.curves).assign(cell_key=cell.key))
-            result = read_json(pretrained.result)
-            cost = {"pretrain_steps": result["steps"], "pretrain_seconds": result["seconds"]}
-        write_curves(pd.concat(curves, ignore_index=True), folder.curves)
-        rows = _measure(planned, settings, module, data, dataset, split, done, cost, folder)
-        write_records(rows, folder.record)
+        module = FinetuneModule(potential, cell.phase, normalisation.scale_eV)
+        done = _fit(module, data, cell.phase, job, settings, "finetune")
+        job.facts.update(
+            finetune_steps=done.steps,
+            finetune_seconds=done.seconds,
+            best_epoch=done.best_epoch,
+            peak_memory_mb=_peak_memory_mb(settings.device),
+        )
+        write_curves(_all_curves(planned, run, job.curves), folder.curves)
+        write_records(_measure(planned, settings, module, data, dataset, split, job), folder.record)
 
 
 def _measure(
@@ -127,31 +150,23 @@ def _measure(
     data: SplitDataModule,
     dataset: Dataset,
     split: Split,
-    done: Fit,
-    cost: dict[str, Any],
-    folder: JobFolder,
+    job: Job,
 ) -> list[Record]:
     """One row for each checkpoint and split: the first time that test frames are looked at."""
     rows = []
-    for checkpoint, file in (("best", BEST), ("last", LAST)):
+    for checkpoint in ("best", "last"):
+        file = job.folder.path / f"{checkpoint}.ckpt"
         for name, frames in split.as_dict().items():
-            errors = evaluate(module, data, name, folder.path / file, settings.device)
             rows.append(
                 Record(
                     **_identity(planned, settings),
-                    **errors,
-                    **cost,
+                    **job.facts,
+                    **evaluate(module, data, name, file, settings.device),
                     status="ok",
                     split=name,
                     checkpoint=checkpoint,
-                    split_hash=split.hash(),
                     n_frames=len(frames),
                     n_atoms=sum(dataset.samples[i].num_nodes for i in frames),
-                    n_parameters=sum(p.numel() for p in module.model.parameters()),
-                    finetune_steps=done.steps,
-                    finetune_seconds=done.seconds,
-                    best_epoch=done.best_epoch,
-                    peak_memory_mb=_peak_memory_mb(settings.device),
                 )
             )
     return rows
@@ -162,21 +177,40 @@ def _identity(planned: PlannedCell, settings: Settings) -> dict[str, Any]:
     return {"cell_key": row.pop("key"), "suite": settings.suite, "scale": settings.scale, **row}
 
 
-def record_unfinished(planned: PlannedCell, settings: Settings, state: Unfinished, reason: str) -> None:
-    """The one row of a cell that diverged or failed: never a gap."""
+def record_unfinished(
+    planned: PlannedCell, settings: Settings, state: Unfinished, reason: str, facts: dict[str, Any] | None = None
+) -> None:
+    """The one row of a cell that diverged or failed: never a gap.
+
+    Args:
+        planned: the cell.
+        settings: the run it belongs to.
+        state: how it ended.
+        reason: why.
+        facts: further fields of the record; without them nothing was trained in this cell.
+    """
     folder = RunFolder(settings.run).cell(planned.cell.key)
     folder.path.mkdir(parents=True, exist_ok=True)
     row = Record(
         **_identity(planned, settings),
+        **(facts or NO_COST),
         status=state,
         reason=reason,
         split=None,
         checkpoint=None,
-        pretrain_steps=0,
-        finetune_steps=0,
     )
     write_records([row], folder.record)
     folder.set_status(state, reason)
+
+
+def _all_curves(planned: PlannedCell, run: RunFolder, finetuning: CurveRecorder) -> pd.DataFrame:
+    """Curves of a cell: those of the pretraining that it started from, then its own."""
+    key = planned.cell.key
+    curves = finetuning.frame(key, "finetune")
+    if planned.cell.pretraining is None:
+        return curves
+    pretraining = pd.read_parquet(run.pretraining(planned.cell.pretraining.key).curves).assign(cell_key=key)
+    return pd.concat([pretraining, curves], ignore_index=True) if len(curves) else pretraining
 
 
 @contextmanager
@@ -184,58 +218,65 @@ def _job(
     folder: JobFolder,
     settings: Settings,
     config: dict[str, Any],
-    name: str,
-    planned: PlannedCell | None = None,
-) -> Iterator[Report]:
-    """Status and provenance around a job; its errors become a state with a reason."""
+    give_up: Callable[[Unfinished, str, Job], None],
+) -> Iterator[Job]:
+    """Status and provenance around a job; an error becomes a state with a reason, noted by ``give_up``."""
     folder.path.mkdir(parents=True, exist_ok=True)
-    started = datetime.now(UTC).isoformat(timespec="seconds")
     folder.set_status("running", fraction=0.0)
+    job = Job(folder, lambda state: folder.set_status("running", **state))
     try:
-        print(f"{started} {name} begins", flush=True)
         torch.set_num_threads(settings.threads)
-        write_json(
-            folder.provenance,
-            {
-                "config": config,
-                "started_at": started,
-                **describe_environment(settings.device, settings.threads),
-            },
-        )
-        yield lambda state: folder.set_status("running", **state)
-        _add_provenance(folder, finished_at=datetime.now(UTC).isoformat(timespec="seconds"))
+        _begin_provenance(folder, settings, config)
+        yield job
+        _add_provenance(folder, finished_at=_now())
         folder.set_status("ok")
+    except Diverged as error:
+        traceback.print_exc()
+        job.facts["finetune_steps"] = error.steps
+        give_up("diverged", str(error), job)
     except Exception as error:
         traceback.print_exc()
-        state: Unfinished = "diverged" if isinstance(error, Diverged) else "failed"
-        reason = f"{error}" if state == "diverged" else f"{type(error).__name__}: {error}"
-        if planned is not None:
-            record_unfinished(planned, settings, state, reason)
-        else:
-            folder.set_status(state, reason)
+        if job.curves.rows:
+            job.facts["finetune_steps"] = job.curves.rows[-1][1]
+        give_up("failed", f"{type(error).__name__}: {error}", job)
+
+
+def _begin_provenance(folder: JobFolder, settings: Settings, config: dict[str, Any]) -> None:
+    """What this sitting runs with; what earlier sittings of an interrupted job ran with is kept."""
+    now = {"started_at": _now(), **describe_environment(settings.device, settings.threads)}
+    before = read_json(folder.provenance)
+    content = {"config": config, **now}
+    if before is not None:
+        earlier = {key: before[key] for key in now if key in before}
+        content["earlier_sittings"] = [*before.get("earlier_sittings", []), earlier]
+    write_json(folder.provenance, content)
+    print(f"{now['started_at']} begins", flush=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _add_provenance(folder: JobFolder, **more: Any) -> None:
-    write_json(folder.provenance, {**read_json(folder.provenance), **more})
+    write_json(folder.provenance, {**(read_json(folder.provenance) or {}), **more})
 
 
-def _fit(
-    module: PretrainModule | FinetuneModule,
-    data: SplitDataModule,
-    phase: Phase,
-    folder: JobFolder,
-    settings: Settings,
-    report: Report,
-    name: str,
-) -> Fit:
-    report({"phase": name, "epoch": 0, "epochs": phase.epochs, "fraction": 0.0})
-    return fit(module, data, phase, folder.path, settings.device, lambda s: report({"phase": name, **s}))
+def _data_module(samples: Sequence[Data], split: Split, work: Cell | Pretraining, folder: JobFolder) -> SplitDataModule:
+    order = stream_seed(work.seed, "order")
+    return SplitDataModule(samples, split, folder.path, work.batch_size, work.eval_batch_size, order)
+
+
+def _fit(module: PotentialModule, data: SplitDataModule, phase: Phase, job: Job, settings: Settings, name: str) -> Fit:
+    def report(state: dict[str, Any]) -> None:
+        job.report({"phase": name, **state})
+
+    report({"epoch": 0, "epochs": phase.epochs, "fraction": 0.0})
+    return fit(module, data, phase, job.folder.path, settings.device, report, job.curves)
 
 
 def _load(entry: DatasetEntry, seed: int, settings: Settings) -> tuple[Dataset, Split]:
     dataset: Dataset = build(DATASETS, entry).load(settings.data_dir)
-    rng = np.random.default_rng(stream_seed(seed, "split"))
-    return dataset, split_by_group(dataset.groups, entry.split, rng)
+    return dataset, split_by_group(dataset.groups, entry.split, stream_seed(seed, "split"))
 
 
 def _fresh_potential(entry: Entry, seed: int) -> Potential:
@@ -246,7 +287,7 @@ def _fresh_potential(entry: Entry, seed: int) -> Potential:
     return potential
 
 
-def _unlabelled(sample: Any) -> Any:
+def _unlabelled(sample: Data) -> Data:
     """The structure alone: a pretext never sees energies or forces."""
     bare = sample.clone()
     del bare.y, bare.neg_dy

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -47,7 +46,7 @@ def run(
         str, typer.Option(help="Only these cells, e.g. model=egnn,strategy=scratch,strategy=masked.")
     ] = "",
     data_dir: DataDir = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
@@ -72,8 +71,12 @@ def run(
 
         _print_plan(prepared, estimate(prepared))
         return
-    with Display(console) as display:
-        paths = execute(prepared, request, display)
+    try:
+        with Display(console) as display:
+            paths = execute(prepared, request, display)
+    except KeyboardInterrupt:
+        errors.print("interrupted; the same command goes on from the last checkpoints")
+        raise typer.Exit(130) from None
     result = read_run(prepared.settings.run)
     _print_frame(summary_table(result), title=f"{result.plan.title}: test errors, mean ± sd over seeds")
     console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
@@ -181,19 +184,23 @@ def _print_frame(frame: object, title: str) -> None:
 
 def main() -> NoReturn:
     """Run the command line: exit code 2 and one message for what the user should correct."""
-    warnings.filterwarnings("ignore", message=".*pin_memory.*")
     try:
         app()
     except ValueError as error:
         # BenchmarkError, and the like of tasks (DatasetError, PretextError) and reports (RecordError).
         if not _is_users(error):
             raise
-        errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("interrupted; the same command goes on from the last checkpoints")
-        sys.exit(130)
+        _refuse(str(error))
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _refuse(f"{place}{error.strerror or error}. Mend that and run the same command again: it goes on where it was")
     sys.exit(0)
+
+
+def _refuse(message: str) -> NoReturn:
+    """One message, exit code 2."""
+    errors.print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(2)
 
 
 def _is_users(error: ValueError) -> bool:

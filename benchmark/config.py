@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.errors import BenchmarkError, describe_validation, unknown_name
-from tasks.datasets.splits import SplitConfig
+from tasks.datasets.splits import SplitConfig, split_by_group
 from tasks.registry import DATASETS, MODELS, PRETEXTS, Registry, UnknownKindError
 
 SUITES = Path(__file__).parent / "suites"
 
 
 class Strict(BaseModel):
-    """Base of all configuration: immutable, no unknown keys."""
+    """Base of all configuration: immutable, no unknown keys, no infinities."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Entry(Strict):
     """Something from a registry: its kind and the options of that kind."""
 
     kind: str = Field(description="Name in the registry.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the kind; defaults are filled in.")
+
+
+class LabelledEntry(Entry):
+    """An entry that reports show."""
+
     label: str | None = Field(None, description="How reports call it; without one, its kind's own title.")
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the kind.")
 
 
-class DatasetEntry(Entry):
+class DatasetEntry(LabelledEntry):
     """A dataset and how it is split."""
 
     split: SplitConfig = Field(default_factory=lambda: SplitConfig(), description="Shares of validation and test.")
@@ -59,6 +64,12 @@ class Phase(Strict):
     lr_min: float = Field(gt=0, description="Learning rate of the last step.")
     weight_decay: float = Field(1e-4, ge=0, description="Decoupled weight decay.")
     gradient_clip: float | None = Field(None, gt=0, description="Largest norm of the gradient; none does not clip.")
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.lr_min > self.lr:
+            raise ValueError(f"lr_min {self.lr_min:g} is above lr {self.lr:g}; the schedule falls from lr to lr_min")
+        return self
 
 
 class Finetune(Phase):
@@ -90,7 +101,7 @@ class Suite(Strict):
         min_length=1, description="Strategies that the others are compared with; the first is plain scratch."
     )
     datasets: dict[str, DatasetEntry] = Field(min_length=1)
-    models: dict[str, Entry] = Field(min_length=1)
+    models: dict[str, LabelledEntry] = Field(min_length=1)
     strategies: dict[str, Strategy] = Field(min_length=1)
     training: Training
 
@@ -153,7 +164,7 @@ def read_suite_file(name: str) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BenchmarkError(f"suite file {path} cannot be read: {error.strerror}. Check the path.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BenchmarkError(f"suite file {path} is not valid YAML: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("scales"), dict):
         raise BenchmarkError(
@@ -173,17 +184,40 @@ def load_suite(name: str, scale: str) -> Suite:
     """
     content = read_suite_file(name)
     scales = content.pop("scales")
+    scales = {str(name): values for name, values in scales.items()}
     if scale not in scales:
         raise unknown_name("scale", scale, scales, f"These are the scales of suite {name!r}.")
-    merged = _merge(content, scales[scale] or {})
+    over = scales[scale] or {}
+    if not isinstance(over, dict):
+        raise BenchmarkError(f"suite {name!r}: scale {scale!r} is {over!r}; a mapping of values is needed")
+    merged = _merge(content, over)
     try:
         suite = Suite(scale=scale, **merged)
     except ValidationError as error:
         raise describe_validation(error, Suite, f"suite {name!r} at scale {scale!r}") from error
     except TypeError as error:
         raise BenchmarkError(f"suite {name!r}: {error}; keys are {', '.join(Suite.model_fields)}") from error
+    suite = _with_defaults(suite)
     _check_entries(suite)
     return suite
+
+
+def _with_defaults(suite: Suite) -> Suite:
+    """The suite with every option written out: what a key and a record say must not hang on later defaults."""
+
+    def resolve(registry: Registry[Any], entry: Any) -> Any:
+        return entry.model_copy(update={"options": build(registry, entry).config.model_dump(mode="json")})
+
+    return suite.model_copy(
+        update={
+            "datasets": {name: resolve(DATASETS, entry) for name, entry in suite.datasets.items()},
+            "models": {name: resolve(MODELS, entry) for name, entry in suite.models.items()},
+            "strategies": {
+                name: arm if arm.pretext is None else arm.model_copy(update={"pretext": resolve(PRETEXTS, arm.pretext)})
+                for name, arm in suite.strategies.items()
+            },
+        }
+    )
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -204,6 +238,8 @@ def _check_entries(suite: Suite) -> None:
     potentials = {n: build(MODELS, entry) for n, entry in suite.models.items()}
     for dataset in suite.datasets.values():
         task = build(DATASETS, dataset)
+        # The number of trajectories is known before any data is made; too few is found here.
+        split_by_group(task.groups(), dataset.split, seed=0)
         for potential in potentials.values():
             task.check(potential.config.cutoff_A)
     for strategy, pretext in pretexts.items():

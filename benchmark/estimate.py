@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch_geometric.data import Batch
 
@@ -66,7 +65,7 @@ def estimate(prepared: Prepared) -> Estimate:
 
 def _training_frames(entry: DatasetEntry) -> int:
     groups = build(DATASETS, entry).groups()
-    return len(split_by_group(groups, entry.split, np.random.default_rng(0)).train)
+    return len(split_by_group(groups, entry.split, seed=0).train)
 
 
 def _time_step(dataset: DatasetEntry, model: Entry, batch_size: int, device: str) -> float:

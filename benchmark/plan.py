@@ -119,15 +119,14 @@ def _cell(suite: Suite, dataset: str, model: str, strategy: str, seed: int) -> C
     # Labels say nothing about the result and stay out of the key.
     common: dict[str, Any] = {
         "dataset": suite.datasets[dataset].model_copy(update={"label": None}),
-        "model": suite.models[model].model_copy(update={"label": None}),
+        "model": Entry(kind=suite.models[model].kind, options=suite.models[model].options),
         "batch_size": training.batch_size,
         "eval_batch_size": training.eval_batch_size,
         "seed": seed,
     }
     pretraining = None
     if arm.pretext is not None:
-        pretext = arm.pretext.model_copy(update={"label": None})
-        pretraining = Pretraining(pretext=pretext, phase=training.pretrain, **common)
+        pretraining = Pretraining(pretext=arm.pretext, phase=training.pretrain, **common)
     phase = training.finetune
     if arm.extended:
         phase = phase.model_copy(update={"epochs": phase.epochs + training.pretrain.epochs})

@@ -54,19 +54,21 @@ def _versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Commit of the source tree, with ``-dirty`` if tracked files were changed; None where there is no git."""
+    """Commit of the source tree, with ``-dirty`` if tracked files were changed; None for an installed package."""
+    source = Path(__file__).parents[1]
+    # Installed inside a repository of the user's, the nearest repository is not ours.
+    if _git(source, "rev-parse", "--show-toplevel") != str(source.resolve()):
+        return None
+    return _git(source, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Output of a git command, or None if it fails or there is no git."""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip() or None
+    return done.stdout.strip() or None
 
 
 def _processor() -> str:

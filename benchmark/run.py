@@ -19,7 +19,7 @@ from benchmark.plan import PlannedCell, make_plan
 from benchmark.progress import Display
 from benchmark.store import RunFolder
 from reports import ReportPaths, build_report
-from tasks.registry import DATASETS
+from tasks.registry import DATASETS, PRETEXTS
 
 NEEDED_BYTES = 200e6
 """Free space asked for before a run begins: checkpoints of a small run with room to spare."""
@@ -37,7 +37,7 @@ class Request:
         jobs: processes at a time; None for as many as there are cores (one on a GPU).
         seeds: number of seeds; None for the suite's.
         select: names to keep, by field.
-        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+        device: ``cpu``, ``cuda``, or ``auto`` for the best there is.
         command: the command line, for the record.
     """
 
@@ -92,11 +92,10 @@ def choose_device(name: str) -> str:
     Raises:
         BenchmarkError: for an unknown device, or one that is not there.
     """
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    present = [device for device, there in available.items() if there]
+    # Apple's GPU is left out: it has no float64, which errors are summed in.
+    present = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     if name == "auto":
-        # Apple's GPU is left out: it has no float64, which errors are summed in.
-        return "cuda" if available["cuda"] else "cpu"
+        return present[-1]
     if name not in present:
         raise BenchmarkError(f"--device {name}: not available; available here are auto, {', '.join(present)}")
     return name
@@ -111,11 +110,13 @@ def execute(prepared: Prepared, request: Request, display: Display) -> ReportPat
     """
     settings = prepared.settings
     folder = RunFolder(settings.run)
+    folder.check(prepared.suite)
     _make_writable(folder.path)
     lock = folder.lock()
     try:
-        folder.open(prepared.suite, prepared.cells, request.command)
         prepare_data(prepared, display)
+        check_data(prepared)
+        folder.write_plan(prepared.suite, prepared.cells, request.command)
         todo = [job for job in make_jobs(prepared.cells, settings) if not job.finished]
         todo = _without_needless_pretraining(todo)
         display.begin_jobs(todo, total_cells=len(prepared.cells))
@@ -131,6 +132,25 @@ def prepare_data(prepared: Prepared, display: Display) -> None:
         task = build(DATASETS, prepared.suite.datasets[name])
         with display.preparing(name) as progress:
             task.prepare(prepared.settings.data_dir, progress, workers=prepared.workers)
+
+
+def check_data(prepared: Prepared) -> None:
+    """Read every dataset once, and make sure that the pretexts apply to it.
+
+    Raises:
+        DatasetError: for damaged data.
+        PretextError: where a pretext cannot be applied.
+    """
+    for name in dict.fromkeys(cell.dataset for cell in prepared.cells):
+        entry = prepared.suite.datasets[name]
+        dataset = build(DATASETS, entry).load(prepared.settings.data_dir)
+        pretexts = {
+            c.cell.pretraining.pretext.model_dump_json(): c.cell.pretraining.pretext
+            for c in prepared.cells
+            if c.dataset == name and c.cell.pretraining is not None
+        }
+        for pretext in pretexts.values():
+            build(PRETEXTS, pretext).check(dataset)
 
 
 def _without_needless_pretraining(jobs: Sequence[Job]) -> list[Job]:

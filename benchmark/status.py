@@ -5,24 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import BenchmarkError
-from benchmark.files import read_json
 from benchmark.store import RunFolder
 
 
 def read_statuses(path: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The plan's rows, each with the state of its cell.
+    """Rows of cells, each after the pretraining that it needs, with their states.
 
     Raises:
         BenchmarkError: if the folder holds no run.
     """
     folder = RunFolder(path)
-    plan = read_json(folder.plan)
-    if plan is None:
-        raise BenchmarkError(
-            f"{path} holds no run (no plan.json); give the folder that `run` made, e.g. runs/water-quick"
-        )
-    return [(row, folder.cell(row["key"]).status()) for row in plan["cells"]]
+    found: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    for row in folder.read_plan()["cells"]:
+        key = row["pretraining_key"]
+        if key is not None and key not in found:
+            pretraining = {**row, "key": key, "strategy": f"pretraining for {row['strategy']}"}
+            found[key] = pretraining, folder.pretraining(key).status()
+        found[row["key"]] = row, folder.cell(row["key"]).status()
+    return list(found.values())
 
 
 def describe_status(status: dict[str, Any]) -> str:

@@ -72,7 +72,8 @@ class JobFolder:
 
     def status(self) -> dict[str, Any]:
         """Last known state; ``{"state": "pending"}`` before anything was done."""
-        return read_json(self.path / "status.json") or {"state": "pending"}
+        status = read_json(self.path / "status.json") or {}
+        return {"state": "pending", **status}
 
     def set_status(self, state: State, reason: str | None = None, **details: Any) -> None:
         """Replace the state; details are the progress of a running fit."""
@@ -116,25 +117,59 @@ class RunFolder:
             ) from error
         return lock
 
-    def open(self, suite: Suite, cells: Sequence[PlannedCell], command: str) -> None:
-        """Create the folder, or make sure that it was made by the same suite at the same scale.
+    def check(self, suite: Suite) -> None:
+        """Make sure that the folder is free, or was made by the same suite at the same scale; writes nothing.
 
-        Cells that an earlier call planned (other seeds, another selection) stay in the plan.
+        The number of seeds and all texts may differ: they say nothing about a cell.
 
         Raises:
-            BenchmarkError: if the folder cannot be written, holds something else, or was made by another plan.
+            BenchmarkError: if the folder holds something else, or was made by another plan.
         """
-        config = suite.model_dump(mode="json")
-        known = []
-        if self.plan.exists():
-            before = read_json(self.plan)
-            self._check_same_plan(before["config"], config)
-            known = before["cells"]
-        elif self.path.exists() and any(p for p in self.path.iterdir() if p.name != ".run.lock"):
+        if not self.plan.exists():
+            if self.path.is_dir() and any(p.name != ".run.lock" for p in self.path.iterdir()):
+                raise BenchmarkError(
+                    f"folder {self.path} exists and holds no run (no plan.json). Choose an empty or new one with --out"
+                )
+            return
+        old, new = _flatten(self.read_plan()["config"]), _flatten(suite.model_dump(mode="json"))
+        differing = [
+            key
+            for key in sorted(old.keys() | new.keys())
+            if key.rpartition(".")[2] not in ("seeds", "title", "description", "label") and old.get(key) != new.get(key)
+        ]
+        if differing:
+            shown = "; ".join(f"{k} is {old.get(k)} there, {new.get(k)} now" for k in differing[:3])
+            more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
             raise BenchmarkError(
-                f"folder {self.path} exists and holds no run (no plan.json). Choose an empty or a new one with --out"
+                f"run folder {self.path} was made by another plan: {shown}{more}. Nothing was changed; choose "
+                f"another folder with --out"
             )
-        rows = {row["key"]: row for row in known} | {c.cell.key: c.summary() for c in cells}
+
+    def read_plan(self) -> dict[str, Any]:
+        """Content of plan.json.
+
+        Raises:
+            BenchmarkError: if there is none, or it is damaged.
+        """
+        plan = read_json(self.plan)
+        if plan is None:
+            raise BenchmarkError(
+                f"{self.path} holds no run (no plan.json); give the folder that `run` made, e.g. runs/water-quick"
+            )
+        missing = [key for key in ("config", "cells", "command") if key not in plan]
+        if missing:
+            raise BenchmarkError(
+                f"{self.plan} is damaged: it lacks {', '.join(missing)}. Choose another folder with --out"
+            )
+        return plan
+
+    def write_plan(self, suite: Suite, cells: Sequence[PlannedCell], command: str) -> None:
+        """Note what is to be done; cells and commands of earlier calls (other seeds or selections) stay in the plan."""
+        before: dict[str, Any] = {"cells": [], "command": ""}
+        if self.plan.exists():
+            before = self.read_plan()
+        rows = {row["key"]: row for row in before["cells"]} | {c.cell.key: c.summary() for c in cells}
+        commands = dict.fromkeys([*before["command"].splitlines(), command])
         write_json(
             self.plan,
             {
@@ -143,25 +178,13 @@ class RunFolder:
                 "title": suite.title,
                 "description": suite.description,
                 "scale": suite.scale,
-                "command": command,
+                "command": "\n".join(commands),
                 "baselines": suite.baselines,
                 "labels": suite.labels(),
-                "config": config,
+                "config": suite.model_dump(mode="json"),
                 "cells": sorted(rows.values(), key=lambda row: row["seed"]),
             },
         )
-
-    def _check_same_plan(self, before: dict[str, Any], now: dict[str, Any]) -> None:
-        """Refuse to mix: only the number of seeds may differ."""
-        old, new = _flatten(before), _flatten(now)
-        differing = [k for k in sorted(old.keys() | new.keys()) if k != "seeds" and old.get(k) != new.get(k)]
-        if differing:
-            shown = "; ".join(f"{k} is {old.get(k)} there, {new.get(k)} now" for k in differing[:3])
-            more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-            raise BenchmarkError(
-                f"run folder {self.path} was made by another plan: {shown}{more}. Nothing was changed; choose "
-                f"another folder with --out"
-            )
 
 
 def _flatten(content: Any, prefix: str = "") -> dict[str, Any]:

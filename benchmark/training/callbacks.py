@@ -5,12 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 from benchmark.training.modules import PotentialModule
+from reports.files import replacing
 
 Report = Callable[[dict[str, Any]], None]
 """Receives the state of a fit: epoch, epochs, loss, force_rmse_mev_per_A, seconds_left."""
@@ -59,6 +62,43 @@ class CurveRecorder(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.rows, self.seconds = list(state_dict["rows"]), state_dict["seconds"]
+
+
+class BestAndLast(Checkpoint):
+    """``best.ckpt`` (lowest ``val_loss``) and ``last.ckpt`` after every epoch, each written whole or not at all.
+
+    Lightning's ModelCheckpoint forgets what was best when a run folder is moved or mounted elsewhere, and writes
+    through the system's temporary folder, which tears files when that is another device.
+
+    Args:
+        folder: where the checkpoints go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.best = folder / "best.ckpt"
+        self.last = folder / "last.ckpt"
+        self.best_epoch = 0
+        self._best_loss = float("inf")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save; the best first, so that the last one knows of it."""
+        loss = float(trainer.callback_metrics["val_loss"])
+        if loss < self._best_loss:
+            self._best_loss, self.best_epoch = loss, trainer.current_epoch + 1
+            self._save(trainer, self.best)
+        self._save(trainer, self.last)
+
+    def _save(self, trainer: Trainer, path: Path) -> None:
+        with replacing(path) as temporary:
+            trainer.save_checkpoint(temporary)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What goes into the checkpoint: no path, so that a run folder may be moved."""
+        return {"best_epoch": self.best_epoch, "best_loss": self._best_loss}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.best_epoch, self._best_loss = state_dict["best_epoch"], state_dict["best_loss"]
 
 
 class ProgressReporter(Callback):

@@ -8,22 +8,17 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from benchmark.config import Phase
-from benchmark.training.callbacks import CurveRecorder, ProgressReporter, Report, StopWithParent
+from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, Report, StopWithParent
 from benchmark.training.data import SplitDataModule
 from benchmark.training.modules import FinetuneModule, PotentialModule
-
-BEST = "best.ckpt"
-LAST = "last.ckpt"
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What a finished fit leaves: curves, and how long it took (s, over all sittings) in how many steps."""
+    """What a finished fit cost (optimizer steps; s, over all sittings), and its epoch of lowest validation loss."""
 
-    curves: CurveRecorder
     steps: int
     seconds: float
     best_epoch: int
@@ -49,7 +44,15 @@ def make_trainer(device: str, phase: Phase | None = None, callbacks: list[Any] |
     )
 
 
-def fit(module: PotentialModule, data: SplitDataModule, phase: Phase, folder: Path, device: str, report: Report) -> Fit:
+def fit(
+    module: PotentialModule,
+    data: SplitDataModule,
+    phase: Phase,
+    folder: Path,
+    device: str,
+    report: Report,
+    curves: CurveRecorder,
+) -> Fit:
     """Train to the phase's end, from the last checkpoint in the folder if there is one.
 
     Args:
@@ -57,30 +60,19 @@ def fit(module: PotentialModule, data: SplitDataModule, phase: Phase, folder: Pa
         data: training and validation frames.
         phase: epochs, optimizer and schedule.
         folder: receives ``last.ckpt`` after every epoch and ``best.ckpt`` (lowest ``val_loss``).
-        device: Lightning's accelerator: ``cpu``, ``cuda`` or ``mps``.
+        device: Lightning's accelerator: ``cpu`` or ``cuda``.
         report: is told how far the fit is.
+        curves: an empty recorder; holds the curves afterwards, also of a fit that diverged.
 
     Raises:
-        Diverged: if a training loss is NaN or infinite.
+        Diverged: if a training or validation loss is NaN or infinite.
     """
-    curves = CurveRecorder()
-    best = ModelCheckpoint(
-        folder,
-        filename=Path(BEST).stem,
-        monitor="val_loss",
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    last = ModelCheckpoint(folder, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False)
-    callbacks = [curves, ProgressReporter(report, curves), StopWithParent(), best, last]
+    checkpoints = BestAndLast(folder)
+    callbacks = [curves, ProgressReporter(report, curves), StopWithParent(), checkpoints]
     trainer = make_trainer(device, phase, callbacks)
-    resume = folder / LAST
-    trainer.fit(module, datamodule=data, ckpt_path=resume if resume.exists() else None, weights_only=True)
-    return Fit(curves, trainer.global_step, curves.seconds, best_epoch=_epoch_of(folder / BEST) + 1)
-
-
-def _epoch_of(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
+    resume = checkpoints.last if checkpoints.last.exists() else None
+    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    return Fit(trainer.global_step, curves.seconds, checkpoints.best_epoch)
 
 
 def evaluate(

@@ -22,7 +22,16 @@ from tasks.pretexts.base import Pretext
 
 
 class Diverged(ArithmeticError):
-    """A loss that is NaN or infinite; the message says where."""
+    """A loss that is NaN or infinite; the message says where.
+
+    Attributes:
+        steps: optimizer steps that were made before.
+    """
+
+    def __init__(self, what: str, loss: float, module: LightningModule) -> None:
+        step, epoch = module.global_step, module.current_epoch + 1
+        super().__init__(f"the {what} loss became {loss} at step {step + 1}, epoch {epoch}")
+        self.steps = step
 
 
 def half_cosine(step: int, steps: int, lr: float, lr_min: float) -> float:
@@ -88,14 +97,22 @@ class PotentialModule(LNNP):
         """
         loss = self.batch_loss(batch, batch_idx, "train")
         if not bool(torch.isfinite(loss)):
-            raise Diverged(
-                f"the training loss became {float(loss)} at step {self.global_step + 1}, epoch {self.current_epoch + 1}"
-            )
+            raise Diverged("training", float(loss), self)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int, *args: Any) -> Tensor:
         """Loss of a validation batch; the training loss is the criterion for the best checkpoint."""
         return self.batch_loss(batch, batch_idx, "val")
+
+    def log_validation_loss(self, loss: float) -> None:
+        """Make the criterion for the best checkpoint known as ``val_loss``.
+
+        Raises:
+            Diverged: if it is NaN or infinite, as after a last update that broke the weights.
+        """
+        if not math.isfinite(loss):
+            raise Diverged("validation", loss, self)
+        self.log("val_loss", loss)
 
     def batch_loss(self, batch: Batch, batch_idx: int, stage: str) -> Tensor:
         """Training loss of a batch; also adds to the exact means of its stage."""
@@ -156,7 +173,7 @@ class FinetuneModule(PotentialModule):
     def on_validation_epoch_end(self) -> None:
         """LNNP's logging, and the exact validation loss as ``val_loss``."""
         super().on_validation_epoch_end()
-        self.log("val_loss", self.exact_loss("val"))
+        self.log_validation_loss(self.exact_loss("val"))
 
     def on_test_epoch_end(self) -> None:
         """Nothing to log: ``take_errors`` reads the sums; LNNP's lists are emptied."""
@@ -221,8 +238,8 @@ class PretrainModule(PotentialModule):
         return loss
 
     def on_validation_epoch_end(self) -> None:
-        """The mean pretext loss over validation frames as ``val_loss``."""
-        self.log("val_loss", self._loss_means["val"].compute())
+        """The pretext loss on validation frames as ``val_loss``: batch means weighted by their frames."""
+        self.log_validation_loss(self._loss_means["val"].compute())
 
     def on_train_epoch_end(self) -> None:
         """Nothing: LNNP would log losses that this module does not have."""

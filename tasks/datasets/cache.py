@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+import pooch
 from filelock import FileLock, Timeout
 
 from tasks.datasets.base import DatasetError, Progress
@@ -73,7 +74,8 @@ def ensure(
         return folder
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(data_dir / f".{folder.name}.lock")
+        # Other users of a shared folder must be able to take the lock too.
+        lock = FileLock(data_dir / f".{folder.name}.lock", mode=0o666)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -159,5 +161,4 @@ def _read_manifest(folder: Path, checksums: bool) -> dict[str, Any]:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return pooch.file_hash(os.fspath(path), alg="sha256")

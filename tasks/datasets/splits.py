@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sklearn.model_selection import train_test_split
 
 from tasks.datasets.base import DatasetError
 
@@ -47,13 +48,13 @@ class Split:
         return digest.hexdigest()[:12]
 
 
-def split_by_group(groups: NDArray[np.int64], config: SplitConfig, rng: np.random.Generator) -> Split:
+def split_by_group(groups: NDArray[np.int64], config: SplitConfig, seed: int) -> Split:
     """Shuffle the groups (trajectories) and deal them out whole.
 
     Args:
         groups: group of each frame, (F,).
         config: shares of groups.
-        rng: source of the shuffle.
+        seed: of the shuffle, 32 bits.
 
     Raises:
         DatasetError: with too few groups for three sets.
@@ -66,6 +67,6 @@ def split_by_group(groups: NDArray[np.int64], config: SplitConfig, rng: np.rando
             f"{len(names)} trajectories cannot be split into {n_val} for validation, {n_test} for testing and at "
             f"least 1 for training; make more trajectories or lower the shares"
         )
-    names = rng.permutation(names)
-    test, val, train = names[:n_test], names[n_test : n_test + n_val], names[n_test + n_val :]
+    rest, test = train_test_split(names, test_size=n_test, random_state=seed)
+    train, val = train_test_split(rest, test_size=n_val, random_state=seed)
     return Split(*(np.flatnonzero(np.isin(groups, chosen)).astype(np.int64) for chosen in (train, val, test)))

@@ -180,6 +180,8 @@ def test_divergence_is_recorded_with_its_step_and_named(data_dir, smoke, tmp_pat
     assert done.returncode == 0, done.stderr
     row = records(out).iloc[0]
     assert row["status"] == "diverged"
+    assert row["finetune_steps"] == int(re.search(r"at step (\d+)", row["reason"])[1]) - 1
+    assert row["split_hash"] == records(smoke[0])["split_hash"].iloc[0]
     assert re.search(r"at step \d+, epoch \d+", row["reason"])
     assert "diverged" in (out / "report" / "report.md").read_text(encoding="utf-8")
     assert "diverged" in done.stdout
@@ -280,7 +282,7 @@ def test_foreign_folders_are_left_alone(refuse, smoke, tmp_path, data_dir):
     assert contents(out) == before
     (tmp_path / "thesis.tex").write_text("do not touch", encoding="utf-8")
     refuse(*common, "--scale", "smoke", "--out", tmp_path, fragments=["holds no run", "--out"])
-    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["thesis.tex"]
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_unwritable_and_full_output(refuse, tmp_path, data_dir, monkeypatch):
@@ -290,6 +292,55 @@ def test_unwritable_and_full_output(refuse, tmp_path, data_dir, monkeypatch):
     refuse(*common, blocked / "run", fragments=["cannot be written", "--out"])
     monkeypatch.setattr("benchmark.run.NEEDED_BYTES", 1e30)
     refuse(*common, tmp_path / "full", fragments=["MB free", "--out"])
+
+
+def test_damaged_data_is_refused_before_any_training(refuse, smoke, data_dir, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(data_dir, data)
+    damaged = next(data.glob("tip3p-*/*.dcd"))
+    content = bytearray(damaged.read_bytes())
+    content[-10] ^= 0xFF
+    damaged.write_bytes(content)
+    out = tmp_path / "run"
+    refuse("run", "--suite", "water", "--scale", "smoke", "--out", out, "--data-dir", data,
+           fragments=["damaged dataset", damaged.name, "Delete"])  # fmt: skip
+    assert not (out / "cells").exists()
+
+
+def test_a_pretext_that_cannot_be_applied_is_refused_before_any_training(
+    refuse, smoke, data_dir, tmp_path, monkeypatch
+):
+    """Water without hydrogens, as another dataset might bring it."""
+    from tasks.datasets.tip3p import TIP3P
+
+    original = TIP3P.load
+
+    def bare(self, folder):
+        dataset = original(self, folder)
+        for sample in dataset.samples:
+            sample.z = torch.full_like(sample.z, 8)
+        return dataset
+
+    monkeypatch.setattr(TIP3P, "load", bare)
+    out = tmp_path / "run"
+    refuse("run", "--suite", "water", "--scale", "smoke", "--out", out, "--data-dir", data_dir,
+           fragments=["masking needs a molecule with a hydrogen"])  # fmt: skip
+    assert not (out / "cells").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_damaged_files_of_a_run_are_named(refuse, smoke, data_dir, tmp_path, content):
+    out = tmp_path / "run"
+    shutil.copytree(smoke[0], out)
+    common = ["run", "--suite", "water", "--scale", "smoke", "--out", out, "--data-dir", data_dir]
+    if content != "{}":
+        status = next(out.glob("cells/*/status.json"))
+        status.write_text(content, encoding="utf-8")
+        refuse(*common, fragments=["status.json", "damaged", "Delete"])
+        refuse("status", out, fragments=["status.json", "damaged"])
+    (out / "plan.json").write_text(content, encoding="utf-8")
+    refuse(*common, fragments=["plan.json", "damaged"])
+    refuse("status", out, fragments=["plan.json", "damaged"])
 
 
 def test_a_second_run_in_the_same_folder_is_refused(refuse, smoke, data_dir):

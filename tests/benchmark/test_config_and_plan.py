@@ -99,6 +99,17 @@ def test_key_ignores_labels_and_follows_everything_else(load):
     assert not set(keys(other_split).values()) & set(before.values())
 
 
+def test_defaults_are_written_out_so_that_keys_do_not_hang_on_them(load):
+    def explicit(c):
+        c["models"]["egnn"]["options"] = {"radial": "squared"}
+        c["strategies"]["masked"]["pretext"]["options"]["loss"] = "mean"
+
+    assert [c.cell.key for c in make_plan(load(explicit))] == [c.cell.key for c in make_plan(load())]
+    cell = make_plan(load())[0].cell
+    assert cell.model.options["radial"] == "squared"
+    assert cell.dataset.options["steps_between_frames"] == 50
+
+
 def test_selection_and_seeds(load):
     suite = load()
     cells = make_plan(suite, seeds=3, select={"strategy": ["masked", "scratch"]})
@@ -120,7 +131,7 @@ def test_a_scale_lays_its_values_over_the_common_part(load):
 
     suite = load(drop)
     assert "denoised" not in suite.strategies
-    assert suite.strategies["masked"].pretext.options == {"ratio": 0.75}
+    assert suite.strategies["masked"].pretext.options["ratio"] == 0.75
     assert suite.strategies["masked"].label
 
 
@@ -149,6 +160,10 @@ def _set(path, value):
         ("extra", 1, r"extra: unknown key"),
         ("strategies/again", {"label": "twice"}, "the same"),
         ("scales/smoke/seeds", 0, "seeds"),
+        ("scales/smoke", 5, r"scale 'smoke' is 5; a mapping"),
+        ("scales/smoke/training/finetune/lr", float("inf"), "training.finetune.lr"),
+        ("scales/smoke/training/finetune/lr_min", 1, "lr_min 1 is above lr 0.001"),
+        ("scales/smoke/datasets/tip3p/options/trajectories", 2, "2 trajectories cannot be split"),
     ],
 )  # fmt: skip
 def test_bad_values_are_refused_with_place_and_remedy(load, path, value, message):

@@ -48,7 +48,7 @@ def test_loss_is_the_weighted_sum_of_energy_and_force_errors(module, frames, fin
     loss = module.batch_loss(batch, 0, "val")
     energy, force = module.model(batch.z, batch.pos, batch.batch, batch.box)
     expected = (force - batch.neg_dy).square().mean() + 0.5 * (energy - batch.y).square().mean()
-    assert float(loss) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
 
 
 def test_validation_loss_is_exact_over_uneven_batches(module, frames):

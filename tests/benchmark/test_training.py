@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.data import SplitDataModule
-from benchmark.training.loop import BEST, LAST, evaluate, fit
-from benchmark.training.modules import FinetuneModule, PretrainModule
+from benchmark.training.loop import evaluate, fit
+from benchmark.training.modules import Diverged, FinetuneModule, PretrainModule
 from tasks.datasets.splits import Split
 from tasks.models.egnn import EGNN, EGNNConfig
 from tasks.pretexts.denoising import Denoising, DenoisingConfig
@@ -23,7 +24,8 @@ def silent(state):
 def finetune(make_potential, make_data, phase, folder, report=silent):
     module = FinetuneModule(make_potential(), phase, scale_eV=0.8)
     data = make_data(folder)
-    return module, data, fit(module, data, phase, folder, "cpu", report)
+    curves = CurveRecorder()
+    return module, data, fit(module, data, phase, folder, "cpu", report, curves), curves
 
 
 class Killed(RuntimeError):
@@ -31,7 +33,7 @@ class Killed(RuntimeError):
 
 
 def test_resumed_fit_equals_an_uninterrupted_one(make_potential, make_data, finetuning, tmp_path, monkeypatch):
-    whole, data, done = finetune(make_potential, make_data, finetuning, tmp_path / "whole")
+    whole, data, done, curves = finetune(make_potential, make_data, finetuning, tmp_path / "whole")
 
     steps = 0
     original = FinetuneModule.training_step
@@ -47,16 +49,18 @@ def test_resumed_fit_equals_an_uninterrupted_one(make_potential, make_data, fine
     with pytest.raises(Killed):
         finetune(make_potential, make_data, finetuning, tmp_path / "cut")
     monkeypatch.undo()
-    resumed, _, again = finetune(make_potential, make_data, finetuning, tmp_path / "cut")
+    # Between the sittings the folder is moved, as when it is mounted elsewhere.
+    (tmp_path / "cut").rename(tmp_path / "moved")
+    resumed, _, again, curves_again = finetune(make_potential, make_data, finetuning, tmp_path / "moved")
 
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name]), name
     assert (again.steps, again.best_epoch) == (done.steps, done.best_epoch)
-    rows, rows_again = ([r[:2] + r[3:] for r in f.curves.rows] for f in (done, again))
+    rows, rows_again = ([r[:2] + r[3:] for r in c.rows] for c in (curves, curves_again))
     assert rows == rows_again
-    for checkpoint in (BEST, LAST):
+    for checkpoint in ("best.ckpt", "last.ckpt"):
         first = evaluate(whole, data, "test", tmp_path / "whole" / checkpoint, "cpu")
-        second = evaluate(resumed, data, "test", tmp_path / "cut" / checkpoint, "cpu")
+        second = evaluate(resumed, data, "test", tmp_path / "moved" / checkpoint, "cpu")
         assert first == second
 
 
@@ -66,7 +70,7 @@ def test_resumed_pretraining_equals_an_uninterrupted_one(
 ):
     def pretrain(folder):
         module = PretrainModule(make_potential(), pretraining, pretext, seed=5)
-        fit(module, make_data(folder), pretraining, folder, "cpu", silent)
+        fit(module, make_data(folder), pretraining, folder, "cpu", silent, CurveRecorder())
         return module.model.state_dict()
 
     whole = pretrain(tmp_path / "whole")
@@ -88,8 +92,8 @@ def test_resumed_pretraining_equals_an_uninterrupted_one(
 def test_finetuning_lowers_the_loss_and_curves_have_every_epoch(make_potential, make_data, finetuning, tmp_path):
     longer = finetuning.model_copy(update={"epochs": 12})
     states = []
-    _, _, done = finetune(make_potential, make_data, longer, tmp_path, states.append)
-    frame = done.curves.frame("0" * 12, "finetune")
+    _, _, done, curves = finetune(make_potential, make_data, longer, tmp_path, states.append)
+    frame = curves.frame("0" * 12, "finetune")
     loss = frame[(frame["split"] == "train") & (frame["metric"] == "loss")].set_index("epoch")["value"]
     assert list(loss.index) == list(range(1, 13))
     assert loss[12] < 0.8 * loss[1]
@@ -108,18 +112,19 @@ def test_pretraining_learns_water(pretraining, pretext, tmp_path):
     samples = [make_water(8, seed) for seed in range(16)]
     split = Split(np.arange(12), np.arange(12, 15), np.arange(15, 16))
     data = SplitDataModule(samples, split, tmp_path, 4, 3, order_seed=0)
-    done = fit(module, data, longer, tmp_path, "cpu", silent)
-    losses = [row[5] for row in done.curves.rows if row[3:5] == ["val", "loss"]]
+    curves = CurveRecorder()
+    fit(module, data, longer, tmp_path, "cpu", silent, curves)
+    losses = [row[5] for row in curves.rows if row[3:5] == ["val", "loss"]]
     assert losses[-1] < 0.8
 
 
 def test_best_and_last_are_told_apart(make_potential, make_data, finetuning, tmp_path):
-    module, data, done = finetune(make_potential, make_data, finetuning, tmp_path)
-    best, last = (torch.load(tmp_path / name, weights_only=True)["epoch"] + 1 for name in (BEST, LAST))
+    module, data, done, curves = finetune(make_potential, make_data, finetuning, tmp_path)
+    best, last = (torch.load(tmp_path / name, weights_only=True)["epoch"] + 1 for name in ("best.ckpt", "last.ckpt"))
     assert last == finetuning.epochs
     assert best == done.best_epoch
-    losses = [row[5] for row in done.curves.rows if row[3:5] == ["val", "force_rmse_mev_per_A"]]
-    measured = evaluate(module, data, "val", tmp_path / LAST, "cpu")["force_rmse_mev_per_A"]
+    losses = [row[5] for row in curves.rows if row[3:5] == ["val", "force_rmse_mev_per_A"]]
+    measured = evaluate(module, data, "val", tmp_path / "last.ckpt", "cpu")["force_rmse_mev_per_A"]
     assert measured == pytest.approx(losses[-1], rel=1e-5)
 
 
@@ -136,3 +141,16 @@ def test_order_depends_on_epoch_and_order_seed_alone(make_data, tmp_path):
     assert order(1, 0) != order(1, 1)
     assert order(1, 0) != order(2, 0)
     assert sorted(order(1, 0)) == sorted(order(2, 5))
+
+
+def test_weights_that_break_in_the_last_update_are_divergence(make_potential, make_data, finetuning, tmp_path):
+    """All training losses are finite; only validation sees what the last step did."""
+    single = finetuning.model_copy(update={"epochs": 1, "lr": 1e38, "lr_min": 1e38, "gradient_clip": None})
+    module = FinetuneModule(make_potential(), single, scale_eV=0.8)
+    data = make_data(tmp_path)
+    data.hparams["batch_size"] = 100
+    with pytest.raises(Diverged, match=r"loss became (nan|inf) at step") as caught:
+        fit(module, data, single, tmp_path, "cpu", silent, CurveRecorder())
+    assert "validation loss" in str(caught.value)
+    assert caught.value.steps == 1
+    assert not (tmp_path / "last.ckpt").exists()
