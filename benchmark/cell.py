@@ -65,8 +65,8 @@ class Settings:
 
 
 @dataclass
-class Job:
-    """What a job in progress has come to know; all of it enters the record, also of one that does not succeed.
+class Attempt:
+    """What a job has come to know so far; all of it enters the record, also of one that does not succeed.
 
     Attributes:
         folder: where the job leaves what it made.
@@ -85,19 +85,19 @@ def run_pretraining(pretraining: Pretraining, settings: Settings) -> None:
     """Train a potential on a pretext over the training structures; leaves its weights, curves and cost."""
     folder = RunFolder(settings.run).pretraining(pretraining.key)
 
-    def give_up(state: Unfinished, reason: str, job: Job) -> None:
-        write_curves(job.curves.frame(pretraining.key, "pretrain"), folder.curves)
+    def give_up(state: Unfinished, reason: str, attempt: Attempt) -> None:
+        write_curves(attempt.curves.frame(pretraining.key, "pretrain"), folder.curves)
         folder.set_status(state, reason)
 
-    with _job(folder, settings, pretraining.model_dump(mode="json"), give_up) as job:
+    with _job(folder, settings, pretraining.model_dump(mode="json"), give_up) as attempt:
         dataset, split = _load(pretraining.dataset, pretraining.seed, settings)
         pretext = build(PRETEXTS, pretraining.pretext)
         potential = _fresh_potential(pretraining.model, pretraining.seed)
         samples = [_unlabelled(sample) for sample in dataset.samples]
         data = _data_module(samples, split, pretraining, folder)
         module = PretrainModule(potential, pretraining.phase, pretext, pretraining.seed)
-        done = _fit(module, data, pretraining.phase, job, settings, "pretrain")
-        write_curves(job.curves.frame(pretraining.key, "pretrain"), folder.curves)
+        done = _fit(module, data, pretraining.phase, attempt, settings, "pretrain")
+        write_curves(attempt.curves.frame(pretraining.key, "pretrain"), folder.curves)
         with replacing(folder.potential) as temporary:
             torch.save(potential.cpu().state_dict(), temporary)
         write_json(folder.result, {"pretrain_steps": done.steps, "pretrain_seconds": done.seconds})
@@ -109,18 +109,18 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
     run = RunFolder(settings.run)
     folder = run.cell(cell.key)
 
-    def give_up(state: Unfinished, reason: str, job: Job) -> None:
-        write_curves(_all_curves(planned, run, job.curves), folder.curves)
-        record_unfinished(planned, settings, state, reason, job.facts)
+    def give_up(state: Unfinished, reason: str, attempt: Attempt) -> None:
+        write_curves(_all_curves(planned, run, attempt.curves), folder.curves)
+        record_unfinished(planned, settings, state, reason, attempt.facts)
 
-    with _job(folder, settings, planned.model_dump(mode="json"), give_up) as job:
+    with _job(folder, settings, planned.model_dump(mode="json"), give_up) as attempt:
         dataset, split = _load(cell.dataset, cell.seed, settings)
-        job.facts["split_hash"] = split.hash()
+        attempt.facts["split_hash"] = split.hash()
         potential = _fresh_potential(cell.model, cell.seed)
-        job.facts["n_parameters"] = sum(p.numel() for p in potential.parameters())
+        attempt.facts["n_parameters"] = sum(p.numel() for p in potential.parameters())
         if cell.pretraining is not None:
             pretrained = run.pretraining(cell.pretraining.key)
-            job.facts.update(read_json(pretrained.result) or {})
+            attempt.facts.update(read_json(pretrained.result) or {})
             potential.load_state_dict(torch.load(pretrained.potential, weights_only=True))
         normalisation = Normalisation.fit([dataset.samples[i] for i in split.train])
         samples = [normalisation.normalise(sample) for sample in dataset.samples]
@@ -132,15 +132,15 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
             dataset={**dataset.provenance, "licence": dataset.licence},
         )
         module = FinetuneModule(potential, cell.phase, normalisation.scale_eV)
-        done = _fit(module, data, cell.phase, job, settings, "finetune")
-        job.facts.update(
+        done = _fit(module, data, cell.phase, attempt, settings, "finetune")
+        attempt.facts.update(
             finetune_steps=done.steps,
             finetune_seconds=done.seconds,
             best_epoch=done.best_epoch,
             peak_memory_mb=_peak_memory_mb(settings.device),
         )
-        write_curves(_all_curves(planned, run, job.curves), folder.curves)
-        write_records(_measure(planned, settings, module, data, dataset, split, job), folder.record)
+        write_curves(_all_curves(planned, run, attempt.curves), folder.curves)
+        write_records(_measure(planned, settings, module, data, dataset, split, attempt), folder.record)
 
 
 def _measure(
@@ -150,17 +150,17 @@ def _measure(
     data: SplitDataModule,
     dataset: Dataset,
     split: Split,
-    job: Job,
+    attempt: Attempt,
 ) -> list[Record]:
     """One row for each checkpoint and split: the first time that test frames are looked at."""
     rows = []
     for checkpoint in ("best", "last"):
-        file = job.folder.path / f"{checkpoint}.ckpt"
+        file = attempt.folder.path / f"{checkpoint}.ckpt"
         for name, frames in split.as_dict().items():
             rows.append(
                 Record(
                     **_identity(planned, settings),
-                    **job.facts,
+                    **attempt.facts,
                     **evaluate(module, data, name, file, settings.device),
                     status="ok",
                     split=name,
@@ -218,27 +218,27 @@ def _job(
     folder: JobFolder,
     settings: Settings,
     config: dict[str, Any],
-    give_up: Callable[[Unfinished, str, Job], None],
-) -> Iterator[Job]:
+    give_up: Callable[[Unfinished, str, Attempt], None],
+) -> Iterator[Attempt]:
     """Status and provenance around a job; an error becomes a state with a reason, noted by ``give_up``."""
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.set_status("running", fraction=0.0)
-    job = Job(folder, lambda state: folder.set_status("running", **state))
+    attempt = Attempt(folder, lambda state: folder.set_status("running", **state))
     try:
         torch.set_num_threads(settings.threads)
         _begin_provenance(folder, settings, config)
-        yield job
+        yield attempt
         _add_provenance(folder, finished_at=_now())
         folder.set_status("ok")
     except Diverged as error:
         traceback.print_exc()
-        job.facts["finetune_steps"] = error.steps
-        give_up("diverged", str(error), job)
+        attempt.facts["finetune_steps"] = error.steps
+        give_up("diverged", str(error), attempt)
     except Exception as error:
         traceback.print_exc()
-        if job.curves.rows:
-            job.facts["finetune_steps"] = job.curves.rows[-1][1]
-        give_up("failed", f"{type(error).__name__}: {error}", job)
+        if attempt.curves.rows:
+            attempt.facts["finetune_steps"] = attempt.curves.rows[-1][1]
+        give_up("failed", f"{type(error).__name__}: {error}", attempt)
 
 
 def _begin_provenance(folder: JobFolder, settings: Settings, config: dict[str, Any]) -> None:
@@ -266,12 +266,14 @@ def _data_module(samples: Sequence[Data], split: Split, work: Cell | Pretraining
     return SplitDataModule(samples, split, folder.path, work.batch_size, work.eval_batch_size, order)
 
 
-def _fit(module: PotentialModule, data: SplitDataModule, phase: Phase, job: Job, settings: Settings, name: str) -> Fit:
+def _fit(
+    module: PotentialModule, data: SplitDataModule, phase: Phase, attempt: Attempt, settings: Settings, name: str
+) -> Fit:
     def report(state: dict[str, Any]) -> None:
-        job.report({"phase": name, **state})
+        attempt.report({"phase": name, **state})
 
     report({"epoch": 0, "epochs": phase.epochs, "fraction": 0.0})
-    return fit(module, data, phase, job.folder.path, settings.device, report, job.curves)
+    return fit(module, data, phase, attempt.folder.path, settings.device, report, attempt.curves)
 
 
 def _load(entry: DatasetEntry, seed: int, settings: Settings) -> tuple[Dataset, Split]:

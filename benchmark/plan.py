@@ -17,38 +17,34 @@ FORMAT = 1
 FILTERS = ("dataset", "model", "strategy")
 
 
-class Pretraining(Strict):
+class Work(Strict):
+    """What determines a pretraining and a cell alike; its key is the hash of the whole content."""
+
+    dataset: DatasetEntry
+    model: Entry
+    batch_size: int
+    eval_batch_size: int
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """First 12 hex digits of the SHA-256 of the content."""
+        canonical = json.dumps({"format": FORMAT, **self.model_dump(mode="json")}, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+class Pretraining(Work):
     """All that determines a pretrained potential; cells that need the same one share it."""
 
-    dataset: DatasetEntry
-    model: Entry
     pretext: Entry
     phase: Phase
-    batch_size: int
-    eval_batch_size: int
-    seed: int
-
-    @property
-    def key(self) -> str:
-        """First 12 hex digits of the hash of the content."""
-        return _key(self)
 
 
-class Cell(Strict):
+class Cell(Work):
     """All that determines one record: dataset × model × strategy × seed, resolved."""
 
-    dataset: DatasetEntry
-    model: Entry
     pretraining: Pretraining | None
     phase: Finetune
-    batch_size: int
-    eval_batch_size: int
-    seed: int
-
-    @property
-    def key(self) -> str:
-        """First 12 hex digits of the hash of the content."""
-        return _key(self)
 
 
 class PlannedCell(Strict):
@@ -131,8 +127,3 @@ def _cell(suite: Suite, dataset: str, model: str, strategy: str, seed: int) -> C
     if arm.extended:
         phase = phase.model_copy(update={"epochs": phase.epochs + training.pretrain.epochs})
     return Cell(pretraining=pretraining, phase=phase, **common)
-
-
-def _key(content: Strict) -> str:
-    canonical = json.dumps({"format": FORMAT, **content.model_dump(mode="json")}, sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
