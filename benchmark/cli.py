@@ -78,7 +78,7 @@ def run(
         errors.print("interrupted; the same command goes on from the last checkpoints")
         raise typer.Exit(130) from None
     result = read_run(prepared.settings.run)
-    _print_frame(summary_table(result), title=f"{result.plan.title}: test errors, mean ± sd over seeds")
+    _print_errors(summary_table(result), title=f"{result.plan.title}: test errors, mean ± sd over seeds")
     console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
     if any(status.get("state") == "failed" for status in result.statuses.values()):
         errors.print("some cells failed: the report names them; run the same command again to retry them")
@@ -172,14 +172,19 @@ def _print_plan(prepared: object, estimated: object) -> None:
     console.print(estimated.describe(), highlight=False)
 
 
-def _print_frame(frame: object, title: str) -> None:
+def _print_errors(frame: object, title: str) -> None:
+    """A table for each dataset and model with a column for each arm: it fits a terminal of 80 columns."""
     import pandas as pd
 
     assert isinstance(frame, pd.DataFrame)
-    table = Table(*map(str, frame.columns), title=title)
-    for row in frame.itertuples(index=False):
-        table.add_row(*map(str, row))
-    console.print(table)
+    for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+        shown = rows.drop(columns=["dataset", "model"]).set_index("arm").T
+        table = Table(title=f"{title}: {dataset}, {model}")
+        for name in ("", *shown.columns):
+            table.add_column(str(name), overflow="fold")
+        for name, values in shown.iterrows():
+            table.add_row(str(name), *map(str, values))
+        console.print(table)
 
 
 def main() -> NoReturn:
