@@ -97,7 +97,7 @@ class PotentialModule(LNNP):
         """
         loss = self.batch_loss(batch, batch_idx, "train")
         if not bool(torch.isfinite(loss)):
-            raise Diverged("training", float(loss), self)
+            raise Diverged("training", float(loss.detach()), self)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int, *args: Any) -> Tensor:
