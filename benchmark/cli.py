@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -13,6 +13,12 @@ from rich.table import Table
 
 from benchmark.errors import BenchmarkError
 from tasks.datasets.cache import DATA_DIR_VARIABLE, default_data_dir
+
+if TYPE_CHECKING:  # torch and pandas take seconds to import: a verb loads only what it needs
+    import pandas as pd
+
+    from benchmark.estimate import Estimate
+    from benchmark.run import Prepared
 
 app = typer.Typer(
     add_completion=False,
@@ -157,12 +163,7 @@ def _parse_select(text: str) -> dict[str, list[str]]:
     return chosen
 
 
-def _print_plan(prepared: object, estimated: object) -> None:
-    from benchmark.estimate import Estimate
-    from benchmark.run import Prepared
-
-    assert isinstance(prepared, Prepared)
-    assert isinstance(estimated, Estimate)
+def _print_plan(prepared: Prepared, estimated: Estimate) -> None:
     table = Table("cell", "dataset", "model", "arm", "seed", "pretrain epochs", "finetune epochs")
     for planned in prepared.cells:
         row = planned.summary()
@@ -172,11 +173,8 @@ def _print_plan(prepared: object, estimated: object) -> None:
     console.print(estimated.describe(), highlight=False)
 
 
-def _print_errors(frame: object, title: str) -> None:
+def _print_errors(frame: pd.DataFrame, title: str) -> None:
     """A table for each dataset and model with a column for each arm: it fits a terminal of 80 columns."""
-    import pandas as pd
-
-    assert isinstance(frame, pd.DataFrame)
     for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
         shown = rows.drop(columns=["dataset", "model"]).set_index("arm").T
         table = Table(title=f"{title}: {dataset}, {model}")

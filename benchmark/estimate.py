@@ -9,7 +9,7 @@ import torch
 from torch_geometric.data import Batch
 
 from benchmark.config import DatasetEntry, Entry, build
-from benchmark.jobs import make_jobs
+from benchmark.jobs import pending_jobs
 from benchmark.plan import PlannedCell
 from benchmark.run import Prepared
 from tasks.datasets.splits import split_by_group
@@ -46,7 +46,7 @@ class Estimate:
 
 def estimate(prepared: Prepared) -> Estimate:
     """Time a few training steps of each network on each dataset, and multiply."""
-    jobs = [j for j in make_jobs(prepared.cells, prepared.settings) if not j.finished]
+    jobs = pending_jobs(prepared.cells, prepared.settings)
     torch.set_num_threads(prepared.settings.threads)
     step_seconds: dict[tuple[str, str], float] = {}
     frames: dict[str, int] = {}

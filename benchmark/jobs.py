@@ -62,6 +62,13 @@ class Job:
             record_unfinished(self.work, self.settings, state, reason)
 
 
+def pending_jobs(cells: Sequence[PlannedCell], settings: Settings) -> list[Job]:
+    """The jobs that are left to do: unfinished ones, and of pretrainings only those that such a cell needs."""
+    left = [job for job in make_jobs(cells, settings) if not job.finished]
+    needed = {job.needs for job in left}
+    return [job for job in left if isinstance(job.work, PlannedCell) or job.key in needed]
+
+
 def make_jobs(cells: Sequence[PlannedCell], settings: Settings) -> list[Job]:
     """All jobs of a plan, each pretraining once and before the cells that need it; longest first within a seed."""
     pretrainings: dict[str, Job] = {}

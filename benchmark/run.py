@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from benchmark.cell import Settings
 from benchmark.config import Suite, build, load_suite
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
-from benchmark.jobs import Job, make_jobs
+from benchmark.jobs import pending_jobs
 from benchmark.plan import PlannedCell, make_plan
 from benchmark.progress import Display
 from benchmark.store import RunFolder
@@ -117,8 +117,7 @@ def execute(prepared: Prepared, request: Request, display: Display) -> ReportPat
         prepare_data(prepared, display)
         check_data(prepared)
         folder.write_plan(prepared.suite, prepared.cells, request.command)
-        todo = [job for job in make_jobs(prepared.cells, settings) if not job.finished]
-        todo = _without_needless_pretraining(todo)
+        todo = pending_jobs(prepared.cells, settings)
         display.begin_jobs(todo, total_cells=len(prepared.cells))
         run_jobs(todo, prepared.workers, display.update)
         return build_report(folder.path)
@@ -151,12 +150,6 @@ def check_data(prepared: Prepared) -> None:
         }
         for pretext in pretexts.values():
             build(PRETEXTS, pretext).check(dataset)
-
-
-def _without_needless_pretraining(jobs: Sequence[Job]) -> list[Job]:
-    """Leave out pretrainings that no cell still waits for."""
-    needed = {job.needs for job in jobs}
-    return [job for job in jobs if isinstance(job.work, PlannedCell) or job.key in needed]
 
 
 def _make_writable(path: Path) -> None:

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-EV_TO_MEV = 1000.0
-
 
 @dataclass(frozen=True)
 class Normalisation:
