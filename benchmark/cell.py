@@ -94,7 +94,7 @@ def run_pretraining(pretraining: Pretraining, settings: Settings) -> None:
         pretext = build(PRETEXTS, pretraining.pretext)
         potential = _fresh_potential(pretraining.model, pretraining.seed)
         samples = [_unlabelled(sample) for sample in dataset.samples]
-        data = _data_module(samples, split, pretraining, folder)
+        data = _data_module(samples, split, pretraining, folder, len(split.train))
         module = PretrainModule(potential, pretraining.phase, pretext, pretraining.seed)
         done = _fit(module, data, pretraining.phase, attempt, settings, "pretrain")
         write_curves(attempt.curves.frame(pretraining.key, "pretrain"), folder.curves)
@@ -114,7 +114,8 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
         record_unfinished(planned, settings, state, reason, attempt.facts)
 
     with _job(folder, settings, planned.model_dump(mode="json"), give_up) as attempt:
-        dataset, split = _load(cell.dataset, cell.seed, settings)
+        dataset, whole = _load(cell.dataset, cell.seed, settings)
+        split = whole.labelled(cell.dataset.labelled, stream_seed(cell.seed, "labelled"))
         attempt.facts["split_hash"] = split.hash()
         potential = _fresh_potential(cell.model, cell.seed)
         attempt.facts["n_parameters"] = sum(p.numel() for p in potential.parameters())
@@ -124,7 +125,7 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
             potential.load_state_dict(torch.load(pretrained.potential, weights_only=True))
         normalisation = Normalisation.fit([dataset.samples[i] for i in split.train])
         samples = [normalisation.normalise(sample) for sample in dataset.samples]
-        data = _data_module(samples, split, cell, folder)
+        data = _data_module(samples, split, cell, folder, len(whole.train))
         _add_provenance(
             folder,
             split_hash=split.hash(),
@@ -261,9 +262,11 @@ def _add_provenance(folder: JobFolder, **more: Any) -> None:
     write_json(folder.provenance, {**(read_json(folder.provenance) or {}), **more})
 
 
-def _data_module(samples: Sequence[Data], split: Split, work: Cell | Pretraining, folder: JobFolder) -> SplitDataModule:
+def _data_module(
+    samples: Sequence[Data], split: Split, work: Cell | Pretraining, folder: JobFolder, epoch_frames: int
+) -> SplitDataModule:
     order = stream_seed(work.seed, "order")
-    return SplitDataModule(samples, split, folder.path, work.batch_size, work.eval_batch_size, order)
+    return SplitDataModule(samples, split, folder.path, work.batch_size, work.eval_batch_size, order, epoch_frames)
 
 
 def _fit(

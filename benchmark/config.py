@@ -38,6 +38,13 @@ class DatasetEntry(LabelledEntry):
     """A dataset and how it is split."""
 
     split: SplitConfig = Field(default_factory=lambda: SplitConfig(), description="Shares of validation and test.")
+    labelled: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of the training frames whose labels finetuning may use; pretraining uses all frames, "
+        "without labels. In a suite file a list makes a dataset of each share, named NAME@SHARE%.",
+    )
 
 
 class Strategy(Strict):
@@ -59,7 +66,10 @@ class Strategy(Strict):
 class Phase(Strict):
     """Optimisation of one fit: AdamW with a half-cosine schedule per step."""
 
-    epochs: int = Field(gt=0, description="Passes over the training frames.")
+    epochs: int = Field(
+        gt=0,
+        description="Passes over the training frames; of a labelled share, as many frames a pass as the whole has.",
+    )
     lr: float = Field(gt=0, description="Learning rate of the first step.")
     lr_min: float = Field(gt=0, description="Learning rate of the last step.")
     weight_decay: float = Field(1e-4, ge=0, description="Decoupled weight decay.")
@@ -89,6 +99,15 @@ class Training(Strict):
     finetune: Finetune
 
 
+class Sweep(Strict):
+    """The axis of an ablation: which entries of the suite differ in one value, for the report's figure."""
+
+    over: Literal["dataset", "model", "strategy"] = Field(description="What is swept.")
+    label: str = Field(description="Title of the axis, with its unit.")
+    log: bool = Field(False, description="Logarithmic axis.")
+    values: dict[str, float] = Field(min_length=2, description="Value of each swept entry, by its name.")
+
+
 class Suite(Strict):
     """A suite at one scale: the table of cells is datasets × models × strategies × seeds."""
 
@@ -104,6 +123,7 @@ class Suite(Strict):
     models: dict[str, LabelledEntry] = Field(min_length=1)
     strategies: dict[str, Strategy] = Field(min_length=1)
     training: Training
+    sweep: Sweep | None = Field(None, description="For an ablation: what the error is shown against.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
@@ -116,15 +136,25 @@ class Suite(Strict):
             if content in seen:
                 raise ValueError(f"strategies {seen[content]!r} and {name!r} are the same; remove one")
             seen[content] = name
+        if self.sweep is not None:
+            known = {"dataset": self.datasets, "model": self.models, "strategy": self.strategies}[self.sweep.over]
+            unknown = [name for name in self.sweep.values if name not in known]
+            if unknown:
+                raise ValueError(f"sweep over {self.sweep.over}: {unknown} are none; there are {sorted(known)}")
         return self
 
     def labels(self) -> dict[str, dict[str, str]]:
         """How reports call datasets, models and strategies."""
         return {
-            "datasets": {n: e.label or build(DATASETS, e).title for n, e in self.datasets.items()},
+            "datasets": {n: _dataset_label(e) for n, e in self.datasets.items()},
             "models": {n: e.label or MODELS.get(e.kind).title for n, e in self.models.items()},
             "strategies": {n: s.label for n, s in self.strategies.items()},
         }
+
+
+def _dataset_label(entry: DatasetEntry) -> str:
+    label = entry.label or build(DATASETS, entry).title
+    return label if entry.labelled is None else f"{label}, {100 * entry.labelled:g} % labelled"
 
 
 def build(registry: Registry[Any], entry: Entry) -> Any:
@@ -177,20 +207,14 @@ def read_suite_file(name: str) -> dict[str, Any]:
 def load_suite(name: str, scale: str) -> Suite:
     """A suite at one scale: the file's common part with the scale's values laid over it.
 
-    In a scale a mapping is merged key by key, any other value replaces, and null takes an entry away.
+    Where the file ``extends`` a shipped suite, both are laid over that suite at the same scale. Mappings are
+    merged key by key, any other value replaces, and null takes an entry away.
 
     Raises:
         BenchmarkError: for an unknown suite or scale, or a configuration that does not validate.
     """
-    content = read_suite_file(name)
-    scales = content.pop("scales")
-    scales = {str(name): values for name, values in scales.items()}
-    if scale not in scales:
-        raise unknown_name("scale", scale, scales, f"These are the scales of suite {name!r}.")
-    over = scales[scale] or {}
-    if not isinstance(over, dict):
-        raise BenchmarkError(f"suite {name!r}: scale {scale!r} is {over!r}; a mapping of values is needed")
-    merged = _merge(content, over)
+    merged = _content_at_scale(name, scale)
+    merged["datasets"] = _expand_labelled(merged.get("datasets"))
     try:
         suite = Suite(scale=scale, **merged)
     except ValidationError as error:
@@ -200,6 +224,23 @@ def load_suite(name: str, scale: str) -> Suite:
     suite = _with_defaults(suite)
     _check_entries(suite)
     return suite
+
+
+def _content_at_scale(name: str, scale: str) -> dict[str, Any]:
+    content = read_suite_file(name)
+    base = content.pop("extends", None)
+    scales = {str(name): values for name, values in content.pop("scales").items()}
+    if scale not in scales:
+        raise unknown_name("scale", scale, scales, f"These are the scales of suite {name!r}.")
+    over = scales[scale] or {}
+    if not isinstance(over, dict):
+        raise BenchmarkError(f"suite {name!r}: scale {scale!r} is {over!r}; a mapping of values is needed")
+    if base is None:
+        return _merge(content, over)
+    shipped = available_suites()
+    if base not in shipped or base == name:
+        raise unknown_name("suite in 'extends'", str(base), shipped, f"Correct it in the file of suite {name!r}.")
+    return _merge(_merge(_content_at_scale(base, scale), content), over)
 
 
 def _with_defaults(suite: Suite) -> Suite:
@@ -230,6 +271,24 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
+
+
+def _expand_labelled(datasets: Any) -> Any:
+    """Datasets with each entry whose ``labelled`` is a list replaced by one entry for each share."""
+    if not isinstance(datasets, dict):
+        return datasets
+    expanded = {}
+    for name, entry in datasets.items():
+        shares = entry.get("labelled") if isinstance(entry, dict) else None
+        if not isinstance(shares, list):
+            expanded[name] = entry
+            continue
+        for share in shares:
+            numeric = isinstance(share, int | float)
+            # All labels is the plain dataset: its cells are those of suites that do not vary the share.
+            labelled = None if numeric and share == 1 else share
+            expanded[f"{name}@{100 * share:g}%" if numeric else f"{name}@{share}"] = {**entry, "labelled": labelled}
+    return expanded
 
 
 def _check_entries(suite: Suite) -> None:

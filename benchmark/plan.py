@@ -122,7 +122,9 @@ def _cell(suite: Suite, dataset: str, model: str, strategy: str, seed: int) -> C
     }
     pretraining = None
     if arm.pretext is not None:
-        pretraining = Pretraining(pretext=arm.pretext, phase=training.pretrain, **common)
+        # Pretraining needs no label: cells with different labelled shares start from the same one.
+        unlabelled = {**common, "dataset": common["dataset"].model_copy(update={"labelled": None})}
+        pretraining = Pretraining(pretext=arm.pretext, phase=training.pretrain, **unlabelled)
     phase = training.finetune
     if arm.extended:
         phase = phase.model_copy(update={"epochs": phase.epochs + training.pretrain.epochs})

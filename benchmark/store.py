@@ -120,7 +120,7 @@ class RunFolder:
     def check(self, suite: Suite) -> None:
         """Make sure that the folder is free, or was made by the same suite at the same scale; writes nothing.
 
-        The number of seeds and all texts may differ: they say nothing about a cell.
+        The number of seeds, all texts and the axis of figures may differ: they say nothing about a cell.
 
         Raises:
             BenchmarkError: if the folder holds something else, or was made by another plan.
@@ -135,7 +135,9 @@ class RunFolder:
         differing = [
             key
             for key in sorted(old.keys() | new.keys())
-            if key.rpartition(".")[2] not in ("seeds", "title", "description", "label") and old.get(key) != new.get(key)
+            if key.rpartition(".")[2] not in ("seeds", "title", "description", "label")
+            and not key.startswith("sweep")
+            and old.get(key) != new.get(key)
         ]
         if differing:
             shown = "; ".join(f"{k} is {old.get(k)} there, {new.get(k)} now" for k in differing[:3])
@@ -181,6 +183,7 @@ class RunFolder:
                 "command": "\n".join(commands),
                 "baselines": suite.baselines,
                 "labels": suite.labels(),
+                "sweep": suite.sweep.model_dump(mode="json") if suite.sweep else None,
                 "config": suite.model_dump(mode="json"),
                 "cells": sorted(rows.values(), key=lambda row: row["seed"]),
             },

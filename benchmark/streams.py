@@ -1,6 +1,7 @@
 """Independent random streams of a cell, all derived from its seed and equal across strategies.
 
-Streams: ``split``, ``weights``, ``order`` (of the training frames) and ``corruption``. None of them depends on how
+Streams: ``split``, ``labelled`` (which training frames have labels), ``weights``, ``order`` (of the training frames)
+and ``corruption``. None of them depends on how
 often another one was drawn from, so arms with one seed share split, initial weights and order: they are pairs.
 """
 
@@ -11,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-Stream = Literal["split", "weights", "order", "corruption", "corruption-validation"]
+Stream = Literal["split", "labelled", "weights", "order", "corruption", "corruption-validation"]
 
 
 def stream_seed(seed: int, stream: Stream, *counters: int) -> int:

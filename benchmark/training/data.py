@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DistributedSampler, Subset
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torchmdnet.data import DataModule
@@ -26,6 +26,7 @@ class SplitDataModule(DataModule):
         batch_size: frames an optimizer step.
         eval_batch_size: frames a batch in validation and testing.
         order_seed: seed of the training order.
+        epoch_frames: frames an epoch, drawn by repeating the training frames; None for each frame once.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class SplitDataModule(DataModule):
         batch_size: int,
         eval_batch_size: int,
         order_seed: int,
+        epoch_frames: int | None = None,
     ) -> None:
+        self._epoch_frames = epoch_frames or len(split.train)
         path = folder / "splits.npz"
         np.savez(path, idx_train=split.train, idx_val=split.val, idx_test=split.test)
         hparams = {
@@ -58,10 +61,11 @@ class SplitDataModule(DataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Training frames, shuffled anew each epoch (Lightning calls the sampler's ``set_epoch``)."""
+        frames = Subset(self.train_dataset, np.resize(np.arange(len(self.train_dataset)), self._epoch_frames).tolist())
         sampler: DistributedSampler[Data] = DistributedSampler(
-            self.train_dataset, num_replicas=1, rank=0, shuffle=True, seed=self.hparams["seed"]
+            frames, num_replicas=1, rank=0, shuffle=True, seed=self.hparams["seed"]
         )
-        return DataLoader(self.train_dataset, batch_size=self.hparams["batch_size"], sampler=sampler)
+        return DataLoader(frames, batch_size=self.hparams["batch_size"], sampler=sampler)
 
     def evaluation_dataloader(self, name: str) -> DataLoader:
         """All frames of the split ``train``, ``val`` or ``test``, in order, for measuring errors."""

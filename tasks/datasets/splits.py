@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,21 @@ class Split:
     def as_dict(self) -> dict[str, NDArray[np.int64]]:
         """The three sets by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    def labelled(self, share: float | None, seed: int) -> Split:
+        """The split with a share of the training frames, rounded, at least one: those whose labels may be used.
+
+        The frames are the first of one random order, so that of two shares with one seed the smaller is a part of
+        the larger.
+
+        Args:
+            share: 0 < share <= 1; None for all.
+            seed: of the order, 32 bits.
+        """
+        if share is None:
+            return self
+        order = np.random.default_rng(seed).permutation(self.train)
+        return replace(self, train=np.sort(order[: max(1, round(share * len(order)))]))
 
     def hash(self) -> str:
         """First 12 hex digits of the SHA-256 of the indices: equal for equal splits."""

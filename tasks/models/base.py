@@ -76,11 +76,11 @@ class Potential(nn.Module, abc.ABC):
             Energies (B, 1) and forces (N, 3).
         """
 
-    @abc.abstractmethod
     def coordinate_output(
         self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor]
     ) -> Tensor:
-        """The network's own displacement of each atom, (N, 3) in Å, for the head ``coordinate``."""
+        """The network's own displacement of each atom, (N, 3) in Å; of networks with the head ``coordinate``."""
+        raise NotImplementedError(f"{type(self).__name__} has no head 'coordinate'; it has {', '.join(self.heads)}")
 
     def vectors(
         self,

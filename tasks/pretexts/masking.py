@@ -1,11 +1,12 @@
-"""Hydrogen masking (Masked Pretraining Strategy for Neural Potentials, arXiv 2402.15921, section 2.2)."""
+"""Atom masking (Masked Pretraining Strategy for Neural Potentials, arXiv 2402.15921, section 2.2)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from ase.data import atomic_numbers
+from pydantic import Field, field_validator
 from torch import Generator, Tensor
 from torch.nn.functional import cosine_similarity
 from torch_geometric.data import Batch, Data
@@ -17,17 +18,20 @@ from tasks.pretexts.base import Pretext, PretextConfig, PretextError
 if TYPE_CHECKING:
     from tasks.datasets.base import Dataset
 
-HYDROGEN = 1
-
 
 class MaskingConfig(PretextConfig):
-    """Options of hydrogen masking."""
+    """Options of masking."""
 
     ratio: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="Share of each sample's molecules that lose a hydrogen; at least one does.",
+        description="Share of each sample's molecules that lose an atom; at least one does.",
+    )
+    species: tuple[str, ...] = Field(
+        ("H",),
+        min_length=1,
+        description="Chemical symbols of the atoms of which one is taken, each with the same chance.",
     )
     loss: Literal["mean", "pooled"] = Field(
         "mean",
@@ -35,45 +39,60 @@ class MaskingConfig(PretextConfig):
         "vector against all targets as one, the letter of the paper's equation 4.",
     )
 
+    @field_validator("species")
+    @classmethod
+    def _elements(cls, species: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [symbol for symbol in species if not atomic_numbers.get(symbol)]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: no chemical symbols of elements; write H, O, ...")
+        return tuple(sorted(set(species), key=lambda symbol: atomic_numbers[symbol]))
+
 
 class Masking(Pretext):
-    """Remove one hydrogen from some molecules; the molecule's other atoms point to where it was.
+    """Remove one atom, in the paper a hydrogen, from some molecules; the molecule's other atoms point to where it was.
 
-    In each sample ``max(1, round(ratio × molecules))`` molecules are chosen, counted over those that have a
-    hydrogen and at least one other atom. A hydrogen of each, chosen at random, is taken out of the input: no
-    position, no species, no edge of it remains. The molecule's other atoms carry mask label 1 and predict the unit
-    vector of the displacement to it (minimum image).
+    In each sample ``max(1, round(ratio × molecules))`` molecules are chosen, counted over those that have an atom
+    of the masked ``species`` and at least one other. One such atom of each, chosen at random, is taken out of the
+    input: no position, no species, no edge of it remains. The molecule's other atoms carry mask label 1 and predict
+    the unit vector of the displacement to it (minimum image).
     """
 
     kind: ClassVar[str] = "masking"
-    title: ClassVar[str] = "hydrogen masking"
+    title: ClassVar[str] = "atom masking"
     Config: ClassVar[type[PretextConfig]] = MaskingConfig
 
     def __init__(self, config: MaskingConfig) -> None:
         self.config: MaskingConfig = config
+        self._species = torch.tensor([atomic_numbers[symbol] for symbol in config.species])
 
     def check(self, dataset: Dataset) -> None:
-        """Raise PretextError unless every sample has a molecule with a hydrogen and another atom."""
+        """Raise PretextError unless every sample has a molecule with an atom to mask and another one."""
         for number, sample in enumerate(dataset.samples):
-            if not bool(_eligible(sample.z, sample.molecule).any()):
+            if not bool(_eligible(self._maskable(sample.z), sample.molecule).any()):
                 raise PretextError(
-                    f"masking needs a molecule with a hydrogen and another atom in every structure; structure {number} "
-                    f"has none (atomic numbers {sorted(set(sample.z.tolist()))}). Use another pretext or leave it out."
+                    f"masking needs a molecule with an atom of {', '.join(self.config.species)} and another atom in "
+                    f"every structure; structure {number} has none (atomic numbers "
+                    f"{sorted(set(sample.z.tolist()))}). Use another pretext or leave it out."
                 )
 
+    def _maskable(self, z: Tensor) -> Tensor:
+        return torch.isin(z, self._species.to(z.device))
+
     def corrupt(self, batch: Batch, generator: Generator) -> Data:
-        """Structures without the masked hydrogens, with ``mask_label`` (N,) and unit ``target`` (N, 3).
+        """Structures without the masked atoms, with ``mask_label`` (N,) and unit ``target`` (N, 3).
 
         Where the label is 0 the target is zero and not part of the loss.
         """
         molecule, sample_of_molecule = _number_molecules(batch)
-        chosen = self._choose_molecules(batch, molecule, sample_of_molecule, generator)
-        removed = _choose_hydrogens(batch.z, molecule, chosen, generator)
+        maskable = self._maskable(batch.z)
+        eligible = _eligible(maskable, molecule)
+        chosen = self._choose_molecules(eligible, sample_of_molecule, batch.num_graphs, generator)
+        removed = _choose_atoms(maskable & chosen[molecule], molecule, generator)
 
         gone = removed.nonzero().squeeze(1)
-        hydrogen_of = torch.full_like(sample_of_molecule, -1)
-        hydrogen_of[molecule[gone]] = gone
-        partner = hydrogen_of[molecule]
+        removed_of = torch.full_like(sample_of_molecule, -1)
+        removed_of[molecule[gone]] = gone
+        partner = removed_of[molecule]
         labelled = (partner >= 0) & ~removed
         target = torch.zeros_like(batch.pos)
         box = batch.box if "box" in batch else None
@@ -104,16 +123,15 @@ class Masking(Pretext):
         return (1 - cosine_similarity(predicted, target, dim=1)).mean()
 
     def _choose_molecules(
-        self, batch: Batch, molecule: Tensor, sample_of_molecule: Tensor, generator: Generator
+        self, eligible: Tensor, sample_of_molecule: Tensor, samples: int, generator: Generator
     ) -> Tensor:
-        """Which molecules of the batch lose a hydrogen, (M,) bool, an exact number in each sample."""
-        eligible = _eligible(batch.z, molecule)
-        available = scatter(eligible.long(), sample_of_molecule, dim_size=batch.num_graphs, reduce="sum")
+        """Which molecules of the batch lose an atom, (M,) bool, an exact number in each sample."""
+        available = scatter(eligible.long(), sample_of_molecule, dim_size=samples, reduce="sum")
         wanted = torch.minimum((self.config.ratio * available).round().long().clamp(min=1), available)
         # Sort by (sample, random number), eligible molecules first; the first `wanted` of each sample are chosen.
-        score = torch.rand(len(eligible), generator=generator, device=batch.z.device) + (~eligible).float()
+        score = torch.rand(len(eligible), generator=generator, device=eligible.device) + (~eligible).float()
         order = torch.argsort(sample_of_molecule * 2.0 + score.double())
-        first = torch.searchsorted(sample_of_molecule, torch.arange(batch.num_graphs, device=order.device))
+        first = torch.searchsorted(sample_of_molecule, torch.arange(samples, device=order.device))
         chosen = torch.zeros_like(eligible)
         rank = torch.arange(len(order), device=order.device) - first[sample_of_molecule[order]]
         chosen[order] = rank < wanted[sample_of_molecule[order]]
@@ -127,20 +145,20 @@ def _number_molecules(batch: Batch) -> tuple[Tensor, Tensor]:
     return molecule, unique // stride
 
 
-def _eligible(z: Tensor, molecule: Tensor) -> Tensor:
-    """Which molecules have a hydrogen and at least one other atom, (M,) bool."""
-    hydrogens = scatter((z == HYDROGEN).long(), molecule, reduce="sum")
-    atoms = scatter(torch.ones_like(z), molecule, reduce="sum")
-    return (hydrogens > 0) & (atoms > 1)
+def _eligible(maskable: Tensor, molecule: Tensor) -> Tensor:
+    """Which molecules have an atom that may be masked and at least one other atom, (M,) bool."""
+    candidates = scatter(maskable.long(), molecule, reduce="sum")
+    atoms = scatter(torch.ones_like(molecule), molecule, reduce="sum")
+    return (candidates > 0) & (atoms > 1)
 
 
-def _choose_hydrogens(z: Tensor, molecule: Tensor, chosen: Tensor, generator: Generator) -> Tensor:
-    """One random hydrogen of each chosen molecule, (N,) bool."""
-    candidates = ((z == HYDROGEN) & chosen[molecule]).nonzero().squeeze(1)
-    shuffled = candidates[torch.randperm(len(candidates), generator=generator, device=z.device)]
+def _choose_atoms(candidate: Tensor, molecule: Tensor, generator: Generator) -> Tensor:
+    """One random atom among the candidates (N,) bool of each molecule that has any, (N,) bool."""
+    candidates = candidate.nonzero().squeeze(1)
+    shuffled = candidates[torch.randperm(len(candidates), generator=generator, device=molecule.device)]
     # Of the candidates of a molecule the last in random order wins: exactly one, uniformly.
-    position = torch.arange(len(shuffled), device=z.device)
-    last = scatter(position, molecule[shuffled], dim_size=len(chosen), reduce="max")
-    removed = torch.zeros_like(z, dtype=torch.bool)
+    position = torch.arange(len(shuffled), device=molecule.device)
+    last = scatter(position, molecule[shuffled], dim_size=int(molecule.max()) + 1, reduce="max")
+    removed = torch.zeros_like(candidate)
     removed[shuffled[last[molecule[shuffled]] == position]] = True
     return removed
