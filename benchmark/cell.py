@@ -95,6 +95,7 @@ def run_pretraining(pretraining: Pretraining, settings: Settings) -> None:
         potential = _fresh_potential(pretraining.model, pretraining.seed)
         samples = [_unlabelled(sample) for sample in dataset.samples]
         data = _data_module(samples, split, pretraining, folder, len(split.train))
+        _add_provenance(folder, split_hash=split.hash(), dataset=describe_data(dataset))
         module = PretrainModule(potential, pretraining.phase, pretext, pretraining.seed)
         done = _fit(module, data, pretraining.phase, attempt, settings, "pretrain")
         write_curves(attempt.curves.frame(pretraining.key, "pretrain"), folder.curves)
@@ -130,7 +131,7 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
             folder,
             split_hash=split.hash(),
             normalisation={"reference_eV": normalisation.reference_eV, "scale_eV": normalisation.scale_eV},
-            dataset={**dataset.provenance, "licence": dataset.licence},
+            dataset=describe_data(dataset),
         )
         module = FinetuneModule(potential, cell.phase, normalisation.scale_eV)
         done = _fit(module, data, cell.phase, attempt, settings, "finetune")
@@ -160,7 +161,7 @@ def _measure(
         for name, frames in split.as_dict().items():
             rows.append(
                 Record(
-                    **_identity(planned, settings),
+                    **identity(planned, settings),
                     **attempt.facts,
                     **evaluate(module, data, name, file, settings.device),
                     status="ok",
@@ -173,7 +174,8 @@ def _measure(
     return rows
 
 
-def _identity(planned: PlannedCell, settings: Settings) -> dict[str, Any]:
+def identity(planned: PlannedCell, settings: Settings) -> dict[str, Any]:
+    """The columns of a record that say which cell it is, and of which run."""
     row = planned.summary()
     return {"cell_key": row.pop("key"), "suite": settings.suite, "scale": settings.scale, **row}
 
@@ -193,7 +195,7 @@ def record_unfinished(
     folder = RunFolder(settings.run).cell(planned.cell.key)
     folder.path.mkdir(parents=True, exist_ok=True)
     row = Record(
-        **_identity(planned, settings),
+        **identity(planned, settings),
         **(facts or NO_COST),
         status=state,
         reason=reason,
@@ -282,6 +284,11 @@ def _fit(
 def _load(entry: DatasetEntry, seed: int, settings: Settings) -> tuple[Dataset, Split]:
     dataset: Dataset = build(DATASETS, entry).load(settings.data_dir)
     return dataset, split_by_group(dataset.groups, entry.split, stream_seed(seed, "split"))
+
+
+def describe_data(dataset: Dataset) -> dict[str, Any]:
+    """What provenance says of a dataset; equal only for the same files."""
+    return {**dataset.provenance, "licence": dataset.licence}
 
 
 def _fresh_potential(entry: Entry, seed: int) -> Potential:

@@ -53,6 +53,10 @@ def run(
     ] = "",
     data_dir: DataDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(help="A run folder whose finished cells are taken over where they are the same; repeatable."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
@@ -70,6 +74,7 @@ def run(
         select=_parse_select(select),
         device=device,
         command=shlex.join(["python", "-m", "benchmark", *sys.argv[1:]]),
+        reuse=reuse or (),
     )
     prepared = prepare(request)
     if dry_run:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmark.cell import Settings
+from benchmark.cell import Settings, describe_data
 from benchmark.config import Suite, build, load_suite
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.jobs import pending_jobs
 from benchmark.plan import PlannedCell, make_plan
 from benchmark.progress import Display
+from benchmark.reuse import take_over
 from benchmark.store import RunFolder
 from reports import ReportPaths, build_report
 from tasks.registry import DATASETS, PRETEXTS
@@ -39,6 +41,7 @@ class Request:
         select: names to keep, by field.
         device: ``cpu``, ``cuda``, or ``auto`` for the best there is.
         command: the command line, for the record.
+        reuse: earlier run folders whose finished work is taken over.
     """
 
     suite: str
@@ -50,6 +53,7 @@ class Request:
     select: Mapping[str, list[str]]
     device: str
     command: str
+    reuse: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -105,18 +109,21 @@ def execute(prepared: Prepared, request: Request, display: Display) -> ReportPat
     """Run what is missing and write the report.
 
     Raises:
-        BenchmarkError: if the run folder cannot be used.
+        BenchmarkError: if the run folder, or one to reuse, cannot be used.
         DatasetError: if the data cannot be made or read.
     """
     settings = prepared.settings
     folder = RunFolder(settings.run)
     folder.check(prepared.suite)
+    for earlier in request.reuse:
+        RunFolder(earlier).read_plan()
     _make_writable(folder.path)
     lock = folder.lock()
     try:
         prepare_data(prepared, display)
-        check_data(prepared)
+        data = check_data(prepared)
         folder.write_plan(prepared.suite, prepared.cells, request.command)
+        take_over(prepared.cells, settings, request.reuse, data)
         todo = pending_jobs(prepared.cells, settings)
         display.begin_jobs(todo, total_cells=len(prepared.cells))
         run_jobs(todo, prepared.workers, display.update)
@@ -133,13 +140,17 @@ def prepare_data(prepared: Prepared, display: Display) -> None:
             task.prepare(prepared.settings.data_dir, progress, workers=prepared.workers)
 
 
-def check_data(prepared: Prepared) -> None:
+def check_data(prepared: Prepared) -> dict[str, dict[str, Any]]:
     """Read every dataset once, and make sure that the pretexts apply to it.
+
+    Returns:
+        Provenance of the datasets by the suite's names.
 
     Raises:
         DatasetError: for damaged data.
         PretextError: where a pretext cannot be applied.
     """
+    described = {}
     for name in dict.fromkeys(cell.dataset for cell in prepared.cells):
         entry = prepared.suite.datasets[name]
         dataset = build(DATASETS, entry).load(prepared.settings.data_dir)
@@ -150,6 +161,8 @@ def check_data(prepared: Prepared) -> None:
         }
         for pretext in pretexts.values():
             build(PRETEXTS, pretext).check(dataset)
+        described[name] = describe_data(dataset)
+    return described
 
 
 def _make_writable(path: Path) -> None:
