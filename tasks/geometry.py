@@ -5,6 +5,20 @@ from __future__ import annotations
 from torch import Tensor, linalg
 
 
+def wrap(pos: Tensor, box: Tensor) -> Tensor:
+    """Positions moved by whole box vectors into the box.
+
+    Args:
+        pos: positions in Å, shape (M, 3).
+        box: box vectors as rows in Å, shape (M, 3, 3), one box a position.
+
+    Returns:
+        Positions in Å, shape (M, 3), with fractional coordinates in [0, 1).
+    """
+    shifts = (pos.unsqueeze(-2) @ linalg.inv(box)).floor()
+    return pos - (shifts @ box).squeeze(-2)
+
+
 def minimum_image(vectors: Tensor, box: Tensor | None) -> Tensor:
     """Shortest periodic image of displacement vectors.
 

@@ -62,7 +62,18 @@ def _load(target: str) -> Any:
 
 
 DATASETS: Registry[Any] = Registry("dataset", "nnp_pretrain_bench.datasets", {"tip3p": "tasks.datasets.tip3p:TIP3P"})
-MODELS: Registry[Any] = Registry("model", "nnp_pretrain_bench.models", {"egnn": "tasks.models.egnn:EGNN"})
+MODELS: Registry[Any] = Registry(
+    "model",
+    "nnp_pretrain_bench.models",
+    {
+        "egnn": "tasks.models.egnn:EGNN",
+        "gns": "tasks.models.gns:GNS",
+        "forcenet": "tasks.models.forcenet:ForceNet",
+        "tensornet": "tasks.models.torchmdnet:TensorNet",
+        "equivariant-transformer": "tasks.models.torchmdnet:EquivariantTransformer",
+        "graph-network": "tasks.models.torchmdnet:GraphNetwork",
+    },
+)
 PRETEXTS: Registry[Any] = Registry(
     "pretext",
     "nnp_pretrain_bench.pretexts",

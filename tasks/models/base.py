@@ -97,24 +97,34 @@ class Potential(nn.Module, abc.ABC):
         return self.coordinate_output(z, pos, batch, box, extra_args)
 
 
-class AtomEmbedding(nn.Module):
-    """Species embedding plus a learned mask embedding whose label 0 is exactly zero.
+class MaskEmbedding(nn.Embedding):
+    """A learned vector for mask label 1; that of label 0 is exactly zero.
 
     Unmasked atoms in pretraining and all atoms in finetuning therefore see the same embedding
     (``padding_idx`` keeps label 0 at zero, gradient included).
     """
 
+    def __init__(self, hidden: int) -> None:
+        super().__init__(2, hidden, padding_idx=0)
+
+    def added_to(self, h: Tensor, extra_args: dict[str, Tensor] | None) -> Tensor:
+        """Node embeddings (N, hidden), with those of the mask labels added if there are any."""
+        if extra_args is None or MASK_LABEL not in extra_args:
+            return h
+        return h + self(extra_args[MASK_LABEL])
+
+
+class AtomEmbedding(nn.Module):
+    """Species embedding plus the mask embedding."""
+
     def __init__(self, max_z: int, hidden: int) -> None:
         super().__init__()
         self.species = nn.Embedding(max_z, hidden)
-        self.mask = nn.Embedding(2, hidden, padding_idx=0)
+        self.mask = MaskEmbedding(hidden)
 
     def forward(self, z: Tensor, extra_args: dict[str, Tensor] | None) -> Tensor:
         """Node embeddings (N, hidden) of atomic numbers (N,), with mask labels if there are any."""
-        embedding = self.species(z)
-        if extra_args is not None and MASK_LABEL in extra_args:
-            embedding = embedding + self.mask(extra_args[MASK_LABEL])
-        return embedding
+        return self.mask.added_to(self.species(z), extra_args)
 
 
 def count_samples(batch: Tensor, box: Tensor | None) -> int:

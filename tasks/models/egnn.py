@@ -6,8 +6,6 @@ Departures from the paper's text, all of them for use as a potential:
   atoms is the first one (minimum image) plus the difference of their updates, so re-wrapped atoms do not matter.
 * Coordinate differences are divided by (r + 1). The reference implementation detaches this norm from the
   gradient; here it is differentiated, as forces must be the exact gradient of the energy.
-* The first layer of the edge MLP is applied to atoms and distances apart and summed on edges: the same linear map
-  of the concatenation [h_i, h_j, radial], at a fraction of the cost.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torchmdnet.models.utils import CosineCutoff, ExpNormalSmearing, OptimizedDistance
+from torchmdnet.models.utils import CosineCutoff, ExpNormalSmearing
 
 from tasks.models.base import (
     AtomEmbedding,
@@ -27,6 +25,7 @@ from tasks.models.base import (
     conservative_forces,
     count_samples,
 )
+from tasks.models.layers import EdgeLinear, neighbour_search
 
 
 class EGNNConfig(PotentialConfig):
@@ -48,9 +47,7 @@ class EGNNLayer(nn.Module):
 
     def __init__(self, hidden: int, radial_features: int) -> None:
         super().__init__()
-        self.edge_receiver = nn.Linear(hidden, hidden)
-        self.edge_sender = nn.Linear(hidden, hidden, bias=False)
-        self.edge_radial = nn.Linear(radial_features, hidden, bias=False)
+        self.edge_input = EdgeLinear(hidden, radial_features, hidden)
         self.edge_mlp = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
         to_scalar = nn.Linear(hidden, 1, bias=False)
         # Small, as in the reference implementation: coordinate updates start near zero.
@@ -61,8 +58,7 @@ class EGNNLayer(nn.Module):
     def messages(self, h: Tensor, radial: Tensor, edges: Tensor, weight: Tensor | None) -> Tensor:
         """Messages m_ij (E, hidden), equation 3, weighted by the envelope if there is one."""
         receiver, sender = edges
-        m = self.edge_receiver(h).index_select(0, receiver) + self.edge_sender(h).index_select(0, sender)
-        m = self.edge_mlp(m + self.edge_radial(radial))
+        m = self.edge_mlp(self.edge_input(h, radial, receiver, sender))
         return m if weight is None else m * weight
 
     def coordinate_update(
@@ -91,9 +87,7 @@ class EGNN(Potential):
     def __init__(self, config: EGNNConfig) -> None:
         super().__init__()
         self.config = config
-        self.neighbors = OptimizedDistance(
-            cutoff_upper=config.cutoff_A, max_num_pairs=-config.max_neighbors, return_vecs=True
-        )
+        self.neighbors = neighbour_search(config)
         self.basis = (
             ExpNormalSmearing(0.0, config.cutoff_A, config.num_rbf, trainable=False)
             if config.radial == "expnorm"

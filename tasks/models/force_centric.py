@@ -1,0 +1,64 @@
+"""What force-centric potentials share: forces decoded per atom, the energy from pooled node embeddings."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tasks.models.base import Head, Potential, count_samples
+from tasks.models.layers import mlp
+
+
+class PooledEnergy(nn.Module):
+    """E = N · MLP(mean of the node embeddings of a sample): the energy of N atoms is extensive.
+
+    The paper (arXiv 2402.15921, section 2.4) says that an MLP predicts the energy from the node embeddings.
+    """
+
+    def __init__(self, hidden: int, activation: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.mlp = mlp([hidden, hidden, 1], activation)
+
+    def forward(self, h: Tensor, batch: Tensor, samples: int) -> Tensor:
+        """Energies (samples, 1) of node embeddings (N, hidden)."""
+        atoms = torch.bincount(batch, minlength=samples).to(h.dtype).unsqueeze(1)
+        mean = h.new_zeros(samples, h.shape[1]).index_add(0, batch, h) / atoms
+        return atoms * self.mlp(mean)
+
+
+class ForceCentric(Potential):
+    """A potential that decodes forces directly: they are not the gradient of its energy, and need not be equivariant.
+
+    A subclass sets ``decoder`` (embeddings to 3 numbers an atom) and ``energy``, and computes the node embeddings.
+    """
+
+    heads: ClassVar[tuple[Head, ...]] = ("force",)
+    conservative: ClassVar[bool] = False
+
+    decoder: nn.Module
+    energy: PooledEnergy
+
+    @abc.abstractmethod
+    def embed(
+        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor] | None
+    ) -> Tensor:
+        """Node embeddings (N, hidden) after all message passing."""
+
+    def forward(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor | None = None,
+        box: Tensor | None = None,
+        q: Tensor | None = None,
+        s: Tensor | None = None,
+        extra_args: dict[str, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Energies (B, 1) and forces (N, 3); see ``Potential.forward``."""
+        batch = torch.zeros_like(z) if batch is None else batch
+        h = self.embed(z, pos, batch, box, extra_args)
+        return self.energy(h, batch, count_samples(batch, box)), self.decoder(h)

@@ -1,0 +1,129 @@
+"""ForceNet, force-centric (Hu et al. 2021, arXiv 2103.01436).
+
+Atoms enter by nine properties of their element, edges by spherical harmonics of their direction times sines of their
+length (the basis ``sphallmul``); messages are filtered by an MLP of the edge and both its ends, weighted by a
+cosine that falls to zero at the cutoff. Translations change nothing; rotations do.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from e3nn.o3 import spherical_harmonics
+from pydantic import Field
+from torch import Tensor, nn
+
+from tasks.models.base import MaskEmbedding, PotentialConfig
+from tasks.models.elements import PROPERTIES, covalent_radii_A, element_properties
+from tasks.models.force_centric import ForceCentric, PooledEnergy
+from tasks.models.layers import EdgeLinear, neighbour_search
+
+OXYGEN = 8
+N_LENGTHS = 4
+"""r, r − R_i, r − R_j and r − R_i − R_j, with the covalent radii R of an edge's ends."""
+
+
+class ForceNetConfig(PotentialConfig):
+    """Options of ForceNet; the defaults are the shape that the benchmark's paper uses."""
+
+    frequencies: int = Field(50, gt=0, description="Sines of each length and element property: sin(1.1^k x).")
+    degrees: int = Field(
+        3, gt=0, description="Degrees of spherical harmonics: 0, 1, ... below this (`max_n` of the original code)."
+    )
+    species: Literal["correct", "all-oxygen"] = Field(
+        "correct",
+        description="all-oxygen: every atom is taken for an oxygen, as in the benchmark paper's code, an ablation.",
+    )
+
+
+class SineBasis(nn.Module):
+    """sin(1.1^k x) of each of F features for k = 0, 1, ...: (M, F) to (M, F · frequencies)."""
+
+    def __init__(self, frequencies: int) -> None:
+        super().__init__()
+        self.register_buffer("frequency", 1.1 ** torch.arange(frequencies, dtype=torch.float64), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Sines of all features at all frequencies."""
+        return torch.sin(x.unsqueeze(2) * self.frequency.to(x.dtype)).flatten(1)
+
+
+class ForceNetLayer(nn.Module):
+    """One interaction block (paper, equations 2 to 4): filtered messages, a self term, a node MLP; residual."""
+
+    def __init__(self, hidden: int, edge_features: int) -> None:
+        super().__init__()
+        self.edge_input = EdgeLinear(hidden, edge_features, hidden)
+        self.filter = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self.linear = nn.Linear(hidden, hidden)
+        self.self_weight = nn.Parameter(torch.empty(1, hidden))
+        self.node_mlp = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.SiLU(), nn.Linear(hidden, hidden)
+        )
+        nn.init.xavier_uniform_(self.self_weight)
+
+    def forward(self, h: Tensor, basis: Tensor, weight: Tensor, receiver: Tensor, sender: Tensor) -> Tensor:
+        """New nodes (N, hidden) of nodes, edge basis (E, F) and envelope (E, 1)."""
+        filters = self.filter(self.edge_input(h, basis, receiver, sender)) * weight
+        x = self.linear(h)
+        messages = torch.zeros_like(h).index_add(0, receiver, x.index_select(0, sender) * filters)
+        return h + self.node_mlp(messages + self.self_weight * x)
+
+
+class ForceNet(ForceCentric):
+    """Graph network with directional filters that decodes a force on each atom."""
+
+    kind: ClassVar[str] = "forcenet"
+    title: ClassVar[str] = "ForceNet"
+    Config: ClassVar[type[PotentialConfig]] = ForceNetConfig
+
+    properties: Tensor
+    radii: Tensor
+
+    def __init__(self, config: ForceNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden = config.hidden
+        self.neighbors = neighbour_search(config)
+        self.register_buffer("properties", element_properties(config.max_z))
+        self.register_buffer("radii", covalent_radii_A(config.max_z))
+        self.sines = SineBasis(config.frequencies)
+        self.embedding = nn.Linear(len(PROPERTIES) * config.frequencies, hidden)
+        self.mask = MaskEmbedding(hidden)
+        self.lengths = nn.Linear(N_LENGTHS * config.frequencies, N_LENGTHS)
+        edge_features = N_LENGTHS * config.degrees**2
+        self.layers = nn.ModuleList(ForceNetLayer(hidden, edge_features) for _ in range(config.layers))
+        self.output = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU())
+        self.decoder = nn.Sequential(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.SiLU(), nn.Linear(hidden, 3))
+        self.energy = PooledEnergy(hidden, nn.SiLU)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def embed(
+        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor] | None
+    ) -> Tensor:
+        """Node embeddings (N, hidden) after all blocks."""
+        if self.config.species == "all-oxygen":
+            z = torch.full_like(z, OXYGEN)
+        (receiver, sender), distances, vectors = self.neighbors(pos, batch=batch, box=box)
+        basis = self._edge_basis(z, receiver, sender, distances, vectors)
+        weight = torch.cos(0.5 * math.pi * distances / self.config.cutoff_A).unsqueeze(1)
+        h = self.mask.added_to(self.embedding(self.sines(self.properties[z])), extra_args)
+        for layer in self.layers:
+            h = layer(h, basis, weight, receiver, sender)
+        return self.output(h)
+
+    def _edge_basis(self, z: Tensor, receiver: Tensor, sender: Tensor, distances: Tensor, vectors: Tensor) -> Tensor:
+        """Spherical harmonics of the direction times four learned functions of the length, (E, 4 · degrees²)."""
+        radius_i, radius_j = self.radii[z[receiver]], self.radii[z[sender]]
+        lengths = [distances, distances - radius_i, distances - radius_j, distances - radius_i - radius_j]
+        scaled = (torch.stack(lengths, dim=1) / self.config.cutoff_A).clamp(min=1e-3)
+        angular = spherical_harmonics(
+            list(range(self.config.degrees)), vectors, normalize=True, normalization="integral"
+        )
+        return (angular.unsqueeze(2) * self.lengths(self.sines(scaled)).unsqueeze(1)).flatten(1)

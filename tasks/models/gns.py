@@ -1,0 +1,82 @@
+"""GNS, the graph network simulator, force-centric (Sanchez-Gonzalez et al. 2020, arXiv 2002.09405).
+
+Encode, process, decode: node and edge encoders, ``layers`` message-passing steps with weights of their own and residual
+connections, a decoder; MLPs have two hidden layers and, but for the decoder's, a LayerNorm at their end. Edges carry
+the displacement and the distance over the cutoff. Translations change nothing; rotations do: the network learns
+directions as they are.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tasks.geometry import wrap
+from tasks.models.base import AtomEmbedding, PotentialConfig
+from tasks.models.force_centric import ForceCentric, PooledEnergy
+from tasks.models.layers import EdgeLinear, mlp, neighbour_search
+
+
+class GNSConfig(PotentialConfig):
+    """Options of GNS; the defaults are the paper's shape."""
+
+    layers: int = Field(10, gt=0, description="Message-passing steps.")
+    absolute_positions: bool = Field(
+        False,
+        description="Wrapped positions as node features too, as in the paper's code: translations then matter.",
+    )
+
+
+class GNSLayer(nn.Module):
+    """One step: new edges from their ends, new nodes from the sum of their new edges (paper, section 3.2)."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.edge_input = EdgeLinear(hidden, hidden, hidden)
+        self.edge_mlp = nn.Sequential(nn.ReLU(), mlp([hidden] * 3, nn.ReLU, norm=True))
+        self.node_mlp = mlp([2 * hidden, hidden, hidden, hidden], nn.ReLU, norm=True)
+
+    def forward(self, h: Tensor, e: Tensor, receiver: Tensor, sender: Tensor) -> tuple[Tensor, Tensor]:
+        """New nodes (N, hidden) and edges (E, hidden), both residual."""
+        messages = self.edge_mlp(self.edge_input(h, e, receiver, sender))
+        summed = torch.zeros_like(h).index_add(0, receiver, messages)
+        return h + self.node_mlp(torch.cat([h, summed], dim=1)), e + messages
+
+
+class GNS(ForceCentric):
+    """Graph network simulator that decodes a force on each atom."""
+
+    kind: ClassVar[str] = "gns"
+    title: ClassVar[str] = "GNS"
+    Config: ClassVar[type[PotentialConfig]] = GNSConfig
+
+    def __init__(self, config: GNSConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden = config.hidden
+        self.neighbors = neighbour_search(config)
+        self.embedding = AtomEmbedding(config.max_z, hidden)
+        node_features = hidden + 3 * config.absolute_positions
+        self.node_encoder = mlp([node_features, hidden, hidden, hidden], nn.ReLU, norm=True)
+        self.edge_encoder = mlp([4, hidden, hidden, hidden], nn.ReLU, norm=True)
+        self.layers = nn.ModuleList(GNSLayer(hidden) for _ in range(config.layers))
+        self.decoder = mlp([hidden, hidden, hidden, 3], nn.ReLU)
+        self.energy = PooledEnergy(hidden, nn.ReLU)
+
+    def embed(
+        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor] | None
+    ) -> Tensor:
+        """Node embeddings (N, hidden) after all steps."""
+        (receiver, sender), distances, vectors = self.neighbors(pos, batch=batch, box=box)
+        features = self.embedding(z, extra_args)
+        if self.config.absolute_positions:
+            wrapped = pos if box is None else wrap(pos, box.reshape(-1, 3, 3)[batch])
+            features = torch.cat([features, wrapped / self.config.cutoff_A], dim=1)
+        h = self.node_encoder(features)
+        e = self.edge_encoder(torch.cat([vectors, distances.unsqueeze(1)], dim=1) / self.config.cutoff_A)
+        for layer in self.layers:
+            h, e = layer(h, e, receiver, sender)
+        return h

@@ -1,0 +1,119 @@
+"""TorchMD-Net's own architectures as potentials of the suite, built by its ``create_model``.
+
+They know no mask label. A labelled atom is therefore given the number of a second copy of its species
+(z + ``max_z``), whose embedding begins as that of the species itself: label 0 changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torchmdnet.models.model import create_model
+
+from tasks.models.base import MASK_LABEL, Head, Potential, PotentialConfig
+
+
+class TorchMDNetConfig(PotentialConfig):
+    """Options of TorchMD-Net's architectures; all else is as its own examples have it."""
+
+    layers: int = Field(2, gt=0, description="Interaction layers.")
+    num_rbf: int = Field(32, gt=1, description="Radial basis functions (exponential-normal).")
+
+
+class AttentionConfig(TorchMDNetConfig):
+    """Options of the equivariant transformer."""
+
+    layers: int = Field(4, gt=0, description="Attention layers.")
+    num_heads: int = Field(8, gt=0, description="Attention heads; they share the width.")
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> AttentionConfig:
+        if self.hidden % self.num_heads:
+            raise ValueError(f"hidden {self.hidden} cannot be shared by num_heads {self.num_heads}: no whole number")
+        return self
+
+
+class TorchMDNet(Potential):
+    """A potential around one of TorchMD-Net's architectures; ``kind`` is the name that ``create_model`` knows."""
+
+    Config: ClassVar[type[PotentialConfig]] = TorchMDNetConfig
+    heads: ClassVar[tuple[Head, ...]] = ("force",)
+    conservative: ClassVar[bool] = True
+
+    def __init__(self, config: TorchMDNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = create_model(
+            {
+                "model": self.kind,
+                "precision": 32,
+                "embedding_dimension": config.hidden,
+                "num_layers": config.layers,
+                "num_rbf": config.num_rbf,
+                "rbf_type": "expnorm",
+                "trainable_rbf": False,
+                "activation": "silu",
+                "attn_activation": "silu",
+                "num_heads": getattr(config, "num_heads", None),
+                "distance_influence": "both",
+                "neighbor_embedding": True,
+                "aggr": "add",
+                "equivariance_invariance_group": "O(3)",
+                "cutoff_lower": 0.0,
+                "cutoff_upper": config.cutoff_A,
+                "max_num_neighbors": config.max_neighbors,
+                "max_z": 2 * config.max_z,
+                "output_model": "Scalar",
+                "reduce_op": "add",
+                "derivative": True,
+                "atom_filter": -1,
+                "prior_model": None,
+            }
+        )
+        for module in self.network.modules():
+            if isinstance(module, nn.Embedding):
+                plain, labelled = module.weight.data.split(config.max_z)
+                labelled.copy_(plain)
+
+    def forward(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor | None = None,
+        box: Tensor | None = None,
+        q: Tensor | None = None,
+        s: Tensor | None = None,
+        extra_args: dict[str, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Energies (B, 1) and forces (N, 3); see ``Potential.forward``."""
+        if extra_args is not None and MASK_LABEL in extra_args:
+            z = z + self.config.max_z * extra_args[MASK_LABEL]
+        with torch.enable_grad():
+            pos = pos if pos.requires_grad else pos.detach().requires_grad_(True)
+            energy, forces = self.network(z, pos, batch=batch, box=box)
+        return energy, forces
+
+
+class TensorNet(TorchMDNet):
+    """TensorNet (Simeon and De Fabritiis 2023, arXiv 2306.06482)."""
+
+    kind: ClassVar[str] = "tensornet"
+    title: ClassVar[str] = "TensorNet"
+
+
+class EquivariantTransformer(TorchMDNet):
+    """TorchMD-Net's equivariant transformer (Thölke and De Fabritiis 2022, arXiv 2202.02541)."""
+
+    kind: ClassVar[str] = "equivariant-transformer"
+    title: ClassVar[str] = "equivariant transformer"
+    Config: ClassVar[type[PotentialConfig]] = AttentionConfig
+
+
+class GraphNetwork(TorchMDNet):
+    """TorchMD-Net's graph network, invariant and SchNet-like (Majewski et al. 2023, arXiv 2212.07492)."""
+
+    kind: ClassVar[str] = "graph-network"
+    title: ClassVar[str] = "graph network"
