@@ -2,7 +2,7 @@
 
 from reports.page import ReportPaths, build_report, summary_table
 from reports.records import CURVE_METRICS, METRICS, Record, RecordError, write_curves, write_records
-from reports.run import Plan, Run, read_run
+from reports.run import Plan, Run, Sweep, read_run
 
 __all__ = [
     "CURVE_METRICS",
@@ -12,6 +12,7 @@ __all__ = [
     "RecordError",
     "ReportPaths",
     "Run",
+    "Sweep",
     "build_report",
     "read_run",
     "summary_table",

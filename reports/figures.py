@@ -1,12 +1,13 @@
-"""Convergence figures: SVG that follows the page's colours, PNG for the Markdown."""
+"""Figures: SVG that follows the page's colours, PNG for the Markdown. Here their style and those of convergence."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib
@@ -53,7 +54,7 @@ _STYLE: Any = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """One convergence figure: its panels as SVG with a text for those who do not see them, all as one PNG."""
+    """One figure: its panels as SVG with a text for those who do not see them, all as one PNG."""
 
     name: str
     title: str
@@ -77,6 +78,15 @@ def look(plan: Plan) -> tuple[dict[str, str], dict[str, str | tuple[float, ...]]
     return colours, dashes
 
 
+def log_errors(axes: Axes, lowest: float, highest: float) -> None:
+    """A logarithmic y axis with ticks that read as plain numbers, for errors from `lowest` to `highest`."""
+    axes.set_yscale("log")
+    wide = highest > 4 * lowest
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20) if wide else MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _draw(axes: Axes, values: pd.DataFrame, plan: Plan, metric: str, x: str) -> None:
     colours, dashes = look(plan)
     order = [name for name in plan.strategies if name in set(values["strategy"])]
@@ -89,11 +99,7 @@ def _draw(axes: Axes, values: pd.DataFrame, plan: Plan, metric: str, x: str) -> 
     for name in order:
         band = over_seeds[over_seeds["strategy"] == name]
         axes.fill_between(band[x], band["min"], band["max"], color=colours[name], alpha=0.18, linewidth=0)
-    axes.set_yscale("log")
-    wide = values["value"].max() > 4 * values["value"].min()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20) if wide else MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    log_errors(axes, values["value"].min(), values["value"].max())
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
     axes.grid(axis="y")
     name, unit = QUANTITIES[metric]
@@ -119,6 +125,19 @@ def _png(figure: Figure) -> bytes:
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", dpi=PNG_DPI, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def compose(
+    name: str, title: str, panels: Mapping[str, str], draw: Callable[[Sequence[str], tuple[float, float]], Figure]
+) -> Drawing:
+    """The drawing of these panels: name (part of an id) -> alternative text.
+
+    `draw` gives a figure of some of the panels side by side, of a size in inches.
+    """
+    with _style():
+        single = [(_svg(draw([panel], (5.4, 3.7)), f"{name}-{panel}"), alt) for panel, alt in panels.items()]
+        png = _png(draw(list(panels), (10.0, 3.8)))
+    return Drawing(name, title, single, png, " ".join(panels.values()))
 
 
 def _figure(values: pd.DataFrame, plan: Plan, metric: str, panels: Sequence[str], size: tuple[float, float]) -> Figure:
@@ -161,12 +180,7 @@ def convergence(run: Run, metric: str) -> list[Drawing]:
             continue
         # Names of datasets and models come from outside: a number makes a safe file name.
         name = f"convergence-{QUANTITIES[metric][0].split()[0]}-{number_of_pair}"
-        panels = []
-        with _style():
-            for panel in PANELS:
-                figure = _figure(values, run.plan, metric, [panel], (5.4, 3.7))
-                panels.append((_svg(figure, f"{name}-{panel}"), _describe(values, run.plan, metric, panel)))
-            png = _png(_figure(values, run.plan, metric, list(PANELS), (10.0, 3.8)))
+        panels = {panel: _describe(values, run.plan, metric, panel) for panel in PANELS}
         title = f"{run.plan.heading(dataset, model)}: validation {QUANTITIES[metric][0]} while finetuning"
-        drawings.append(Drawing(name, title, panels, png, " ".join(alt for _, alt in panels)))
+        drawings.append(compose(name, title, panels, partial(_figure, values, run.plan, metric)))
     return drawings

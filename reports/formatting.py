@@ -35,6 +35,11 @@ def number(value: float, digits: int | None = None) -> str:
     return f"{value:.{decimals(value) if digits is None else digits}f}".replace("-", MINUS)
 
 
+def plain(value: float) -> str:
+    """A given number, not rounded: 0.25, 1000."""
+    return f"{value:.10g}".replace("-", MINUS)
+
+
 def plus_minus(mean: float, sd: float) -> str:
     """`mean ± sd` with equally many decimals; the mean alone where there is no sd (one seed)."""
     digits = None if pd.isna(mean) else decimals(mean)

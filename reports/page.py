@@ -59,6 +59,7 @@ def _environment() -> jinja2.Environment:
 def _context(run: Run) -> dict[str, Any]:
     # Training processes import this package to write records: they need no plotting.
     from reports.figures import convergence
+    from reports.sweeps import explanation, sweep_figures, sweep_table
 
     results = Results(run)
     plan = run.plan
@@ -77,6 +78,9 @@ def _context(run: Run) -> dict[str, Any]:
         "unfinished": tables.unfinished_table(results),
         "provenance": tables.provenance_table(results),
         "split_hashes": tables.split_hash_table(results),
+        "sweep_figures": sweep_figures(results),
+        "sweep_words": explanation(plan.sweep) if plan.sweep else "",
+        "sweep_table": sweep_table(results),
         "figures": [drawing for metric in HEADLINES for drawing in convergence(run, metric)],
         "config": json.dumps(plan.config, indent=2, ensure_ascii=False),
         "reading": READING,
@@ -103,7 +107,8 @@ def build_report(run_folder: Path, out: Path | None = None) -> ReportPaths:
     write_frame(run.records, out / "records.parquet", RECORD_SCHEMA)
     write_frame(run.curves, out / "curves.parquet", CURVE_SCHEMA)
     paths = ReportPaths(out / "index.html", out / "report.md")
-    files = {out / "figures" / f"{figure.name}.png": figure.png for figure in context["figures"]}
+    drawings = [*context["sweep_figures"], *context["figures"]]
+    files = {out / "figures" / f"{figure.name}.png": figure.png for figure in drawings}
     files |= {paths.markdown: markdown.encode(), paths.html: html.encode()}
     for path, content in files.items():
         with replacing(path) as temporary:

@@ -55,6 +55,28 @@ class Labels(BaseModel):
     strategies: dict[str, str] = {}
 
 
+class Sweep(BaseModel):
+    """The axis of an ablation: the names it goes over and the number that each stands for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    over: Literal["dataset", "model", "strategy"]
+    """What the names are."""
+    label: Annotated[str, Field(min_length=1)]
+    """Title of the axis, with its unit."""
+    log: bool = False
+    """Whether the axis is logarithmic."""
+    values: dict[str, float]
+    """Name -> place on the axis; what is not named here is not on it."""
+
+    @model_validator(mode="after")
+    def _has_logarithms(self) -> Sweep:
+        low = {name: value for name, value in self.values.items() if value <= 0}
+        if self.log and low:
+            raise ValueError(f"a logarithmic axis takes values above 0, not {low}; change them or set log to false")
+        return self
+
+
 class Plan(BaseModel):
     """`plan.json`: what was to be run. Everything that a report calls by name is named here."""
 
@@ -70,6 +92,8 @@ class Plan(BaseModel):
     baselines: list[str]
     """Strategies that others are compared with, in order; the first sets the error to reach."""
     labels: Labels = Labels()
+    sweep: Sweep | None = None
+    """What the report draws the test errors against, if it is an ablation."""
     config: dict[str, Any] = {}
     cells: list[PlannedCell]
 
@@ -117,7 +141,9 @@ class Plan(BaseModel):
         return max(c.pretrain_epochs for c in cells), max(c.finetune_epochs for c in cells)
 
     def heading(self, dataset: str, model: str) -> str:
-        return f"{self.labels.models.get(model, model)} on {self.labels.datasets.get(dataset, dataset)}"
+        """What to call a model on a dataset; only one of them if the other is empty."""
+        names = (self.labels.models.get(model, model), self.labels.datasets.get(dataset, dataset))
+        return " on ".join(name for name in names if name)
 
 
 class CellState(NamedTuple):
@@ -170,9 +196,17 @@ def _progress(status: Mapping[str, Any]) -> str:
     return "under way or interrupted" + (f" ({', '.join(parts)})" if parts else "")
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; its keys must differ, where `json` alone would keep the last of equal ones."""
+    twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if twice:
+        raise ValueError(f"the name {twice[0]!r} is listed twice; give it once")
+    return dict(pairs)
+
+
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except FileNotFoundError as error:
         raise RecordError(f"{path} is missing: {remedy}") from error
     except (OSError, ValueError) as error:

@@ -15,10 +15,14 @@ from reports.results import Change, Results
 from reports.run import Arm, Run
 
 MIXED, SINGLE = "†", "‡"
+SIGNS = "Seeds: finished of planned. Negative changes are improvements."
 LEGEND = f"{MIXED} the seeds disagree in sign: no difference can be told. {SINGLE} one seed: an anecdote."
 
 COMPARED = ("force_rmse_mev_per_A", "energy_rmse_mev")
 """Metrics with a change column beside them in the main table."""
+
+Shown = tuple[str, str | None]
+"""What an error column shows: a metric, and the baseline if it is a change against it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def _by_pair(run: Run, rows_of: Callable[[Arm], list[list[str]]]) -> list[tuple[
     return groups
 
 
-def _seeds(results: Results, arm: Arm) -> str:
+def finished_seeds(results: Results, arm: Arm) -> str:
+    """`2 of 3`: finished of planned."""
     return f"{results.finished(arm)} of {len(results.run.plan.cells_of(arm))}"
 
 
@@ -93,12 +98,8 @@ def _mean(results: Results, arm: Arm, metric: str, checkpoint: str) -> str:
     return NONE if mean is None else plus_minus(mean.mean, mean.sd)
 
 
-def error_table(results: Results, checkpoint: str = "best") -> Table:
-    """Test errors, mean ± sd over seeds, with the change against every baseline."""
-    baselines = results.run.plan.baselines
-    columns = [Column("arm", numeric=False), Column("seeds")]
-    # Of each further column the metric, and the baseline if it is a change.
-    shown: list[tuple[str, str | None]] = []
+def error_columns(results: Results, metrics: Sequence[str]) -> tuple[list[Column], list[Shown]]:
+    """Columns for these metrics, the compared ones followed by a change against every baseline."""
     groups = {
         "force_rmse_mev_per_A": ("force, meV/Å", "RMSE"),
         "force_mae_mev_per_A": ("force, meV/Å", "MAE"),
@@ -107,30 +108,42 @@ def error_table(results: Results, checkpoint: str = "best") -> Table:
         "energy_rmse_mev_per_atom": ("energy, meV/atom", "RMSE"),
         "energy_mae_mev_per_atom": ("energy, meV/atom", "MAE"),
     }
-    for metric in METRICS:
+    columns: list[Column] = []
+    shown: list[Shown] = []
+    for metric in metrics:
         group, title = groups[metric]
         columns.append(Column(title, group))
         shown.append((metric, None))
-        for baseline in baselines if metric in COMPARED else ():
+        for baseline in results.run.plan.baselines if metric in COMPARED else ():
             columns.append(Column(f"RMSE vs {baseline}, %", group))
             shown.append((metric, baseline))
+    return columns, shown
+
+
+def error_texts(results: Results, arm: Arm, shown: Sequence[Shown], checkpoint: str = "best") -> list[str]:
+    """The cells of an arm under `error_columns`."""
+    return [
+        _mean(results, arm, metric, checkpoint)
+        if baseline is None
+        else _change(results, arm, baseline, metric, checkpoint)
+        for metric, baseline in shown
+    ]
+
+
+def error_table(results: Results, checkpoint: str = "best") -> Table:
+    """Test errors, mean ± sd over seeds, with the change against every baseline."""
+    columns, shown = error_columns(results, METRICS)
 
     def row(arm: Arm) -> list[list[str]]:
-        texts = [
-            _mean(results, arm, metric, checkpoint)
-            if baseline is None
-            else _change(results, arm, baseline, metric, checkpoint)
-            for metric, baseline in shown
-        ]
-        return [[arm.strategy, _seeds(results, arm), *texts]]
+        return [[arm.strategy, finished_seeds(results, arm), *error_texts(results, arm, shown, checkpoint)]]
 
     which = "with the lowest validation loss" if checkpoint == "best" else "at the end of finetuning"
     return Table(
         f"Test errors of the checkpoint {which}: mean ± standard deviation over seeds; change of the RMSE "
         "in %, paired by seed.",
-        columns,
+        [Column("arm", numeric=False), Column("seeds"), *columns],
         _by_pair(results.run, row),
-        ("Seeds: finished of planned. Negative changes are improvements.", LEGEND),
+        (SIGNS, LEGEND),
     )
 
 
@@ -221,7 +234,7 @@ def cost_table(results: Results) -> Table:
         return [
             [
                 arm.strategy,
-                _seeds(results, arm),
+                finished_seeds(results, arm),
                 *times,
                 number(mean["n_parameters"], 0),
                 number(mean["peak_memory_mb"], 0),
@@ -268,17 +281,22 @@ def arm_table(results: Results) -> Table:
     )
 
 
+def frame_counts(results: Results, dataset: str, split: str) -> pd.DataFrame:
+    """`n_frames` and `n_atoms` of a split, one row a finished cell."""
+    records = results.run.records
+    chosen = records[(records["status"] == "ok") & (records["checkpoint"] == "best")].dropna(subset=["n_frames"])
+    return chosen[(chosen["dataset"] == dataset) & (chosen["split"] == split)]
+
+
 def split_table(results: Results) -> Table:
     """Frames and atoms of each split, from the records."""
-    records = results.run.records
-    sized = records[(records["status"] == "ok") & (records["checkpoint"] == "best")].dropna(subset=["n_frames"])
     rows = []
     for dataset in dict.fromkeys(arm.dataset for arm in results.run.plan.arms):
         for split in ("train", "val", "test"):
-            here = sized[(sized["dataset"] == dataset) & (sized["split"] == split)]
+            here = frame_counts(results, dataset, split)
             if len(here):
                 label = results.run.plan.labels.datasets.get(dataset, dataset)
-                rows.append([label, split, _range(here["n_frames"]), _range(here["n_atoms"].dropna())])
+                rows.append([label, split, value_range(here["n_frames"]), value_range(here["n_atoms"].dropna())])
     return Table(
         "Frames on which errors were measured.",
         [
@@ -291,7 +309,8 @@ def split_table(results: Results) -> Table:
     )
 
 
-def _range(values: pd.Series) -> str:
+def value_range(values: pd.Series) -> str:
+    """Smallest to largest of these counts."""
     return spread(values.min(), values.max()) if len(values) else NONE
 
 
@@ -360,7 +379,7 @@ def summary_frame(results: Results, metrics: Sequence[str] = COMPARED) -> pd.Dat
             "dataset": arm.dataset,
             "model": arm.model,
             "arm": arm.strategy,
-            "seeds": _seeds(results, arm),
+            "seeds": finished_seeds(results, arm),
         }
         line |= {titled(metric): _mean(results, arm, metric, "best") for metric in metrics}
         for baseline in baselines:

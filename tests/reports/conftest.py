@@ -14,7 +14,8 @@ import pytest
 from reports import Record, write_curves, write_records
 
 EPOCHS = {"scratch": (0, 4), "scratch-extended": (0, 6), "masked": (2, 4), "denoised": (2, 4)}
-"""(pretraining, finetuning) epochs of the arms."""
+"""(pretraining, finetuning) epochs of the arms; `PRETRAINED` of any other."""
+PRETRAINED = (2, 4)
 
 LABELS = {
     "datasets": {"tip3p": "TIP3P water, flexible"},
@@ -23,16 +24,17 @@ LABELS = {
 }
 
 
-def _key_of(strategy: str, seed: int) -> str:
+def _key_of(strategy: str, seed: int, dataset: str = "tip3p", model: str = "egnn") -> str:
     """Key of a made-up cell."""
-    return hashlib.sha256(f"{strategy} {seed}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{dataset} {model} {strategy} {seed}".encode()).hexdigest()[:12]
 
 
 def _record(strategy: str = "masked", seed: int = 0, **changes: Any) -> Record:
     """A record; by default of the best checkpoint on the test split, all errors 1."""
-    pretraining, finetuning = EPOCHS[strategy]
+    pretraining, finetuning = EPOCHS.get(strategy, PRETRAINED)
+    place = {name: changes[name] for name in ("dataset", "model") if name in changes}
     fields: dict[str, Any] = {
-        "cell_key": _key_of(strategy, seed),
+        "cell_key": _key_of(strategy, seed, **place),
         "suite": "water",
         "scale": "quick",
         "dataset": "tip3p",
@@ -64,18 +66,20 @@ def _record(strategy: str = "masked", seed: int = 0, **changes: Any) -> Record:
     return Record(**(fields | changes))
 
 
-def _lost(strategy: str, seed: int, status: str, reason: str) -> Record:
+def _lost(strategy: str, seed: int, status: str, reason: str, **place: str) -> Record:
     """The one row of a cell that diverged or failed."""
     nothing = dict.fromkeys(name for name in Record.model_fields if name.endswith(("_mev", "_per_A", "_per_atom")))
-    return _record(strategy, seed, split=None, checkpoint=None, status=status, reason=reason, **nothing)
+    return _record(strategy, seed, split=None, checkpoint=None, status=status, reason=reason, **nothing, **place)
 
 
-def _curve(strategy: str, seed: int, values: list[float], metric: str = "force_rmse_mev_per_A") -> pd.DataFrame:
+def _curve(
+    strategy: str, seed: int, values: list[float], metric: str = "force_rmse_mev_per_A", **place: str
+) -> pd.DataFrame:
     """A validation curve of finetuning: one value an epoch."""
     epochs = range(1, len(values) + 1)
     return pd.DataFrame(
         {
-            "cell_key": _key_of(strategy, seed),
+            "cell_key": _key_of(strategy, seed, **place),
             "phase": "finetune",
             "epoch": epochs,
             "step": [120 * epoch for epoch in epochs],
@@ -106,10 +110,12 @@ def _decay(start: float, end: float, epochs: int) -> list[float]:
 
 Outcome = tuple[float, float] | tuple[str, str] | None
 """(force RMSE, energy RMSE) of a finished cell, (status, reason) of a lost one, None if never started."""
+Outcomes = Mapping[str | tuple[str, str, str], Mapping[int, Outcome]]
+"""By strategy, or by dataset, model and strategy; then by seed."""
 
 
 @pytest.fixture
-def key_of() -> Callable[[str, int], str]:
+def key_of() -> Callable[..., str]:
     return _key_of
 
 
@@ -119,7 +125,7 @@ def record() -> Callable[..., Record]:
 
 
 @pytest.fixture
-def lost() -> Callable[[str, int, str, str], Record]:
+def lost() -> Callable[..., Record]:
     return _lost
 
 
@@ -136,23 +142,28 @@ def run_factory() -> Callable[[Path], Callable[..., Path]]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """`make_run({"masked": {0: (66.0, 108.0), 1: ("failed", "why"), 2: None}, ...})` -> the run folder."""
+    """`make_run({"masked": {0: (66.0, 108.0), 1: ("failed", "why"), 2: None}, ...})` -> the run folder.
+
+    A key may also be (dataset, model, strategy). `train_frames`: training frames by dataset, else 100.
+    Further arguments replace entries of the plan.
+    """
     return _run_factory(tmp_path)
 
 
 def _run_factory(parent: Path) -> Callable[..., Path]:
-    def make(outcomes: Mapping[str, Mapping[int, Outcome]], name: str = "run", **plan: Any) -> Path:
+    def make(outcomes: Outcomes, name: str = "run", train_frames: Mapping[str, int] | None = None, **plan: Any) -> Path:
         folder = parent / name
         cells = []
-        for strategy, seeds in outcomes.items():
+        for arm, seeds in outcomes.items():
+            dataset, model, strategy = arm if isinstance(arm, tuple) else ("tip3p", "egnn", arm)
             for seed, outcome in seeds.items():
-                key = _key_of(strategy, seed)
-                pretraining, finetuning = EPOCHS[strategy]
+                key = _key_of(strategy, seed, dataset, model)
+                pretraining, finetuning = EPOCHS.get(strategy, PRETRAINED)
                 cells.append(
                     {
                         "key": key,
-                        "dataset": "tip3p",
-                        "model": "egnn",
+                        "dataset": dataset,
+                        "model": model,
                         "strategy": strategy,
                         "seed": seed,
                         "pretraining_key": "0123456789ab" if pretraining else None,
@@ -161,7 +172,8 @@ def _run_factory(parent: Path) -> Callable[..., Path]:
                     }
                 )
                 if outcome is not None:
-                    _write_cell(folder / "cells" / key, strategy, seed, outcome)
+                    frames = (train_frames or {}).get(dataset, 100)
+                    _write_cell(folder / "cells" / key, strategy, seed, outcome, frames, dataset=dataset, model=model)
         content = {
             "schema": 1,
             "suite": "water",
@@ -181,24 +193,39 @@ def _run_factory(parent: Path) -> Callable[..., Path]:
     return make
 
 
-def _write_cell(here: Path, strategy: str, seed: int, outcome: tuple[float, float] | tuple[str, str]) -> None:
+def _write_cell(
+    here: Path,
+    strategy: str,
+    seed: int,
+    outcome: tuple[float, float] | tuple[str, str],
+    train_frames: int,
+    **place: str,
+) -> None:
     here.mkdir(parents=True)
     first, second = outcome
     if isinstance(first, str):
         (here / "status.json").write_text(json.dumps({"state": first, "reason": second}))
-        write_records([_lost(strategy, seed, first, str(second))], here / "record.parquet")
+        write_records([_lost(strategy, seed, first, str(second), **place)], here / "record.parquet")
         return
     force, energy = float(first), float(second)
     rows = [
-        _record(strategy, seed, split=split, checkpoint=checkpoint, **_errors(factor * force, factor * energy))
+        _record(
+            strategy,
+            seed,
+            split=split,
+            checkpoint=checkpoint,
+            n_frames=train_frames if split == "train" else 100,
+            **_errors(factor * force, factor * energy),
+            **place,
+        )
         for checkpoint, later in (("best", 1.0), ("last", 1.05))
         for split, factor in (("train", 0.8 * later), ("val", 0.9 * later), ("test", later))
     ]
     write_records(rows, here / "record.parquet")
-    epochs = EPOCHS[strategy][1]
+    epochs = EPOCHS.get(strategy, PRETRAINED)[1]
     curves = [
-        _curve(strategy, seed, _decay(800.0, 0.9 * force, epochs)),
-        _curve(strategy, seed, _decay(3000.0, 0.9 * energy, epochs), "energy_rmse_mev"),
+        _curve(strategy, seed, _decay(800.0, 0.9 * force, epochs), **place),
+        _curve(strategy, seed, _decay(3000.0, 0.9 * energy, epochs), "energy_rmse_mev", **place),
     ]
     write_curves(pd.concat(curves), here / "curves.parquet")
     (here / "provenance.json").write_text(
