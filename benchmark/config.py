@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.errors import BenchmarkError, describe_validation, unknown_name
+from reports import Sweep
 from tasks.datasets.splits import SplitConfig, split_by_group
 from tasks.registry import DATASETS, MODELS, PRETEXTS, Registry, UnknownKindError
 
@@ -44,6 +45,16 @@ class DatasetEntry(LabelledEntry):
         le=1,
         description="Share of the training frames whose labels finetuning may use; pretraining uses all frames, "
         "without labels. In a suite file a list makes a dataset of each share, named NAME@SHARE%.",
+    )
+
+
+class ModelEntry(LabelledEntry):
+    """A model, and where its training differs from the suite's."""
+
+    training: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Values of the suite's `training` that are others for this model, e.g. {finetune: {lr: 1e-3}}; "
+        "equal for all arms of the model.",
     )
 
 
@@ -91,21 +102,12 @@ class Finetune(Phase):
 
 
 class Training(Strict):
-    """How every cell of a suite is trained; equal for all arms."""
+    """How the cells of a suite are trained; equal for all arms of a model."""
 
     batch_size: int = Field(gt=0, description="Frames an optimizer step.")
     eval_batch_size: int = Field(32, gt=0, description="Frames a batch in validation and testing.")
     pretrain: Phase
     finetune: Finetune
-
-
-class Sweep(Strict):
-    """The axis of an ablation: which entries of the suite differ in one value, for the report's figure."""
-
-    over: Literal["dataset", "model", "strategy"] = Field(description="What is swept.")
-    label: str = Field(description="Title of the axis, with its unit.")
-    log: bool = Field(False, description="Logarithmic axis.")
-    values: dict[str, float] = Field(min_length=2, description="Value of each swept entry, by its name.")
 
 
 class Suite(Strict):
@@ -120,16 +122,18 @@ class Suite(Strict):
         min_length=1, description="Strategies that the others are compared with; the first is plain scratch."
     )
     datasets: dict[str, DatasetEntry] = Field(min_length=1)
-    models: dict[str, LabelledEntry] = Field(min_length=1)
+    models: dict[str, ModelEntry] = Field(min_length=1)
     strategies: dict[str, Strategy] = Field(min_length=1)
     training: Training
-    sweep: Sweep | None = Field(None, description="For an ablation: what the error is shown against.")
+    sweep: Sweep | None = Field(None, description="For an ablation: the axis that errors are shown against.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
         missing = [name for name in self.baselines if name not in self.strategies]
         if missing:
             raise ValueError(f"baselines {missing} are no strategies; strategies are {sorted(self.strategies)}")
+        for name in self.models:
+            self.training_of(name)
         seen: dict[str, str] = {}
         for name, strategy in self.strategies.items():
             content = strategy.model_dump_json(exclude={"label"})
@@ -137,11 +141,15 @@ class Suite(Strict):
                 raise ValueError(f"strategies {seen[content]!r} and {name!r} are the same; remove one")
             seen[content] = name
         if self.sweep is not None:
-            known = {"dataset": self.datasets, "model": self.models, "strategy": self.strategies}[self.sweep.over]
-            unknown = [name for name in self.sweep.values if name not in known]
+            known = {"dataset": [*self.datasets], "model": [*self.models], "strategy": [*self.strategies]}
+            unknown = [name for name in self.sweep.values if name not in known[self.sweep.over]]
             if unknown:
-                raise ValueError(f"sweep over {self.sweep.over}: {unknown} are none; there are {sorted(known)}")
+                raise ValueError(f"sweep over {self.sweep.over}: no {unknown}; there are {known[self.sweep.over]}")
         return self
+
+    def training_of(self, model: str) -> Training:
+        """How cells of a model are trained."""
+        return Training(**_merge(self.training.model_dump(), self.models[model].training))
 
     def labels(self) -> dict[str, dict[str, str]]:
         """How reports call datasets, models and strategies."""

@@ -111,7 +111,7 @@ def make_plan(
 
 
 def _cell(suite: Suite, dataset: str, model: str, strategy: str, seed: int) -> Cell:
-    training, arm = suite.training, suite.strategies[strategy]
+    training, arm = suite.training_of(model), suite.strategies[strategy]
     # Labels say nothing about the result and stay out of the key.
     common: dict[str, Any] = {
         "dataset": suite.datasets[dataset].model_copy(update={"label": None}),

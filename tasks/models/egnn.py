@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torchmdnet.models.utils import CosineCutoff, ExpNormalSmearing
+from torchmdnet.models.utils import CosineCutoff
 
 from tasks.models.base import (
     AtomEmbedding,
@@ -25,7 +25,7 @@ from tasks.models.base import (
     conservative_forces,
     count_samples,
 )
-from tasks.models.layers import EdgeLinear, neighbour_search
+from tasks.models.layers import EdgeLinear, neighbour_search, radial_basis
 
 
 class EGNNConfig(PotentialConfig):
@@ -88,11 +88,7 @@ class EGNN(Potential):
         super().__init__()
         self.config = config
         self.neighbors = neighbour_search(config)
-        self.basis = (
-            ExpNormalSmearing(0.0, config.cutoff_A, config.num_rbf, trainable=False)
-            if config.radial == "expnorm"
-            else None
-        )
+        self.basis = radial_basis(config, config.num_rbf) if config.radial == "expnorm" else None
         self.envelope = CosineCutoff(0.0, config.cutoff_A) if config.envelope else None
         self.embedding = AtomEmbedding(config.max_z, config.hidden)
         radial_features = config.num_rbf if config.radial == "expnorm" else 1

@@ -38,8 +38,8 @@ def element_table() -> pd.DataFrame:
     ionization = fetch_table("ionizationenergies")
     neutral = ionization[ionization["ion_charge"] == 0].drop_duplicates("atomic_number").set_index("atomic_number")
     valence = [
-        ElectronicConfiguration(row.electronic_configuration).nvalence(row.block, row.period)
-        for row in elements.itertuples()
+        ElectronicConfiguration(configuration).nvalence(block, period)
+        for configuration, block, period in elements[["electronic_configuration", "block", "period"]].to_numpy()
     ]
     return pd.DataFrame(
         {

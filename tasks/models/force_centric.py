@@ -23,6 +23,13 @@ class PooledEnergy(nn.Module):
         super().__init__()
         self.mlp = mlp([hidden, hidden, 1], activation)
 
+    def start_at_zero(self) -> None:
+        """Let the first prediction be the reference energy: N times a random number would swamp the first steps."""
+        last = self.mlp[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
     def forward(self, h: Tensor, batch: Tensor, samples: int) -> Tensor:
         """Energies (samples, 1) of node embeddings (N, hidden)."""
         atoms = torch.bincount(batch, minlength=samples).to(h.dtype).unsqueeze(1)

@@ -41,13 +41,15 @@ class ForceNetConfig(PotentialConfig):
 class SineBasis(nn.Module):
     """sin(1.1^k x) of each of F features for k = 0, 1, ...: (M, F) to (M, F · frequencies)."""
 
+    frequency: Tensor
+
     def __init__(self, frequencies: int) -> None:
         super().__init__()
-        self.register_buffer("frequency", 1.1 ** torch.arange(frequencies, dtype=torch.float64), persistent=False)
+        self.register_buffer("frequency", 1.1 ** torch.arange(frequencies, dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Sines of all features at all frequencies."""
-        return torch.sin(x.unsqueeze(2) * self.frequency.to(x.dtype)).flatten(1)
+        return torch.sin(x.unsqueeze(2) * self.frequency).flatten(1)
 
 
 class ForceNetLayer(nn.Module):
@@ -103,6 +105,7 @@ class ForceNet(ForceCentric):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        self.energy.start_at_zero()
 
     def embed(
         self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor] | None

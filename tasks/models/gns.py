@@ -3,12 +3,13 @@
 Encode, process, decode: node and edge encoders, ``layers`` message-passing steps with weights of their own and residual
 connections, a decoder; MLPs have two hidden layers and, but for the decoder's, a LayerNorm at their end. Edges carry
 the displacement and the distance over the cutoff. Translations change nothing; rotations do: the network learns
-directions as they are.
+directions as they are. Weights start as in the original's library (Sonnet): normal, variance 1 / inputs, no bias.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -17,13 +18,18 @@ from torch import Tensor, nn
 from tasks.geometry import wrap
 from tasks.models.base import AtomEmbedding, PotentialConfig
 from tasks.models.force_centric import ForceCentric, PooledEnergy
-from tasks.models.layers import EdgeLinear, mlp, neighbour_search
+from tasks.models.layers import EdgeLinear, mlp, neighbour_search, radial_basis
 
 
 class GNSConfig(PotentialConfig):
     """Options of GNS; the defaults are the paper's shape."""
 
     layers: int = Field(10, gt=0, description="Message-passing steps.")
+    radial: Literal["distance", "expnorm"] = Field(
+        "distance",
+        description="How distances enter: as they are (the paper) or in TorchMD-Net's exponential-normal basis.",
+    )
+    num_rbf: int = Field(32, gt=1, description="Basis functions where radial is expnorm.")
     absolute_positions: bool = Field(
         False,
         description="Wrapped positions as node features too, as in the paper's code: translations then matter.",
@@ -61,10 +67,19 @@ class GNS(ForceCentric):
         self.embedding = AtomEmbedding(config.max_z, hidden)
         node_features = hidden + 3 * config.absolute_positions
         self.node_encoder = mlp([node_features, hidden, hidden, hidden], nn.ReLU, norm=True)
-        self.edge_encoder = mlp([4, hidden, hidden, hidden], nn.ReLU, norm=True)
+        self.basis = radial_basis(config, config.num_rbf) if config.radial == "expnorm" else None
+        edge_features = 3 + (1 if self.basis is None else config.num_rbf)
+        self.edge_encoder = mlp([edge_features, hidden, hidden, hidden], nn.ReLU, norm=True)
         self.layers = nn.ModuleList(GNSLayer(hidden) for _ in range(config.layers))
         self.decoder = mlp([hidden, hidden, hidden, 3], nn.ReLU)
         self.energy = PooledEnergy(hidden, nn.ReLU)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                sd = 1 / math.sqrt(module.in_features)
+                nn.init.trunc_normal_(module.weight, std=sd, a=-2 * sd, b=2 * sd)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        self.energy.start_at_zero()
 
     def embed(
         self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor] | None
@@ -76,7 +91,8 @@ class GNS(ForceCentric):
             wrapped = pos if box is None else wrap(pos, box.reshape(-1, 3, 3)[batch])
             features = torch.cat([features, wrapped / self.config.cutoff_A], dim=1)
         h = self.node_encoder(features)
-        e = self.edge_encoder(torch.cat([vectors, distances.unsqueeze(1)], dim=1) / self.config.cutoff_A)
+        radial = distances.unsqueeze(1) / self.config.cutoff_A if self.basis is None else self.basis(distances)
+        e = self.edge_encoder(torch.cat([vectors / self.config.cutoff_A, radial], dim=1))
         for layer in self.layers:
             h, e = layer(h, e, receiver, sender)
         return h

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torchmdnet.models.utils import OptimizedDistance
+from torchmdnet.models.utils import ExpNormalSmearing, OptimizedDistance
 
 from tasks.models.base import PotentialConfig
 
@@ -18,6 +18,11 @@ def neighbour_search(config: PotentialConfig) -> OptimizedDistance:
     and vectors receiver − sender (E, 3) by minimum image, each pair in both directions, in Å.
     """
     return OptimizedDistance(cutoff_upper=config.cutoff_A, max_num_pairs=-config.max_neighbors, return_vecs=True)
+
+
+def radial_basis(config: PotentialConfig, functions: int) -> ExpNormalSmearing:
+    """TorchMD-Net's exponential-normal basis up to the cutoff: distances (E,) in Å to (E, functions)."""
+    return ExpNormalSmearing(0.0, config.cutoff_A, functions, trainable=False)
 
 
 class EdgeLinear(nn.Module):
