@@ -246,7 +246,7 @@ def _content_at_scale(name: str, scale: str) -> dict[str, Any]:
     if base is None:
         return _merge(content, over)
     shipped = available_suites()
-    if base not in shipped or base == name:
+    if str(base) not in shipped or base == name:
         raise unknown_name("suite in 'extends'", str(base), shipped, f"Correct it in the file of suite {name!r}.")
     return _merge(_merge(_content_at_scale(base, scale), content), over)
 

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -23,6 +24,9 @@ from benchmark.cli import main
 from benchmark.config import SUITES
 
 ROOT = Path(__file__).parents[2]
+
+ONE = ("--select", "model=egnn")
+"""One network suffices where the engine is tested."""
 
 
 def command(*arguments, **environment):
@@ -54,9 +58,9 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory, data_dir):
-    """A finished run of suite water at scale smoke."""
+    """A finished run of suite water at scale smoke, with one of its networks."""
     out = tmp_path_factory.mktemp("runs") / "water-smoke"
-    done = command("run", "--suite", "water", "--scale", "smoke", "--out", out, "--data-dir", data_dir)
+    done = command("run", "--suite", "water", "--scale", "smoke", *ONE, "--out", out, "--data-dir", data_dir)
     assert done.returncode == 0, done.stdout + done.stderr
     return out, done.stdout
 
@@ -101,6 +105,14 @@ def test_every_cell_carries_its_provenance(smoke):
         assert re.fullmatch(r"[0-9a-f]{12}", provenance["split_hash"])
         assert provenance["hardware"]["cores"] >= 1
         assert provenance["dataset"]["parameters"]["molecules"] == 8
+    # Pretraining saw the training and validation frames of its cells, and no test frame.
+    for cell in plan["cells"]:
+        if cell["pretraining_key"]:
+            own, shared = (
+                np.load(out / kind / cell[key] / "splits.npz")
+                for kind, key in (("cells", "key"), ("pretrainings", "pretraining_key"))
+            )
+            assert all(np.array_equal(own[name], shared[name]) for name in ("idx_train", "idx_val", "idx_test"))
     shared = {c["pretraining_key"] for c in plan["cells"]} - {None}
     assert {p.name for p in (out / "pretrainings").iterdir()} == shared
 
@@ -112,8 +124,8 @@ def test_finetuning_starts_from_the_pretrained_weights(smoke, data_dir, tmp_path
     path = tmp_path / "frozen.yaml"
     path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
     out = tmp_path / "run"
-    done = command("run", "--suite", path, "--scale", "smoke", "--select", "strategy=masked,strategy=scratch",
-                   "--out", out, "--data-dir", data_dir)  # fmt: skip
+    select = "model=egnn,strategy=masked,strategy=scratch"
+    done = command("run", "--suite", path, "--scale", "smoke", "--select", select, "--out", out, "--data-dir", data_dir)
     assert done.returncode == 0, done.stdout + done.stderr
     weights = {}
     for cell in json.loads((out / "plan.json").read_text())["cells"]:
@@ -130,7 +142,7 @@ def test_finetuning_starts_from_the_pretrained_weights(smoke, data_dir, tmp_path
 def test_same_command_again_repeats_nothing_and_status_tells(smoke, data_dir):
     out, _ = smoke
     before = {k: v for k, v in contents(out).items() if k.startswith(("cells", "pretrainings"))}
-    again = command("run", "--suite", "water", "--scale", "smoke", "--out", out, "--data-dir", data_dir)
+    again = command("run", "--suite", "water", "--scale", "smoke", *ONE, "--out", out, "--data-dir", data_dir)
     assert again.returncode == 0, again.stderr
     assert "4 of 4 cells were finished before" in again.stdout
     after = {k: v for k, v in contents(out).items() if k.startswith(("cells", "pretrainings"))}
@@ -141,6 +153,36 @@ def test_same_command_again_repeats_nothing_and_status_tells(smoke, data_dir):
     assert remade.returncode == 0, remade.stderr
 
 
+def test_finished_work_of_another_run_is_taken_over_and_the_other_networks_run(smoke, data_dir, tmp_path):
+    out, own = tmp_path / "run", tmp_path / "own.yaml"
+    own.write_text(
+        "extends: water\nname: own\ntitle: Own\ndescription: Masking under another name\nscales: {smoke: {}}\n"
+        "strategies: {denoised: null, scratch-extended: null, masked: null,\n"
+        "  hidden: {label: masked, pretext: {kind: masking, options: {ratio: 0.5}}}}\nbaselines: [scratch]\n",
+        encoding="utf-8",
+    )
+    done = command("run", "--suite", own, "--scale", "smoke", "--reuse", smoke[0], "--out", out, "--data-dir", data_dir)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 6 cells were finished before" in done.stdout
+    rows, before = records(out), records(smoke[0])
+    assert set(rows["status"]) == {"ok"}
+    assert set(zip(rows["model"], rows["strategy"], strict=True)) == {
+        (model, arm) for model in ("egnn", "gns", "forcenet") for arm in ("scratch", "hidden")
+    }
+    taken = rows[rows["model"] == "egnn"].set_index("cell_key").sort_index()
+    source = before.set_index("cell_key").loc[taken.index.unique()].sort_index()
+    names = ["suite", "strategy"]
+    pd.testing.assert_frame_equal(taken.drop(columns=names), source.drop(columns=names))
+    assert set(taken["suite"]) == {"own"}
+    provenance = json.loads((out / "cells" / taken.index[0] / "provenance.json").read_text())
+    assert provenance["taken_over_from"] == str(smoke[0])
+    # Two networks share nothing: their pretrainings are their own, and the taken one was not computed.
+    computed = [
+        p for p in (out / "pretrainings").iterdir() if "taken_over_from" not in (p / "provenance.json").read_text()
+    ]
+    assert len(computed) == 2
+
+
 def test_killed_run_is_resumed_and_equals_an_uninterrupted_one(smoke, data_dir, tmp_path):
     """Kill everything in the middle (the workers with their parent), run again: the same numbers."""
     suite = yaml.safe_load((SUITES / "water.yaml").read_text(encoding="utf-8"))
@@ -149,7 +191,7 @@ def test_killed_run_is_resumed_and_equals_an_uninterrupted_one(smoke, data_dir, 
     path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
 
     def arguments(out):
-        return ["run", "--suite", path, "--scale", "smoke", "--select", "strategy=masked", "--out", out,
+        return ["run", "--suite", path, "--scale", "smoke", "--select", "model=egnn,strategy=masked", "--out", out,
                 "--data-dir", data_dir, "--jobs", "2"]  # fmt: skip
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
@@ -175,7 +217,7 @@ def test_divergence_is_recorded_with_its_step_and_named(data_dir, smoke, tmp_pat
     path = tmp_path / "wild.yaml"
     path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
     out = tmp_path / "run"
-    done = command("run", "--suite", path, "--scale", "smoke", "--select", "strategy=scratch", "--out", out,
+    done = command("run", "--suite", path, "--scale", "smoke", "--select", "model=egnn,strategy=scratch", "--out", out,
                    "--data-dir", data_dir)  # fmt: skip
     assert done.returncode == 0, done.stderr
     row = records(out).iloc[0]
@@ -190,7 +232,7 @@ def test_divergence_is_recorded_with_its_step_and_named(data_dir, smoke, tmp_pat
 def test_failure_is_recorded_with_what_depends_on_it_and_tried_again(smoke, data_dir, tmp_path):
     """A folder where the pretrained weights should go stands for a failing disk."""
     arguments = ["run", "--suite", "water", "--scale", "smoke", "--out", tmp_path / "run", "--data-dir", data_dir,
-                 "--select", "strategy=masked,strategy=scratch"]  # fmt: skip
+                 "--select", "model=egnn,strategy=masked,strategy=scratch"]  # fmt: skip
     plan = json.loads((smoke[0] / "plan.json").read_text())
     masked = next(c for c in plan["cells"] if c["strategy"] == "masked")
     obstacle = tmp_path / "run" / "pretrainings" / masked["pretraining_key"] / "potential.pt"
@@ -216,7 +258,7 @@ def test_a_worker_that_dies_is_a_failed_cell(data_dir, smoke, tmp_path):
     path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
     out = tmp_path / "run"
     arguments = ["run", "--suite", path, "--scale", "smoke", "--out", out, "--data-dir", data_dir]
-    arguments += ["--select", "strategy=scratch", "--jobs", "2"]
+    arguments += ["--select", "model=egnn,strategy=scratch", "--jobs", "2"]
     run = start(*arguments)
     deadline = time.monotonic() + 120
     while not list(out.glob("cells/*/last.ckpt")) and time.monotonic() < deadline:
@@ -265,6 +307,7 @@ def test_a_refusal_as_a_user_sees_it():
         (["run", "--suite", "water", "--jobs", "0"], ["at least 1"]),
         (["run", "--suite", "water", "--seeds", "0"], ["at least 1"]),
         (["run", "--suite", "water", "--device", "tpu"], ["not available", "cpu"]),
+        (["run", "--suite", "water", "--scale", "smoke", "--reuse", "nowhere"], ["nowhere", "holds no run"]),
         (["status", "nowhere"], ["holds no run"]),
         (["report", "nowhere"], ["plan.json"]),
         (["data", "--suite", "none.yaml"], ["cannot be read"]),
@@ -324,7 +367,7 @@ def test_a_pretext_that_cannot_be_applied_is_refused_before_any_training(
     monkeypatch.setattr(TIP3P, "load", bare)
     out = tmp_path / "run"
     refuse("run", "--suite", "water", "--scale", "smoke", "--out", out, "--data-dir", data_dir,
-           fragments=["masking needs a molecule with a hydrogen"])  # fmt: skip
+           fragments=["masking needs a molecule with an atom of H"])  # fmt: skip
     assert not (out / "cells").exists()
 
 
@@ -355,6 +398,6 @@ def test_dry_run_prints_cells_and_an_estimate_and_writes_nothing(tmp_path):
     done = command("run", "--suite", "water", "--scale", "smoke", "--dry-run", "--out", out, "--data-dir", data)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("egnn") == 4
-    assert re.search(r"6 fits, 72 optimizer steps; about \d+\.\d min", done.stdout)
+    assert re.search(r"18 fits, 216 optimizer steps; about \d+\.\d min", done.stdout)
     assert not out.exists()
     assert not data.exists()

@@ -57,7 +57,8 @@ def test_paper_scale_follows_the_paper():
     assert training.finetune.loss == "l1_loss"
     assert training.finetune.force_weight / training.finetune.energy_weight == 500
     assert suite.seeds == 4
-    assert suite.strategies["masked"].pretext.options["ratio"] == 0.9
+    # EGNN's and the other networks' ratio, for all.
+    assert [suite.strategies[arm].pretext.options["ratio"] for arm in ("masked", "masked-0.5")] == [0.9, 0.5]
     assert suite.strategies["denoised"].pretext.options["sd_A"] == 0.5
 
 
@@ -133,6 +134,77 @@ def test_a_scale_lays_its_values_over_the_common_part(load):
     assert "denoised" not in suite.strategies
     assert suite.strategies["masked"].pretext.options["ratio"] == 0.75
     assert suite.strategies["masked"].label
+
+
+@pytest.fixture
+def load_own(tmp_path):
+    """Load a suite that extends `water`, written as given."""
+
+    def loader(**content):
+        texts = {"extends": "water", "name": "own", "title": "Own", "description": "Own", "scales": {"smoke": {}}}
+        path = tmp_path / "own.yaml"
+        path.write_text(yaml.safe_dump({**texts, **content}), encoding="utf-8")
+        return load_suite(str(path), "smoke")
+
+    return loader
+
+
+def test_an_extending_suite_holds_what_differs(load_own):
+    suite = load_own(models={"gns": None, "forcenet": {"options": {"layers": 1}}}, strategies={"denoised": None})
+    water = load_suite("water", "smoke")
+    assert suite.name == "own"
+    assert [*suite.models] == ["egnn", "forcenet"]
+    assert (suite.models["forcenet"].options["layers"], suite.models["forcenet"].options["hidden"]) == (1, 8)
+    assert suite.training == water.training
+    keys = {c.cell.key for c in make_plan(suite)}
+    assert len(keys & {c.cell.key for c in make_plan(water)}) == 3, "EGNN's cells are the same work"
+
+
+def test_what_extends_must_be_shipped_and_have_the_scale(load_own):
+    with pytest.raises(BenchmarkError, match=r"'extends' 'watr'.*Did you mean 'water'"):
+        load_own(extends="watr")
+    with pytest.raises(BenchmarkError, match="'extends'"):
+        load_own(extends=["water"])
+    with pytest.raises(BenchmarkError, match=r"unknown scale 'smoke'.*suite 'water'|unknown scale"):
+        load_own(scales={"huge": {}})
+
+
+def test_shares_of_labels_become_datasets_that_share_their_pretraining(load_own):
+    suite = load_own(datasets={"tip3p": {"labelled": [0.25, 1]}}, models={"gns": None, "forcenet": None})
+    assert {name: entry.labelled for name, entry in suite.datasets.items()} == {"tip3p@25%": 0.25, "tip3p@100%": None}
+    assert suite.labels()["datasets"]["tip3p@25%"].endswith("25 % labelled")
+    cells = {(c.dataset, c.strategy): c.cell for c in make_plan(suite)}
+    few, all_ = cells["tip3p@25%", "masked"], cells["tip3p@100%", "masked"]
+    assert few.key != all_.key
+    assert few.pretraining.key == all_.pretraining.key
+    # All labels: the same work as where the share is not varied at all.
+    assert all_.key in {c.cell.key for c in make_plan(load_suite("water", "smoke"))}
+
+
+@pytest.mark.parametrize("shares", [[0], [1.5], ["half"], []])
+def test_impossible_shares_are_refused(load_own, shares):
+    with pytest.raises(BenchmarkError, match="datasets"):
+        load_own(datasets={"tip3p": {"labelled": shares}})
+
+
+def test_a_model_may_be_trained_with_other_values_in_all_its_arms(load_own):
+    suite = load_own(models={"gns": {"training": {"finetune": {"lr": 5e-4}, "pretrain": {"epochs": 3}}}})
+    cells = {(c.model, c.strategy): c.cell for c in make_plan(suite)}
+    for arm in suite.strategies:
+        assert (cells["gns", arm].phase.lr, cells["egnn", arm].phase.lr) == (5e-4, 1e-3)
+    assert cells["gns", "masked"].pretraining.phase.epochs == 3
+    assert cells["gns", "scratch-extended"].phase.epochs == cells["gns", "scratch"].phase.epochs + 3
+    with pytest.raises(BenchmarkError, match="lrr"):
+        load_own(models={"gns": {"training": {"finetune": {"lrr": 5e-4}}}})
+
+
+def test_the_axis_of_a_figure_names_what_is_there(load_own):
+    axis = {"over": "strategy", "label": "x", "values": {"masked": 1, "denoised": 2}}
+    assert load_own(sweep=axis).sweep.values == {"masked": 1, "denoised": 2}
+    with pytest.raises(BenchmarkError, match="no \\['maskd'\\]"):
+        load_own(sweep={**axis, "values": {"maskd": 1}})
+    with pytest.raises(BenchmarkError, match="logarithmic"):
+        load_own(sweep={**axis, "log": True, "values": {"masked": 0}})
 
 
 def _set(path, value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,6 +32,15 @@ def test_every_attribute_that_lnnp_sets_is_set(module):
     original = LNNP(hparams)
     missing = [name for name in vars(original) if name not in vars(module)]
     assert missing == []
+
+
+def test_both_stages_use_adamw_with_the_phases_decay(module, make_potential, pretraining):
+    pretrain = PretrainModule(make_potential(), pretraining, Denoising(DenoisingConfig()), seed=0)
+    for stage, phase in ((module, module.hparams), (pretrain, pretraining)):
+        stage.trainer = SimpleNamespace(estimated_stepping_batches=10)
+        (optimizer,), _ = stage.configure_optimizers()
+        assert type(optimizer) is torch.optim.AdamW
+        assert optimizer.defaults["weight_decay"] == phase.weight_decay == 1e-4
 
 
 def test_half_cosine_goes_from_lr_to_lr_min():

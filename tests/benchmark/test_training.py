@@ -154,3 +154,14 @@ def test_weights_that_break_in_the_last_update_are_divergence(make_potential, ma
     assert "validation loss" in str(caught.value)
     assert caught.value.steps == 1
     assert not (tmp_path / "last.ckpt").exists()
+
+
+def test_few_labels_make_no_shorter_epochs(frames, split, tmp_path):
+    """An epoch of two labelled frames has as many steps as one of all nine, and sees each about as often."""
+    few = SplitDataModule(frames, split.labelled(2 / 9, 0), tmp_path, 2, 2, order_seed=0, epoch_frames=9)
+    few.setup("fit")
+    loader = few.train_dataloader()
+    seen = [float(energy) for batch in loader for energy in batch.y]
+    assert (len(loader), len(seen)) == (5, 9)
+    assert sorted(np.unique(seen, return_counts=True)[1]) == [4, 5]
+    assert set(seen) == {float(frames[i].y) for i in split.labelled(2 / 9, 0).train}

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.geometry import minimum_image
+from tasks.geometry import minimum_image, wrap
 
 BOXES = {
     "cubic": torch.eye(3, dtype=torch.float64) * 9,
@@ -33,3 +33,16 @@ def test_one_box_a_vector_and_no_box():
     boxes = torch.stack([torch.eye(3) * 8, torch.eye(3) * 20])
     torch.testing.assert_close(minimum_image(vectors, boxes), torch.tensor([[-3.0, 0, 0], [5.0, 0, 0]]))
     assert minimum_image(vectors, None) is vectors
+
+
+def test_wrapped_positions_are_in_the_box_and_whole_vectors_away():
+    generator = torch.Generator().manual_seed(1)
+    box = torch.tensor([[5.0, 0, 0], [1, 6, 0], [-1, 2, 7]], dtype=torch.float64).expand(200, 3, 3)
+    pos = 40 * torch.rand(200, 3, generator=generator, dtype=torch.float64) - 20
+    wrapped = wrap(pos, box)
+    inverse = torch.linalg.inv(box[0])
+    fractional = wrapped @ inverse
+    assert fractional.min() >= 0
+    assert fractional.max() < 1
+    moved = (pos - wrapped) @ inverse
+    torch.testing.assert_close(moved, moved.round(), rtol=0, atol=1e-9)

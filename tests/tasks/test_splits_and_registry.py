@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.datasets.base import DatasetError
-from tasks.datasets.splits import SplitConfig, split_by_group
+from tasks.datasets.splits import Split, SplitConfig, split_by_group
 from tasks.registry import DATASETS, MODELS, PRETEXTS, UnknownKindError
 
 
@@ -41,6 +41,17 @@ def test_split_is_a_function_of_the_stream_and_its_hash_tells():
     first, same, other = (split_by_group(groups, SplitConfig(), seed) for seed in (0, 0, 1))
     assert first.hash() == same.hash()
     assert first.hash() != other.hash()
+
+
+@given(frames=st.integers(1, 300), shares=st.tuples(st.floats(0.001, 1), st.floats(0.001, 1)), seed=st.integers(0, 99))
+def test_labelled_shares_are_nested_and_leave_the_other_sets_alone(frames, shares, seed):
+    whole = Split(np.arange(frames) + 7, np.arange(3), np.arange(3, 7))
+    small, large = (whole.labelled(share, seed) for share in sorted(shares))
+    assert set(small.train) <= set(large.train) <= set(whole.train)
+    assert len(large.train) == max(1, round(max(shares) * frames))
+    assert (large.val, large.test) == (whole.val, whole.test)
+    assert whole.labelled(None, seed) is whole
+    assert np.array_equal(whole.labelled(1.0, seed).train, whole.train)
 
 
 def test_shares_that_leave_no_training_are_refused():

@@ -126,12 +126,33 @@ def test_impossible_ratio_is_refused(ratio):
         MaskingConfig(ratio=ratio)
 
 
-def test_structures_without_hydrogen_are_refused(water):
+def test_structures_without_an_atom_to_mask_are_refused(water):
     bare = water(2)
     bare.z[:] = 8
-    with pytest.raises(PretextError, match="hydrogen"):
+    with pytest.raises(PretextError, match="an atom of H and another atom"):
         Masking(MaskingConfig()).check(Dataset([water(2), bare], None, (8,), "", {}))
     Masking(MaskingConfig()).check(Dataset([water(2)], None, (1, 8), "", {}))
+    Masking(MaskingConfig(species=["O"])).check(Dataset([bare], None, (8,), "", {}))
+
+
+@pytest.mark.parametrize(("species", "shares"), [(["O"], [1, 0, 0]), (["H", "O"], [1 / 3, 1 / 3, 1 / 3])])
+def test_masked_species(water, species, shares):
+    """Only the named species goes, each atom of it as often as another; the mates point to it."""
+    batch = Batch.from_data_list([water(27, s, 10.0) for s in range(10)])
+    counts = torch.zeros(3)
+    for seed in range(4):
+        _, corrupted = corrupt(batch, seed, ratio=1.0, species=species)
+        for atom in removed_atoms(batch, corrupted):
+            counts[atom % 3] += 1
+        assert int(corrupted.mask_label.sum()) == len(corrupted.z) == 2 * 270
+    assert counts.sum() == 4 * 270
+    assert (counts / counts.sum()).tolist() == pytest.approx(shares, abs=0.05)
+
+
+def test_species_are_symbols_in_one_order():
+    assert MaskingConfig(species=["O", "H", "O"]) == MaskingConfig(species=["H", "O"])
+    with pytest.raises(ValidationError, match="Hx"):
+        MaskingConfig(species=["Hx"])
 
 
 def test_without_a_box():

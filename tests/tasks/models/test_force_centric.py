@@ -1,0 +1,121 @@
+"""What is GNS's and ForceNet's own: the pooled energy, positions as features, spherical harmonics, species."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from e3nn.o3 import spherical_harmonics
+from scipy.special import sph_harm_y
+
+from tasks.models.base import MASK_LABEL
+from tasks.models.elements import PROPERTIES, covalent_radii_A, element_properties, element_table
+from tasks.models.forcenet import ForceNet, ForceNetConfig, SineBasis
+from tasks.models.gns import GNS, GNSConfig
+from tests.tasks.models.conftest import build, predict
+
+FORCE_CENTRIC = ["gns", "gns-basis", "forcenet"]
+
+
+@pytest.mark.parametrize("case", FORCE_CENTRIC)
+def test_energy_is_extensive(case, water):
+    """Two boxes side by side have twice the energy and the same forces."""
+    sample, potential = water(8, 1, 7.0, torch.float64), build(case)
+    energy, force = potential(sample.z, sample.pos, box=sample.box)
+    box = sample.box.clone()
+    box[0, 0, 0] *= 2
+    pos = torch.cat([sample.pos, sample.pos + torch.tensor([7.0, 0, 0])])
+    twice, forces = potential(sample.z.repeat(2), pos, box=box)
+    assert energy.abs().item() > 1e-3
+    torch.testing.assert_close(twice, 2 * energy)
+    torch.testing.assert_close(forces, force.repeat(2, 1))
+
+
+@pytest.mark.parametrize("potential", [GNS(GNSConfig(hidden=8)), ForceNet(ForceNetConfig(hidden=8))])
+def test_an_untrained_energy_is_the_reference(potential, water):
+    sample = water(8, 1, 8.0)
+    assert float(potential(sample.z, sample.pos, box=sample.box)[0]) == 0
+
+
+def test_the_papers_shapes():
+    gns, forcenet = GNSConfig(), ForceNetConfig()
+    assert (gns.layers, gns.hidden, gns.cutoff_A, gns.radial, gns.absolute_positions) == (
+        10,
+        128,
+        3.4,
+        "distance",
+        False,
+    )
+    assert (forcenet.layers, forcenet.hidden, forcenet.frequencies, forcenet.species) == (5, 128, 50, "correct")
+    model = GNS(GNSConfig(hidden=8))
+    assert [type(m).__name__ for m in model.edge_encoder] == ["Linear", "ReLU"] * 2 + ["Linear", "LayerNorm"]
+    assert [type(m).__name__ for m in model.decoder] == ["Linear", "ReLU"] * 2 + ["Linear"]
+    assert model.edge_encoder[0].in_features == 4
+    # 3 degrees are 1 + 3 + 5 harmonics, times four lengths.
+    assert ForceNet(ForceNetConfig(hidden=8)).layers[0].edge_input.edge.in_features == 9 * 4
+
+
+def test_absolute_positions_are_wrapped(water):
+    """Where positions are features a translation matters, but not one by a whole box."""
+    sample, potential = water(8, 1, 7.0, torch.float64), build("gns-absolute")
+    force = potential(sample.z, sample.pos, box=sample.box)[1]
+    torch.testing.assert_close(potential(sample.z, sample.pos + 7.0, box=sample.box)[1], force)
+    assert (potential(sample.z, sample.pos + 0.5, box=sample.box)[1] - force).abs().max() > 1e-3
+
+
+def test_all_oxygen_tells_no_species_apart_and_correct_does(batch):
+    other = batch.clone()
+    other.z = other.z.flip(0)
+    assert not torch.equal(other.z, batch.z)
+    blind, seeing = build("forcenet-all-oxygen"), build("forcenet")
+    torch.testing.assert_close(predict(blind, other), predict(blind, batch), rtol=0, atol=0)
+    assert (predict(seeing, other)[1] - predict(seeing, batch)[1]).abs().max() > 1e-3
+
+
+def test_spherical_harmonics_are_those_of_scipy():
+    """The library's first nine span the same spaces: sums over m of products are Legendre polynomials."""
+    generator = np.random.default_rng(0)
+    a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in generator.normal(size=(2, 20, 3)))
+
+    def scipy_harmonics(v, degree):
+        theta, phi = np.arccos(v[:, 2]), np.arctan2(v[:, 1], v[:, 0])
+        return np.stack([sph_harm_y(degree, m, theta, phi) for m in range(-degree, degree + 1)], axis=1)
+
+    for degree in range(3):
+        expected = (scipy_harmonics(a, degree) * scipy_harmonics(b, degree).conj()).sum(1).real
+        ours = [
+            spherical_harmonics(degree, torch.tensor(v), normalize=True, normalization="integral").numpy()
+            for v in (a, b)
+        ]
+        np.testing.assert_allclose((ours[0] * ours[1]).sum(1), expected, atol=1e-6)
+
+
+def test_sine_basis_against_its_formula():
+    basis = SineBasis(3)(torch.tensor([[0.5, 2.0]]))
+    expected = [np.sin(1.1**k * x) for x in (0.5, 2.0) for k in range(3)]
+    assert basis.flatten().tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_element_properties_are_known_values_scaled_to_one():
+    table = element_table()
+    hydrogen, oxygen = table.loc[1], table.loc[8]
+    assert (oxygen["group"], oxygen["period"], oxygen["valence_electrons"], oxygen["block"]) == (16, 2, 6, 1)
+    assert (hydrogen["group"], hydrogen["valence_electrons"], hydrogen["block"]) == (1, 1, 0)
+    assert (hydrogen["electronegativity"], oxygen["electronegativity"]) == (2.20, 3.44)
+    assert oxygen["ionization_energy"] == pytest.approx(13.618, abs=1e-3)
+    assert oxygen["electron_affinity"] == pytest.approx(1.461, abs=1e-3)
+    radii = covalent_radii_A(10)
+    assert radii[[0, 1, 8]].tolist() == pytest.approx([0, 0.32, 0.63])
+    scaled = element_properties(100)
+    assert scaled.shape == (100, len(PROPERTIES))
+    assert (scaled.amin(0).tolist(), scaled.amax(0).tolist()) == ([0.0] * 9, [1.0] * 9)
+    assert scaled.isfinite().all()
+    assert (scaled[1] - scaled[8]).abs().max() > 0.5
+
+
+def test_torchmdnets_second_species_copy_starts_as_the_species(batch):
+    """So a label says nothing before it was learned, as a mask embedding of zero would."""
+    potential = build("tensornet")
+    labels = torch.ones_like(batch.z)
+    plain = predict(potential, batch)
+    torch.testing.assert_close(predict(potential, batch, extra_args={MASK_LABEL: labels}), plain, rtol=0, atol=0)
