@@ -121,7 +121,7 @@ def status(run_folder: RunPath) -> None:
 @app.command("list")
 def list_suites() -> None:
     """List suites with their scales, and the kinds of datasets, models and pretexts."""
-    from benchmark.config import available_suites, read_suite_file
+    from benchmark.suite_files import available_suites, read_suite_file
     from tasks.registry import DATASETS, MODELS, PRETEXTS
 
     table = Table("suite", "scales", "title")

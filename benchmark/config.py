@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from benchmark.errors import BenchmarkError, describe_validation, unknown_name
+from benchmark.errors import BenchmarkError, describe_validation
+from benchmark.suite_files import content_at_scale, merge
 from reports import Sweep
 from tasks.datasets.splits import SplitConfig, split_by_group
 from tasks.registry import DATASETS, MODELS, PRETEXTS, Registry, UnknownKindError
-
-SUITES = Path(__file__).parent / "suites"
 
 
 class Strict(BaseModel):
@@ -39,13 +36,17 @@ class DatasetEntry(LabelledEntry):
     """A dataset and how it is split."""
 
     split: SplitConfig = Field(default_factory=lambda: SplitConfig(), description="Shares of validation and test.")
-    labelled: float | None = Field(
+    labelled: Annotated[float, Field(gt=0, le=1, strict=True)] | None = Field(
         None,
-        gt=0,
-        le=1,
         description="Share of the training frames whose labels finetuning may use; pretraining uses all frames, "
         "without labels. In a suite file a list makes a dataset of each share, named NAME@SHARE%.",
     )
+
+    @field_validator("labelled")
+    @classmethod
+    def _all_is_none(cls, labelled: float | None) -> float | None:
+        """All labels is the plain dataset: the cells of suites that do not vary the share."""
+        return None if labelled == 1 else labelled
 
 
 class ModelEntry(LabelledEntry):
@@ -132,14 +133,6 @@ class Suite(Strict):
         missing = [name for name in self.baselines if name not in self.strategies]
         if missing:
             raise ValueError(f"baselines {missing} are no strategies; strategies are {sorted(self.strategies)}")
-        for name in self.models:
-            self.training_of(name)
-        seen: dict[str, str] = {}
-        for name, strategy in self.strategies.items():
-            content = strategy.model_dump_json(exclude={"label"})
-            if content in seen:
-                raise ValueError(f"strategies {seen[content]!r} and {name!r} are the same; remove one")
-            seen[content] = name
         if self.sweep is not None:
             known = {"dataset": [*self.datasets], "model": [*self.models], "strategy": [*self.strategies]}
             unknown = [name for name in self.sweep.values if name not in known[self.sweep.over]]
@@ -149,7 +142,7 @@ class Suite(Strict):
 
     def training_of(self, model: str) -> Training:
         """How cells of a model are trained."""
-        return Training(**_merge(self.training.model_dump(), self.models[model].training))
+        return Training(**merge(self.training.model_dump(), self.models[model].training))
 
     def labels(self) -> dict[str, dict[str, str]]:
         """How reports call datasets, models and strategies."""
@@ -181,37 +174,6 @@ def build(registry: Registry[Any], entry: Entry) -> Any:
         raise describe_validation(error, cls.Config, where) from error
 
 
-def available_suites() -> dict[str, Path]:
-    """The suites that ship with the package, by name."""
-    return {path.stem: path for path in sorted(SUITES.glob("*.yaml"))}
-
-
-def read_suite_file(name: str) -> dict[str, Any]:
-    """The YAML of a suite, by the name of a shipped one or by the path of the user's own.
-
-    Raises:
-        BenchmarkError: for an unknown name, a file that cannot be read, or YAML that is no suite.
-    """
-    suites = available_suites()
-    path = suites.get(name)
-    if path is None:
-        if not name.endswith((".yaml", ".yml")):
-            raise unknown_name("suite", name, suites, "Or give the path of a YAML file of your own.")
-        path = Path(name)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BenchmarkError(f"suite file {path} cannot be read: {error.strerror}. Check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BenchmarkError(f"suite file {path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("scales"), dict):
-        raise BenchmarkError(
-            f"suite file {path} needs a mapping with a key 'scales' that holds at least one scale; "
-            f"see {SUITES / 'water.yaml'} for an example"
-        )
-    return content
-
-
 def load_suite(name: str, scale: str) -> Suite:
     """A suite at one scale: the file's common part with the scale's values laid over it.
 
@@ -221,34 +183,21 @@ def load_suite(name: str, scale: str) -> Suite:
     Raises:
         BenchmarkError: for an unknown suite or scale, or a configuration that does not validate.
     """
-    merged = _content_at_scale(name, scale)
-    merged["datasets"] = _expand_labelled(merged.get("datasets"))
     try:
-        suite = Suite(scale=scale, **merged)
+        suite = Suite(scale=scale, **content_at_scale(name, scale))
     except ValidationError as error:
         raise describe_validation(error, Suite, f"suite {name!r} at scale {scale!r}") from error
     except TypeError as error:
         raise BenchmarkError(f"suite {name!r}: {error}; keys are {', '.join(Suite.model_fields)}") from error
+    for model in suite.models:
+        try:
+            suite.training_of(model)
+        except ValidationError as error:
+            where = f"suite {name!r} at scale {scale!r}, training of model {model!r}"
+            raise describe_validation(error, Training, where) from error
     suite = _with_defaults(suite)
     _check_entries(suite)
     return suite
-
-
-def _content_at_scale(name: str, scale: str) -> dict[str, Any]:
-    content = read_suite_file(name)
-    base = content.pop("extends", None)
-    scales = {str(name): values for name, values in content.pop("scales").items()}
-    if scale not in scales:
-        raise unknown_name("scale", scale, scales, f"These are the scales of suite {name!r}.")
-    over = scales[scale] or {}
-    if not isinstance(over, dict):
-        raise BenchmarkError(f"suite {name!r}: scale {scale!r} is {over!r}; a mapping of values is needed")
-    if base is None:
-        return _merge(content, over)
-    shipped = available_suites()
-    if str(base) not in shipped or base == name:
-        raise unknown_name("suite in 'extends'", str(base), shipped, f"Correct it in the file of suite {name!r}.")
-    return _merge(_merge(_content_at_scale(base, scale), content), over)
 
 
 def _with_defaults(suite: Suite) -> Suite:
@@ -269,38 +218,19 @@ def _with_defaults(suite: Suite) -> Suite:
     )
 
 
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _expand_labelled(datasets: Any) -> Any:
-    """Datasets with each entry whose ``labelled`` is a list replaced by one entry for each share."""
-    if not isinstance(datasets, dict):
-        return datasets
-    expanded = {}
-    for name, entry in datasets.items():
-        shares = entry.get("labelled") if isinstance(entry, dict) else None
-        if not isinstance(shares, list):
-            expanded[name] = entry
-            continue
-        for share in shares:
-            numeric = isinstance(share, int | float)
-            # All labels is the plain dataset: its cells are those of suites that do not vary the share.
-            labelled = None if numeric and share == 1 else share
-            expanded[f"{name}@{100 * share:g}%" if numeric else f"{name}@{share}"] = {**entry, "labelled": labelled}
-    return expanded
-
-
 def _check_entries(suite: Suite) -> None:
-    """Build everything once, so that a bad option is found before any work is done."""
+    """Build everything once, so that a bad option is found before any work is done; refuse entries that are equal."""
+    tables: dict[str, dict[str, Any]] = {
+        "datasets": dict(suite.datasets),
+        "models": dict(suite.models),
+        "strategies": dict(suite.strategies),
+    }
+    for table, entries in tables.items():
+        seen: dict[str, str] = {}
+        for name, entry in entries.items():
+            first = seen.setdefault(entry.model_dump_json(exclude={"label"}), name)
+            if first != name:
+                raise BenchmarkError(f"suite {suite.name!r}: {table} {first!r} and {name!r} are the same; remove one")
     pretexts = {n: build(PRETEXTS, s.pretext) for n, s in suite.strategies.items() if s.pretext is not None}
     potentials = {n: build(MODELS, entry) for n, entry in suite.models.items()}
     for dataset in suite.datasets.values():

@@ -53,7 +53,8 @@ def estimate(prepared: Prepared) -> Estimate:
     steps, seconds = 0, 0.0
     for job in jobs:
         work = job.work.cell if isinstance(job.work, PlannedCell) else job.work
-        key = (work.dataset.model_dump_json(), work.model.model_dump_json())
+        dataset = work.dataset.model_copy(update={"labelled": None})
+        key = (dataset.model_dump_json(), work.model.model_dump_json())
         if key not in step_seconds:
             step_seconds[key] = _time_step(work.dataset, work.model, work.batch_size, prepared.settings.device)
             frames[key[0]] = _training_frames(work.dataset)

@@ -9,51 +9,94 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from benchmark.cell import Settings, identity
+from benchmark.errors import BenchmarkError
 from benchmark.files import read_json, write_json
 from benchmark.jobs import Job, make_jobs
 from benchmark.plan import PlannedCell
+from benchmark.provenance import describe_environment
 from reports.records import RECORD_SCHEMA, write_frame
 
 
 def take_over(
     cells: Sequence[PlannedCell], settings: Settings, earlier: Sequence[Path], data: Mapping[str, dict[str, Any]]
-) -> None:
-    """Copy what earlier runs have finished and this one still needs; an equal key says that it is the same work.
+) -> list[str]:
+    """Copy what earlier runs have finished and this one still needs.
 
-    The copy keeps the provenance of the run that computed it, and names that run.
+    Work is the same if its key is (configuration and seed) and if data, versions, commit, accelerator and number of
+    threads are those of now. The copy keeps the provenance of the run that computed it, and names that run.
 
     Args:
         cells: the plan of this run.
         settings: this run's.
-        earlier: run folders; the first that has finished a job gives it.
-        data: provenance of the data that is there now, by the suite's names; work on other data is left alone.
+        earlier: run folders; the first that has a job finished gives it.
+        data: provenance of the data that is there now, by the suite's names.
+
+    Returns:
+        Why finished work with the right key was left alone, a sentence for each reason.
+
+    Raises:
+        BenchmarkError: for damaged work.
     """
     described = {cell.cell.key: data[cell.dataset] for cell in cells}
     described |= {cell.cell.pretraining.key: data[cell.dataset] for cell in cells if cell.cell.pretraining is not None}
+    now = _conditions(describe_environment(settings.device, settings.threads))
+    refused: dict[str, int] = {}
     for job in make_jobs(cells, settings):
         if job.finished:
             continue
         for run in earlier:
             source = replace(job, settings=replace(settings, run=run.absolute()))
+            if not source.finished:
+                continue
             provenance = read_json(source.folder.provenance) or {}
-            if source.finished and provenance.get("dataset") == described[job.key]:
+            then = {**_conditions(provenance), "data": provenance.get("dataset")}
+            wanted = {**now, "data": described[job.key]}
+            differing = [name for name in wanted if then[name] != wanted[name] or wanted[name] == "uncommitted changes"]
+            if not differing:
                 _copy(source, job, provenance)
                 break
+            reason = f"{run}: not taken over, as other than now: {', '.join(differing)}"
+            refused[reason] = refused.get(reason, 0) + 1
+    return [f"{reason} ({count} finished jobs)" for reason, count in refused.items()]
+
+
+def _conditions(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What beside its key and data determines a result, from a provenance."""
+    commit, hardware = provenance.get("git_commit"), provenance.get("hardware") or {}
+    return {
+        "versions": provenance.get("versions"),
+        "commit": "uncommitted changes" if commit and commit.endswith("-dirty") else commit,
+        "accelerator": hardware.get("accelerator"),
+        "threads": hardware.get("threads"),
+    }
 
 
 def _copy(source: Job, job: Job, provenance: dict[str, Any]) -> None:
-    """Copy a finished job's folder; it appears at its place when it is whole."""
+    """Copy a finished job's folder; it appears at its place when it is whole.
+
+    Raises:
+        BenchmarkError: if its record cannot be read.
+    """
     target = job.folder.path
     staged = target.with_name(f".{target.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)
     staged.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(source.folder.path, staged)
-    if isinstance(job.work, PlannedCell):
-        # The same work may have other names in another suite.
-        rows = pd.read_parquet(staged / "record.parquet").assign(**identity(job.work, job.settings))
-        write_frame(rows, staged / "record.parquet", RECORD_SCHEMA)
-    write_json(staged / "provenance.json", {**provenance, "taken_over_from": str(source.settings.run)})
-    shutil.rmtree(target, ignore_errors=True)
-    staged.rename(target)
+    try:
+        shutil.copytree(source.folder.path, staged)
+        if isinstance(job.work, PlannedCell):
+            # The same work may have other names in another suite.
+            rows = pd.read_parquet(staged / "record.parquet").assign(**identity(job.work, job.settings))
+            write_frame(rows, staged / "record.parquet", RECORD_SCHEMA)
+        write_json(staged / "provenance.json", {**provenance, "taken_over_from": str(source.settings.run)})
+        shutil.rmtree(target, ignore_errors=True)
+        staged.rename(target)
+    except (OSError, pa.ArrowException) as error:
+        raise BenchmarkError(
+            f"finished work in {source.folder.path} cannot be taken over ({error}). Leave out --reuse "
+            f"{source.settings.run}, or delete that folder"
+        ) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)

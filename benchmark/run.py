@@ -21,6 +21,7 @@ from benchmark.progress import Display
 from benchmark.reuse import take_over
 from benchmark.store import RunFolder
 from reports import ReportPaths, build_report
+from tasks.datasets.base import Dataset
 from tasks.registry import DATASETS, PRETEXTS
 
 NEEDED_BYTES = 200e6
@@ -77,6 +78,8 @@ def prepare(request: Request) -> Prepared:
     suite = load_suite(request.suite, request.scale)
     cells = make_plan(suite, request.seeds, request.select)
     device = choose_device(request.device)
+    for earlier in request.reuse:
+        RunFolder(earlier).read_plan()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = request.jobs or (cores if device == "cpu" else 1)
     settings = Settings(
@@ -109,21 +112,20 @@ def execute(prepared: Prepared, request: Request, display: Display) -> ReportPat
     """Run what is missing and write the report.
 
     Raises:
-        BenchmarkError: if the run folder, or one to reuse, cannot be used.
+        BenchmarkError: if the run folder cannot be used, or work to reuse is damaged.
         DatasetError: if the data cannot be made or read.
     """
     settings = prepared.settings
     folder = RunFolder(settings.run)
     folder.check(prepared.suite)
-    for earlier in request.reuse:
-        RunFolder(earlier).read_plan()
     _make_writable(folder.path)
     lock = folder.lock()
     try:
         prepare_data(prepared, display)
         data = check_data(prepared)
         folder.write_plan(prepared.suite, prepared.cells, request.command)
-        take_over(prepared.cells, settings, request.reuse, data)
+        for note in take_over(prepared.cells, settings, request.reuse, data):
+            display.console.print(note, highlight=False, markup=False, soft_wrap=True)
         todo = pending_jobs(prepared.cells, settings)
         display.begin_jobs(todo, total_cells=len(prepared.cells))
         run_jobs(todo, prepared.workers, display.update)
@@ -141,7 +143,7 @@ def prepare_data(prepared: Prepared, display: Display) -> None:
 
 
 def check_data(prepared: Prepared) -> dict[str, dict[str, Any]]:
-    """Read every dataset once, and make sure that the pretexts apply to it.
+    """Read every dataset once, and make sure that the pretexts apply to it and that the models know its species.
 
     Returns:
         Provenance of the datasets by the suite's names.
@@ -151,9 +153,21 @@ def check_data(prepared: Prepared) -> dict[str, dict[str, Any]]:
         PretextError: where a pretext cannot be applied.
     """
     described = {}
+    loaded: dict[str, Dataset] = {}
     for name in dict.fromkeys(cell.dataset for cell in prepared.cells):
         entry = prepared.suite.datasets[name]
-        dataset = build(DATASETS, entry).load(prepared.settings.data_dir)
+        # Entries may differ in the share of labels alone.
+        content = entry.model_dump_json(include={"kind", "options"})
+        if content not in loaded:
+            loaded[content] = build(DATASETS, entry).load(prepared.settings.data_dir)
+        dataset = loaded[content]
+        for model in dict.fromkeys(cell.model for cell in prepared.cells):
+            max_z = prepared.suite.models[model].options["max_z"]
+            if max(dataset.species) >= max_z:
+                raise BenchmarkError(
+                    f"dataset {name!r} has atomic numbers up to {max(dataset.species)}; model {model!r} embeds those "
+                    f"below max_z = {max_z}. Raise its option 'max_z'."
+                )
         pretexts = {
             c.cell.pretraining.pretext.model_dump_json(): c.cell.pretraining.pretext
             for c in prepared.cells

@@ -1,8 +1,8 @@
 """Independent random streams of a cell, all derived from its seed and equal across strategies.
 
 Streams: ``split``, ``labelled`` (which training frames have labels), ``weights``, ``order`` (of the training frames)
-and ``corruption``. None of them depends on how
-often another one was drawn from, so arms with one seed share split, initial weights and order: they are pairs.
+and ``corruption``. None of them depends on how often another one was drawn from, so arms with one seed share split,
+labelled frames, initial weights and order: they are pairs.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Sweep(BaseModel):
     """Title of the axis, with its unit."""
     log: bool = False
     """Whether the axis is logarithmic."""
-    values: dict[str, float]
+    values: Annotated[dict[str, float], Field(min_length=1)]
     """Name -> place on the axis; what is not named here is not on it."""
 
     @model_validator(mode="after")

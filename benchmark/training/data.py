@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from torch.utils.data import DistributedSampler, Subset
+import torch
+from torch.utils.data import Sampler
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torchmdnet.data import DataModule
 
 from tasks.datasets.splits import Split
+
+
+class EpochSampler(Sampler[int]):
+    """A fixed number of frames an epoch, from as many passes over all frames as that takes, each in a new order.
+
+    The order is a function of seed and epoch; Lightning calls ``set_epoch``.
+
+    Args:
+        frames: how many there are.
+        length: how many an epoch has.
+        seed: of the order.
+    """
+
+    def __init__(self, frames: int, length: int, seed: int) -> None:
+        self._frames, self._length, self._seed = frames, length, seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        passes = -(-self._length // self._frames)
+        order = torch.cat([torch.randperm(self._frames, generator=generator) for _ in range(passes)])
+        return iter(order[: self._length].tolist())
 
 
 class SplitDataModule(DataModule):
@@ -61,11 +91,8 @@ class SplitDataModule(DataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Training frames, shuffled anew each epoch (Lightning calls the sampler's ``set_epoch``)."""
-        frames = Subset(self.train_dataset, np.resize(np.arange(len(self.train_dataset)), self._epoch_frames).tolist())
-        sampler: DistributedSampler[Data] = DistributedSampler(
-            frames, num_replicas=1, rank=0, shuffle=True, seed=self.hparams["seed"]
-        )
-        return DataLoader(frames, batch_size=self.hparams["batch_size"], sampler=sampler)
+        sampler = EpochSampler(len(self.train_dataset), self._epoch_frames, self.hparams["seed"])
+        return DataLoader(self.train_dataset, batch_size=self.hparams["batch_size"], sampler=sampler)
 
     def evaluation_dataloader(self, name: str) -> DataLoader:
         """All frames of the split ``train``, ``val`` or ``test``, in order, for measuring errors."""

@@ -28,7 +28,7 @@ N_LENGTHS = 4
 class ForceNetConfig(PotentialConfig):
     """Options of ForceNet; the defaults are the shape that the benchmark's paper uses."""
 
-    frequencies: int = Field(50, gt=0, description="Sines of each length and element property: sin(1.1^k x).")
+    frequencies: int = Field(50, gt=0, le=200, description="Sines of each length and element property: sin(1.1^k x).")
     degrees: int = Field(
         3, gt=0, description="Degrees of spherical harmonics: 0, 1, ... below this (`max_n` of the original code)."
     )

@@ -3,7 +3,9 @@
 Encode, process, decode: node and edge encoders, ``layers`` message-passing steps with weights of their own and residual
 connections, a decoder; MLPs have two hidden layers and, but for the decoder's, a LayerNorm at their end. Edges carry
 the displacement and the distance over the cutoff. Translations change nothing; rotations do: the network learns
-directions as they are. Weights start as in the original's library (Sonnet): normal, variance 1 / inputs, no bias.
+directions as they are. Weights start as in the original's library (Sonnet): a normal distribution of sd
+1 / √inputs cut at two sd, no bias; an edge's first layer is three such maps, of its two ends and its features.
+Neither the original's noise on its input nor any augmentation by rotations is part of the suite's training.
 """
 
 from __future__ import annotations

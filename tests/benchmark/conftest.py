@@ -1,7 +1,8 @@
-"""A dataset of a few made-up frames, and fits of a tiny potential on it."""
+"""Made-up frames with a tiny potential to fit on them, and a finished smoke run of the real command line."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from benchmark.cli import main
 from benchmark.config import Finetune, Phase
 from benchmark.training.data import SplitDataModule
 from tasks.datasets.splits import Split
 from tasks.models.egnn import EGNN, EGNNConfig
+from tests.benchmark.runs import ONE, command
 
 
 def frame(seed: int, molecules: int = 2) -> Data:
@@ -73,3 +76,34 @@ def finetuning() -> Finetune:
 def pretraining() -> Phase:
     """Four epochs."""
     return Phase(epochs=4, lr=1e-2, lr_min=1e-4)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory, data_dir):
+    """A finished run of suite water at scale smoke, with one of its networks."""
+    out = tmp_path_factory.mktemp("runs") / "water-smoke"
+    done = command("run", "--suite", "water", "--scale", "smoke", *ONE, "--out", out, "--data-dir", data_dir)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out, done.stdout
+
+
+@pytest.fixture
+def refuse(monkeypatch, capsys):
+    """Run the command line in this process; expect exit code 2 and one message with the fragments."""
+
+    def run(*arguments, fragments):
+        monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        message = capsys.readouterr().err
+        assert ended.value.code == 2, message
+        assert message.count("error:") == 1
+        for fragment in fragments:
+            assert fragment in message
+
+    return run

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,57 +16,8 @@ import torch
 import yaml
 from filelock import FileLock
 
-from benchmark.cli import main
-from benchmark.config import SUITES
-
-ROOT = Path(__file__).parents[2]
-
-ONE = ("--select", "model=egnn")
-"""One network suffices where the engine is tested."""
-
-
-def command(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "benchmark", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, **environment},
-        check=False,
-    )
-
-
-def start(*arguments):
-    """The same without waiting for its end."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "benchmark", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-@pytest.fixture(scope="session")
-def data_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory, data_dir):
-    """A finished run of suite water at scale smoke, with one of its networks."""
-    out = tmp_path_factory.mktemp("runs") / "water-smoke"
-    done = command("run", "--suite", "water", "--scale", "smoke", *ONE, "--out", out, "--data-dir", data_dir)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out, done.stdout
-
-
-def records(run: Path) -> pd.DataFrame:
-    return pd.concat([pd.read_parquet(path) for path in sorted(run.glob("cells/*/record.parquet"))])
-
-
-def contents(folder: Path) -> dict[str, float]:
-    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+from benchmark.suite_files import SUITES
+from tests.benchmark.runs import ONE, command, contents, records, start
 
 
 def test_smoke_run_ends_in_records_and_a_report(smoke):
@@ -151,36 +98,6 @@ def test_same_command_again_repeats_nothing_and_status_tells(smoke, data_dir):
     assert listed.stdout.count("ok") >= 4
     remade = command("report", out)
     assert remade.returncode == 0, remade.stderr
-
-
-def test_finished_work_of_another_run_is_taken_over_and_the_other_networks_run(smoke, data_dir, tmp_path):
-    out, own = tmp_path / "run", tmp_path / "own.yaml"
-    own.write_text(
-        "extends: water\nname: own\ntitle: Own\ndescription: Masking under another name\nscales: {smoke: {}}\n"
-        "strategies: {denoised: null, scratch-extended: null, masked: null,\n"
-        "  hidden: {label: masked, pretext: {kind: masking, options: {ratio: 0.5}}}}\nbaselines: [scratch]\n",
-        encoding="utf-8",
-    )
-    done = command("run", "--suite", own, "--scale", "smoke", "--reuse", smoke[0], "--out", out, "--data-dir", data_dir)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 of 6 cells were finished before" in done.stdout
-    rows, before = records(out), records(smoke[0])
-    assert set(rows["status"]) == {"ok"}
-    assert set(zip(rows["model"], rows["strategy"], strict=True)) == {
-        (model, arm) for model in ("egnn", "gns", "forcenet") for arm in ("scratch", "hidden")
-    }
-    taken = rows[rows["model"] == "egnn"].set_index("cell_key").sort_index()
-    source = before.set_index("cell_key").loc[taken.index.unique()].sort_index()
-    names = ["suite", "strategy"]
-    pd.testing.assert_frame_equal(taken.drop(columns=names), source.drop(columns=names))
-    assert set(taken["suite"]) == {"own"}
-    provenance = json.loads((out / "cells" / taken.index[0] / "provenance.json").read_text())
-    assert provenance["taken_over_from"] == str(smoke[0])
-    # Two networks share nothing: their pretrainings are their own, and the taken one was not computed.
-    computed = [
-        p for p in (out / "pretrainings").iterdir() if "taken_over_from" not in (p / "provenance.json").read_text()
-    ]
-    assert len(computed) == 2
 
 
 def test_killed_run_is_resumed_and_equals_an_uninterrupted_one(smoke, data_dir, tmp_path):
@@ -272,23 +189,6 @@ def test_a_worker_that_dies_is_a_failed_cell(data_dir, smoke, tmp_path):
     row = records(out).iloc[0]
     assert row["status"] == "failed"
     assert "exit code -9" in row["reason"]
-
-
-@pytest.fixture
-def refuse(monkeypatch, capsys):
-    """Run the command line in this process; expect exit code 2 and one message with the fragments."""
-
-    def run(*arguments, fragments):
-        monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        message = capsys.readouterr().err
-        assert ended.value.code == 2, message
-        assert message.count("error:") == 1
-        for fragment in fragments:
-            assert fragment in message
-
-    return run
 
 
 def test_a_refusal_as_a_user_sees_it():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 
 import pytest
 import yaml
 
-from benchmark.config import available_suites, load_suite, read_suite_file
+from benchmark.config import load_suite
 from benchmark.errors import BenchmarkError
 from benchmark.plan import make_plan
+from benchmark.suite_files import available_suites, read_suite_file
 from tasks.datasets.base import DatasetError
 
 
@@ -181,10 +183,42 @@ def test_shares_of_labels_become_datasets_that_share_their_pretraining(load_own)
     assert all_.key in {c.cell.key for c in make_plan(load_suite("water", "smoke"))}
 
 
-@pytest.mark.parametrize("shares", [[0], [1.5], ["half"], []])
+@pytest.mark.parametrize("shares", [[0], [1.5], ["half"], [], [True], [None], [0.5, 0.5], 2, "half"])
 def test_impossible_shares_are_refused(load_own, shares):
     with pytest.raises(BenchmarkError, match="datasets"):
         load_own(datasets={"tip3p": {"labelled": shares}})
+
+
+def test_entries_that_are_the_same_work_are_refused(load_own):
+    """Two names for one cell would have two workers train in one folder."""
+    with pytest.raises(BenchmarkError, match="models 'egnn' and 'again' are the same"):
+        load_own(models={"again": {"kind": "egnn", "options": {"cutoff_A": 3.1, "hidden": 8, "layers": 2}}})
+    same = read_suite_file("water")["scales"]["smoke"]["datasets"]["tip3p"]
+    options = {**same["options"], "temperature_K": 300, "seed": 0}
+    with pytest.raises(BenchmarkError, match="datasets 'tip3p' and 'more' are the same"):
+        load_own(datasets={"more": {"kind": "tip3p", **same, "options": options, "labelled": 1}})
+
+
+def test_taking_away_what_is_not_there_is_refused(load_own):
+    with pytest.raises(BenchmarkError, match=r"models\.gnss"):
+        load_own(models={"gnss": None})
+
+
+def test_an_extending_suite_has_its_own_name(load_own, tmp_path):
+    (tmp_path / "nameless.yaml").write_text("extends: water\nscales: {smoke: {}}\n", encoding="utf-8")
+    with pytest.raises(BenchmarkError, match="name: missing"):
+        load_suite(str(tmp_path / "nameless.yaml"), "smoke")
+
+
+def test_labels_say_what_the_options_are():
+    """A merged entry must not keep the label of another value."""
+    for name in available_suites():
+        for scale in read_suite_file(name)["scales"]:
+            for arm in load_suite(name, scale).strategies.values():
+                for key, value in arm.pretext.options.items() if arm.pretext else ():
+                    shown = {"ratio": r"ratio ([\d.]+)", "sd_A": r"sd ([\d.]+)"}.get(key)
+                    found = re.search(shown, arm.label) if shown else None
+                    assert found is None or float(found[1]) == value, (name, scale, arm.label)
 
 
 def test_a_model_may_be_trained_with_other_values_in_all_its_arms(load_own):
@@ -194,7 +228,7 @@ def test_a_model_may_be_trained_with_other_values_in_all_its_arms(load_own):
         assert (cells["gns", arm].phase.lr, cells["egnn", arm].phase.lr) == (5e-4, 1e-3)
     assert cells["gns", "masked"].pretraining.phase.epochs == 3
     assert cells["gns", "scratch-extended"].phase.epochs == cells["gns", "scratch"].phase.epochs + 3
-    with pytest.raises(BenchmarkError, match="lrr"):
+    with pytest.raises(BenchmarkError, match=r"model 'gns': finetune.lrr: unknown key; allowed.*lr, lr_min"):
         load_own(models={"gns": {"training": {"finetune": {"lrr": 5e-4}}}})
 
 

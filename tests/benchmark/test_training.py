@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmark.training.callbacks import CurveRecorder
-from benchmark.training.data import SplitDataModule
+from benchmark.training.data import EpochSampler, SplitDataModule
 from benchmark.training.loop import evaluate, fit
 from benchmark.training.modules import Diverged, FinetuneModule, PretrainModule
 from tasks.datasets.splits import Split
@@ -164,4 +164,10 @@ def test_few_labels_make_no_shorter_epochs(frames, split, tmp_path):
     seen = [float(energy) for batch in loader for energy in batch.y]
     assert (len(loader), len(seen)) == (5, 9)
     assert sorted(np.unique(seen, return_counts=True)[1]) == [4, 5]
+    more = EpochSampler(2, 9, seed=0)
+    firsts = []
+    for epoch in range(40):
+        more.set_epoch(epoch)
+        firsts.append(list(more).count(0))
+    assert {4, 5} == set(firsts), "no frame comes more often in every epoch"
     assert set(seen) == {float(frames[i].y) for i in split.labelled(2 / 9, 0).train}

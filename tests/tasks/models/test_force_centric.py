@@ -34,7 +34,7 @@ def test_energy_is_extensive(case, water):
 @pytest.mark.parametrize("potential", [GNS(GNSConfig(hidden=8)), ForceNet(ForceNetConfig(hidden=8))])
 def test_an_untrained_energy_is_the_reference(potential, water):
     sample = water(8, 1, 8.0)
-    assert float(potential(sample.z, sample.pos, box=sample.box)[0]) == 0
+    assert potential(sample.z, sample.pos, box=sample.box)[0].item() == 0
 
 
 def test_the_papers_shapes():
@@ -88,6 +88,31 @@ def test_spherical_harmonics_are_those_of_scipy():
             for v in (a, b)
         ]
         np.testing.assert_allclose((ours[0] * ours[1]).sum(1), expected, atol=1e-6)
+
+
+def test_forcenets_edge_basis_and_layer_against_their_formulas():
+    """One edge O -> H by hand: harmonics times learned functions of four lengths; a message, a self term, an MLP."""
+    torch.manual_seed(0)
+    model = ForceNet(ForceNetConfig(hidden=6, layers=1, frequencies=5)).double().eval()
+    z, vector = torch.tensor([8, 1]), torch.tensor([[0.6, -0.5, 1.1]], dtype=torch.float64)
+    receiver, sender = torch.tensor([0]), torch.tensor([1])
+    distance = vector.norm(dim=1)
+    basis = model._edge_basis(z, receiver, sender, distance, vector)
+    r, oxygen, hydrogen = float(distance), 0.63, 0.32
+    lengths = [max(x / 3.4, 1e-3) for x in (r, r - oxygen, r - hydrogen, r - oxygen - hydrogen)]
+    sines = torch.tensor([[np.sin(1.1**k * x) for x in lengths for k in range(5)]], dtype=torch.float64)
+    radial = model.lengths(sines)
+    harmonics = spherical_harmonics([0, 1, 2], vector, normalize=True, normalization="integral")
+    torch.testing.assert_close(basis, torch.einsum("eh,el->ehl", harmonics, radial).flatten(1), rtol=0, atol=1e-6)
+
+    layer, h = model.layers[0], torch.randn(2, 6, dtype=torch.float64)
+    weight = torch.tensor([[0.7]], dtype=torch.float64)
+    x = layer.linear(h)
+    edge = layer.edge_input
+    hidden = edge.receiver(h[:1]) + edge.sender(h[1:]) + edge.edge(basis)
+    total = layer.self_weight * x
+    total[0] += 0.7 * layer.filter(hidden)[0] * x[1]
+    torch.testing.assert_close(layer(h, basis, weight, receiver, sender), h + layer.node_mlp(total))
 
 
 def test_sine_basis_against_its_formula():

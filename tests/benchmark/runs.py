@@ -1,0 +1,45 @@
+"""The real command line, and what a run leaves, for tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[2]
+
+ONE = ("--select", "model=egnn")
+"""One network suffices where the engine is tested."""
+
+
+def command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmark", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def start(*arguments):
+    """The same without waiting for its end."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmark", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def records(run: Path) -> pd.DataFrame:
+    return pd.concat([pd.read_parquet(path) for path in sorted(run.glob("cells/*/record.parquet"))])
+
+
+def contents(folder: Path) -> dict[str, float]:
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
