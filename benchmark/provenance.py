@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -54,12 +55,19 @@ def _versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Commit of the source tree, with ``-dirty`` if tracked files were changed; None for an installed package."""
+    """Commit of the source tree, with ``-dirty-`` and a hash of the changes to tracked files if there are any.
+
+    None for an installed package.
+    """
     source = Path(__file__).parents[1]
     # Installed inside a repository of the user's, the nearest repository is not ours.
     if _git(source, "rev-parse", "--show-toplevel") != str(source.resolve()):
         return None
-    return _git(source, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    commit = _git(source, "rev-parse", "--short=12", "HEAD")
+    changes = _git(source, "diff", "HEAD")
+    if commit is None or changes is None:
+        return commit
+    return f"{commit}-dirty-{hashlib.sha256(changes.encode()).hexdigest()[:12]}"
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -54,7 +54,7 @@ def take_over(
             provenance = read_json(source.folder.provenance) or {}
             then = {**_conditions(provenance), "data": provenance.get("dataset")}
             wanted = {**now, "data": described[job.key]}
-            differing = [name for name in wanted if then[name] != wanted[name] or wanted[name] == "uncommitted changes"]
+            differing = [name for name in wanted if then[name] != wanted[name]]
             if not differing:
                 _copy(source, job, provenance)
                 break
@@ -65,10 +65,10 @@ def take_over(
 
 def _conditions(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """What beside its key and data determines a result, from a provenance."""
-    commit, hardware = provenance.get("git_commit"), provenance.get("hardware") or {}
+    hardware = provenance.get("hardware") or {}
     return {
         "versions": provenance.get("versions"),
-        "commit": "uncommitted changes" if commit and commit.endswith("-dirty") else commit,
+        "commit": provenance.get("git_commit"),
         "accelerator": hardware.get("accelerator"),
         "threads": hardware.get("threads"),
     }
