@@ -139,7 +139,6 @@ def repel(frames, reach=3.0):
 def test_a_few_steps_lower_the_loss(case, pretext, water):
     """Each pretext on every head, and energies with forces: gradients reach what they should."""
     frames = repel([water(8, seed, 7.0) for seed in range(2)])
-    frames.y -= frames.y.mean()
     task = {
         "masking": Masking(MaskingConfig(ratio=0.5)),
         "denoising": Denoising(DenoisingConfig(sd_A=0.2)),
