@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,10 +19,9 @@ from tasks.datasets.base import Dataset
 from tasks.geometry import minimum_image
 from tasks.pretexts.base import PretextError
 from tasks.registry import MODELS, PRETEXTS, UnknownKindError
+from tests.benchmark.runs import ROOT, command
 from tests.own_package import install
 from tests.tasks.conftest import make_water
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +45,9 @@ def pretext(installed):
     return cls(cls.Config(relative_sd=0.1))
 
 
-def command(package, *arguments):
+def in_package(package, *arguments):
     """The real command line in the package's folder, as its user calls it."""
-    return subprocess.run(
-        [sys.executable, "-m", "benchmark", *map(str, arguments)],
-        cwd=package,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(package), str(ROOT)])},
-        check=False,
-    )
+    return command(*arguments, cwd=package, PYTHONPATH=os.pathsep.join([str(package), str(ROOT)]))
 
 
 def test_kinds_are_known_when_the_package_is_there_and_not_before(package, monkeypatch):
@@ -73,7 +63,7 @@ def test_kinds_are_known_when_the_package_is_there_and_not_before(package, monke
 
 
 def test_list_names_the_kinds(package):
-    done = command(package, "list")
+    done = in_package(package, "list")
     assert done.returncode == 0, done.stderr
     kinds = dict(line.split(" kinds: ") for line in done.stdout.splitlines() if " kinds: " in line)
     assert "pair" in kinds["model"].split(", ")
@@ -82,7 +72,7 @@ def test_list_names_the_kinds(package):
 
 def test_the_documents_suite_runs_with_the_documents_potential_and_pretext(package, tmp_path):
     out = tmp_path / "run"
-    done = command(package, "run", "--suite", "own.yaml", "--scale", "smoke", "--select",
+    done = in_package(package, "run", "--suite", "own.yaml", "--scale", "smoke", "--select",
                    "strategy=scratch,strategy=stretched", "--out", out, "--data-dir", tmp_path / "data")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     cells = {cell["strategy"]: cell for cell in json.loads((out / "plan.json").read_text())["cells"]}

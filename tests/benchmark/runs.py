@@ -15,10 +15,11 @@ ONE = ("--select", "model=egnn")
 """One network suffices where the engine is tested."""
 
 
-def command(*arguments, **environment):
+def command(*arguments, cwd=ROOT, **environment):
+    """What the command line did; further keywords are variables of its environment."""
     return subprocess.run(
         [sys.executable, "-m", "benchmark", *map(str, arguments)],
-        cwd=ROOT,
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=300,

@@ -61,9 +61,10 @@ def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
         elif other != "record":
             content[other] = "another"
         path.write_text(json.dumps(content), encoding="utf-8")
-    settings = Settings(tmp_path / "run", data_dir, "cpu", json_threads(smoke[0]), "water", "smoke")
+    now = json.loads(next(smoke[0].glob("cells/*/provenance.json")).read_text())
+    settings = Settings(tmp_path / "run", data_dir, "cpu", now["hardware"]["threads"], "water", "smoke")
     cells = make_plan(load_suite("water", "smoke"), select={"model": ["egnn"]})
-    data = {"tip3p": json.loads(next(smoke[0].glob("cells/*/provenance.json")).read_text())["dataset"]}
+    data = {"tip3p": now["dataset"]}
     if other == "record":
         for path in earlier.glob("cells/*/record.parquet"):
             path.write_bytes(b"not parquet")
@@ -78,11 +79,6 @@ def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
     assert not (tmp_path / "run").exists()
     assert take_over(cells, settings, [earlier, smoke[0]], data) == notes
     assert len(list((tmp_path / "run" / "cells").iterdir())) == 4
-
-
-def json_threads(run):
-    """Threads of the workers of a run."""
-    return json.loads(next(run.glob("cells/*/provenance.json")).read_text())["hardware"]["threads"]
 
 
 def test_a_labelled_share_is_all_that_finetuning_sees(data_dir, smoke, tmp_path):
