@@ -68,8 +68,10 @@ class Record(BaseModel):
     """Name of the arm: how the potential was pretrained, or not."""
     seed: Count
     """Seed from which split, initial weights, data order and corruption derive."""
-    split: Literal["train", "val", "test"] | None
-    """Split on which the errors were measured."""
+    split: Literal["train", "val", "test", "extra"] | None
+    """Frames on which the errors were measured; `extra` is a further dataset that was never trained on."""
+    extra: Name | None = None
+    """Name of that further dataset, where `split` is `extra`."""
     checkpoint: Literal["best", "last"] | None
     """`best`: lowest validation loss; `last`: end of finetuning."""
     force_rmse_mev_per_A: Error | None = None
@@ -94,6 +96,15 @@ class Record(BaseModel):
     """Key of the pretraining that the cell started from; None without pretraining."""
     split_hash: str | None = None
     """Hash of the index arrays of the split; equal hashes mean equal frames."""
+    audit_seen_frames: Count | None = None
+    """Leakage audit: frames that training and pretraining saw."""
+    audit_checked_frames: Count | None = None
+    """Leakage audit: validation and test frames that were looked for among them, by identity and by geometry."""
+    audit_duplicates: Count | None = None
+    """Leakage audit: how many of those were found. More than 0 fails the cell."""
+    audit_nearest_frames: Count | None = None
+    """Smallest distance between a test and a training frame of one trajectory, in frames of the trajectory as it was
+    simulated; None where test and training frames share no trajectory, or none is known."""
     pretrain_epochs: Count
     """Epochs of pretraining; 0 without."""
     finetune_epochs: Count
@@ -117,6 +128,8 @@ class Record(BaseModel):
 
     @model_validator(mode="after")
     def _status_agrees(self) -> Record:
+        if (self.split == "extra") != (self.extra is not None):
+            raise ValueError(f"cell {self.cell_key}: split {self.split!r} and extra {self.extra!r}; both or neither")
         if self.status == "ok":
             wrong = [name for name in ("split", "checkpoint") if getattr(self, name) is None]
             if wrong or self.reason is not None:
@@ -169,13 +182,13 @@ def records_frame(rows: Sequence[Record]) -> pd.DataFrame:
 
 
 def check_rows(rows: Sequence[Record]) -> None:
-    """Raise `RecordError` unless a cell has one row a split and checkpoint, or one if it did not end ok."""
+    """Raise `RecordError` unless a cell has one row a set of frames and checkpoint, or one if it did not end ok."""
     if not rows:
         raise RecordError("no row was given: a finished cell leaves at least one record; write its rows together")
-    places = Counter((row.cell_key, row.split, row.checkpoint) for row in rows)
+    places = Counter((row.cell_key, row.split, row.checkpoint, row.extra) for row in rows)
     repeated = [place for place, count in places.items() if count > 1]
     if repeated:
-        raise RecordError(f"rows given twice for (cell, split, checkpoint) {repeated[0]}: give each once")
+        raise RecordError(f"rows given twice for (cell, split, checkpoint, extra) {repeated[0]}: give each once")
     cells = Counter(row.cell_key for row in rows)
     for row in rows:
         if row.status != "ok" and cells[row.cell_key] > 1:
@@ -227,7 +240,7 @@ def write_frame(frame: pd.DataFrame, path: Path, schema: pa.Schema) -> None:
 def write_records(rows: Sequence[Record], path: Path) -> None:
     """Write the rows of one or more cells to the Parquet file `path`, whole or not at all.
 
-    Raises `RecordError` if a (cell, split, checkpoint) is given twice, if a diverged or failed cell has more
+    Raises `RecordError` if a (cell, split, checkpoint, extra) is given twice, if a diverged or failed cell has more
     than one row, or if there is no row.
     """
     check_rows(rows)

@@ -41,6 +41,8 @@ def test_every_field_is_described_and_has_a_column():
         ({"status": "failed", "reason": "why"}, "split"),
         ({"status": "diverged", "split": None, "checkpoint": None, "reason": "why"}, "force_rmse"),
         ({"split": None}, "split"),
+        ({"split": "extra"}, "both or neither"),
+        ({"extra": "ice"}, "both or neither"),
         ({"reason": "why"}, "reason"),
         ({"status": "done"}, "status"),
         ({"force_rmse_mev_per_A": -1.0}, "force_rmse"),
