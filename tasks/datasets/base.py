@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,35 +30,66 @@ class DatasetConfig(BaseModel):
 
 
 @dataclass(frozen=True)
+class Outline:
+    """What a split needs to know of F frames.
+
+    Attributes:
+        groups: (F,) int64, the trajectory that each frame came from; a split must not cut it.
+        official: splits that the data's authors published, each (training frames, test frames) as int64 indices.
+    """
+
+    groups: np.ndarray
+    official: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """Labelled structures in one set of units: Å, eV, eV/Å.
+    """Structures in one set of units: Å, eV, eV/Å.
 
     Attributes:
         samples: F frames with the fields
             `z` (N,) int64 atomic numbers;
             `pos` (N, 3) float32 positions in Å;
-            `y` (1, 1) float64 energy in eV;
-            `neg_dy` (N, 3) float32 forces in eV/Å;
-            `box` (1, 3, 3) float32 box vectors as rows in Å, only if periodic;
-            `molecule` (N,) int64 index of the molecule that an atom belongs to.
-        groups: (F,) int64, the trajectory that each frame came from; a split must not cut it.
-        species: the atomic numbers that occur, ascending.
+            `y` (1, 1) float64 energy in eV, where the dataset is labelled;
+            `neg_dy` (N, 3) float32 forces in eV/Å, likewise;
+            `box` (1, 3, 3) float32 box vectors as rows in Å, only if periodic, in the form of `boxes.reduced_box`;
+            `molecule` (N,) int64 index of the molecule that an atom belongs to;
+            `site` (N,) int64 index of the heavy atom with its hydrogens that an atom belongs to.
+        outline: trajectories of the frames, and published splits.
         licence: terms under which the data may be used.
         provenance: how the data came about (parameters, versions, units); can be written as JSON.
+        moments: (F, 2) int64, number of the trajectory as it was simulated and of the frame in it; None if unknown.
+            Frames are told apart by them, and the audit reports how near in time test and training frames are.
+        title: what the data turned out to be, where that says more than the title of its task.
+        warnings: what a reader of any number made with the data has to know.
     """
 
     samples: list[Data]
-    groups: np.ndarray
-    species: tuple[int, ...]
+    outline: Outline
     licence: str
     provenance: dict[str, Any]
+    moments: np.ndarray | None = None
+    title: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def species(self) -> tuple[int, ...]:
+        """The atomic numbers that occur, ascending."""
+        return tuple(sorted({number for sample in self.samples for number in sample.z.tolist()}))
 
 
 class DatasetTask(abc.ABC):
-    """One kind of dataset with validated parameters. One subclass a kind."""
+    """One kind of dataset with validated parameters. One subclass a kind.
+
+    Class attributes:
+        kind: the name in suites.
+        Config: the options, validated before anything is read or made.
+        labelled: whether the samples have energies and forces; without them only pretraining can use the data.
+    """
 
     kind: ClassVar[str]
     Config: ClassVar[type[DatasetConfig]]
+    labelled: ClassVar[bool] = True
 
     @property
     @abc.abstractmethod
@@ -86,19 +118,25 @@ class DatasetTask(abc.ABC):
         """
 
     @abc.abstractmethod
-    def groups(self) -> np.ndarray:
-        """(F,) int64, the trajectory of each frame, as `load` will give it; known before the data is made."""
+    def outline(self, data_dir: Path) -> Outline | None:
+        """What `load` will give as the outline, without preparing anything.
+
+        Returns:
+            None where only the prepared data can tell, and it is not there yet.
+
+        Raises:
+            DatasetError: a file of the user's cannot be read.
+        """
 
     @abc.abstractmethod
     def example(self, seed: int = 0) -> Data:
         """A random structure of the right size and box (`z`, `pos`, `box`, `molecule`), without labels.
 
-        Needs no prepared data; meant for estimates of cost.
+        Meant for estimates of cost: needs no data that would have to be prepared.
         """
 
-    @abc.abstractmethod
-    def check(self, cutoff: float) -> None:
-        """Checks that a potential of this cutoff (Å) can be used on the data.
+    def check(self, cutoff: float) -> None:  # noqa: B027  (most kinds know their boxes only from the data)
+        """Checks, where the options alone tell, that a potential of this cutoff (Å) can be used on the data.
 
         Raises:
             DatasetError: the cutoff is over half the box, so that the minimum image does not suffice.

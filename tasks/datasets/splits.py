@@ -1,31 +1,18 @@
-"""Train, validation and test sets that never cut a trajectory."""
+"""Train, validation and test sets: by trajectory, as the data's authors published them, or by frame."""
 
 from __future__ import annotations
 
+import abc
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from sklearn.model_selection import train_test_split
 
-from tasks.datasets.base import DatasetError
-
-
-class SplitConfig(BaseModel):
-    """Shares of a dataset's trajectories for validation and test; the rest is for training."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    val: float = Field(0.1, gt=0, lt=1, description="Share of the trajectories for validation, at least one.")
-    test: float = Field(0.1, gt=0, lt=1, description="Share of the trajectories for testing, at least one.")
-
-    @model_validator(mode="after")
-    def _leaves_training(self) -> SplitConfig:
-        if self.val + self.test >= 1:
-            raise ValueError(f"val + test is {self.val + self.test:g}; below 1 is needed, so that frames are left")
-        return self
+from tasks.datasets.base import DatasetError, Outline
 
 
 @dataclass(frozen=True)
@@ -63,25 +50,107 @@ class Split:
         return digest.hexdigest()[:12]
 
 
-def split_by_group(groups: NDArray[np.int64], config: SplitConfig, seed: int) -> Split:
-    """Shuffle the groups (trajectories) and deal them out whole.
+class SplitMethod(BaseModel, abc.ABC):
+    """How frames are dealt out. Unknown keys are refused."""
 
-    Args:
-        groups: group of each frame, (F,).
-        config: shares of groups.
-        seed: of the shuffle, 32 bits.
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    Raises:
-        DatasetError: with too few groups for three sets.
+    @abc.abstractmethod
+    def split(self, outline: Outline, stream: int, number: int) -> Split:
+        """The three sets.
+
+        Args:
+            outline: of the frames.
+            stream: seed of all that is random in it, 32 bits.
+            number: the cell's seed, where published splits are taken in turn.
+
+        Raises:
+            DatasetError: where the frames cannot be split in this way.
+        """
+
+
+class TrajectorySplit(SplitMethod):
+    """Shares of a dataset's trajectories for validation and test; the rest is for training. None is cut."""
+
+    val: float = Field(0.1, gt=0, lt=1, description="Share of the trajectories for validation, at least one.")
+    test: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the trajectories for testing, at least one; 0 for structures that only pretraining sees.",
+    )
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> TrajectorySplit:
+        if self.val + self.test >= 1:
+            raise ValueError(f"val + test is {self.val + self.test:g}; below 1 is needed, so that frames are left")
+        return self
+
+    def split(self, outline: Outline, stream: int, number: int) -> Split:
+        """Shuffle the trajectories and deal them out whole."""
+        names = np.unique(outline.groups)
+        n_val = max(1, round(self.val * len(names)))
+        n_test = max(1, round(self.test * len(names))) if self.test else 0
+        if n_val + n_test >= len(names):
+            raise DatasetError(
+                f"{len(names)} trajectories cannot be split into {n_val} for validation, {n_test} for testing and at "
+                f"least 1 for training; have more trajectories or lower the shares"
+            )
+        rest, test = train_test_split(names, test_size=n_test, random_state=stream) if n_test else (names, names[:0])
+        train, val = train_test_split(rest, test_size=n_val, random_state=stream)
+        return Split(*(np.flatnonzero(np.isin(outline.groups, s)).astype(np.int64) for s in (train, val, test)))
+
+
+class OfficialSplit(SplitMethod):
+    """The splits that the data's authors published: theirs are the test frames, and the others are for training.
+
+    The cell with seed s takes split s modulo their number.
     """
-    names = np.unique(groups)
-    n_val = max(1, round(config.val * len(names)))
-    n_test = max(1, round(config.test * len(names)))
-    if n_val + n_test >= len(names):
-        raise DatasetError(
-            f"{len(names)} trajectories cannot be split into {n_val} for validation, {n_test} for testing and at "
-            f"least 1 for training; make more trajectories or lower the shares"
-        )
-    rest, test = train_test_split(names, test_size=n_test, random_state=seed)
-    train, val = train_test_split(rest, test_size=n_val, random_state=seed)
-    return Split(*(np.flatnonzero(np.isin(groups, chosen)).astype(np.int64) for chosen in (train, val, test)))
+
+    official: Literal[True]
+    val: float = Field(0.05, gt=0, lt=1, description="Share of the training frames that validates; drawn at random.")
+
+    def split(self, outline: Outline, stream: int, number: int) -> Split:
+        """Their test frames, and their training frames with a random share taken for validation."""
+        if not outline.official:
+            raise DatasetError("these data come without published splits; write `split: {val: 0.1, test: 0.1}`")
+        frames, test = outline.official[number % len(outline.official)]
+        train, val = train_test_split(frames, test_size=max(1, round(self.val * len(frames))), random_state=stream)
+        return Split(np.sort(train), np.sort(val), np.sort(test))
+
+
+class FrameSplit(SplitMethod):
+    """Random frames, whatever trajectory they come from: numbers for training and validation, the rest tests.
+
+    Neighbouring frames of a trajectory are alike: the test error then says nothing about other trajectories.
+    """
+
+    train: int = Field(gt=0, description="Frames for training.")
+    val: int = Field(gt=0, description="Frames for validation; all others are for testing.")
+
+    def split(self, outline: Outline, stream: int, number: int) -> Split:
+        """Shuffle all frames and deal them out."""
+        frames = len(outline.groups)
+        if self.train + self.val >= frames:
+            raise DatasetError(
+                f"{frames} frames cannot be split into {self.train} for training, {self.val} for validation and at "
+                f"least 1 for testing; lower the numbers or have more frames"
+            )
+        order = np.random.default_rng(stream).permutation(frames)
+        ends = np.split(order, [self.train, self.train + self.val])
+        return Split(*(np.sort(part).astype(np.int64) for part in ends))
+
+
+def _method(content: Any) -> str:
+    """Which of the methods a mapping (or an instance) describes: each has a key of its own."""
+    keys = content if isinstance(content, dict) else type(content).model_fields
+    return "official" if "official" in keys else "frames" if "train" in keys else "trajectories"
+
+
+SplitConfig = Annotated[
+    Annotated[TrajectorySplit, Tag("trajectories")]
+    | Annotated[OfficialSplit, Tag("official")]
+    | Annotated[FrameSplit, Tag("frames")],
+    Discriminator(_method),
+]
+"""`{val, test}` shares of trajectories; `{official: true, val}`; `{train, val}` numbers of frames."""

@@ -19,7 +19,7 @@ from MDAnalysis.lib.mdamath import triclinic_vectors
 from torch_geometric.data import Data
 
 from tasks.datasets import cache
-from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Progress
+from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
 from tasks.datasets.openmm_water import (
     TOPOLOGY,
     TIP3PConfig,
@@ -114,12 +114,11 @@ class TIP3P(DatasetTask):
         samples: list[Data] = []
         for index in range(self.config.trajectories):
             samples += _read_trajectory(folder, index)
-        species = tuple(int(number) for number in samples[0].z.unique())
-        return Dataset(samples, self.groups(), species, LICENCE, provenance)
+        return Dataset(samples, self.outline(data_dir), LICENCE, provenance)
 
-    def groups(self) -> np.ndarray:
-        """See `DatasetTask.groups`."""
-        return np.repeat(np.arange(self.config.trajectories), self.config.frames_per_trajectory)
+    def outline(self, data_dir: Path) -> Outline:
+        """See `DatasetTask.outline`; known before the data is made."""
+        return Outline(np.repeat(np.arange(self.config.trajectories), self.config.frames_per_trajectory))
 
     def example(self, seed: int = 0) -> Data:
         """A random, unrelaxed structure; see `DatasetTask.example`."""
@@ -130,6 +129,7 @@ class TIP3P(DatasetTask):
             pos=torch.tensor(positions, dtype=torch.float32),
             box=(torch.eye(3) * side).unsqueeze(0),
             molecule=torch.arange(molecules).repeat_interleave(3),
+            site=torch.arange(molecules).repeat_interleave(3),
         )
 
     def check(self, cutoff: float) -> None:
@@ -164,6 +164,7 @@ def _read_trajectory(folder: Path, index: int) -> list[Data]:
             neg_dy=torch.tensor(forces[frame]),
             box=box,
             molecule=molecule,
+            site=molecule,  # one heavy atom a molecule
         )
         for frame in range(len(positions))
     ]

@@ -120,8 +120,8 @@ def test_forces_are_minus_the_gradient_of_the_energies(form: str, request: pytes
 def test_sample_fields(flexible: tuple[TIP3P, Dataset, Path]) -> None:
     task, dataset, _ = flexible
     assert len(dataset.samples) == 8
-    assert dataset.groups.dtype == np.int64
-    assert dataset.groups.tolist() == [0] * 4 + [1] * 4
+    assert dataset.outline.groups.dtype == np.int64
+    assert dataset.outline.groups.tolist() == [0] * 4 + [1] * 4
     assert dataset.species == (1, 8)
     assert task.title == "TIP3P water, flexible, 8 molecules, 300 K"
     example = task.example()

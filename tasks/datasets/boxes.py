@@ -1,0 +1,81 @@
+"""Boxes in the form that TorchMD-Net's neighbour search takes, and wide enough for a cutoff."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch_geometric.data import Data
+
+from tasks.datasets.base import DatasetError
+
+TOLERANCE = 1e-6
+"""Relative; box vectors of text files carry six digits and more."""
+
+
+def reduced_box(box: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same lattice with lower triangular, reduced box vectors, and the rotation that leads there.
+
+    The form of OpenMM and TorchMD-Net: a along x, b in the xy plane, |b_x| <= a_x/2, |c_x| <= a_x/2,
+    |c_y| <= b_y/2.
+
+    Args:
+        box: box vectors as rows, any length unit, (3, 3).
+
+    Returns:
+        Box vectors as rows, (3, 3), and a proper rotation R, (3, 3): positions and forces become ``x @ R.T``.
+
+    Raises:
+        DatasetError: where the volume is zero, or the vectors are left-handed (negative volume) or not finite.
+    """
+    box = np.asarray(box, dtype=np.float64)
+    lengths = np.linalg.norm(box, axis=1)
+    volume = float(np.linalg.det(box))
+    if not np.isfinite(box).all() or not volume > TOLERANCE * float(lengths.prod()):
+        kind = "not finite" if not np.isfinite(box).all() else "left-handed" if volume < 0 else "flat"
+        raise DatasetError(
+            f"box vectors {box.round(4).tolist()} are {kind} (volume {volume:g}); three right-handed vectors that "
+            f"span a volume are needed"
+        )
+    # QR of the transposed rows: box = lower @ rotation.
+    q, r = np.linalg.qr(box.T)
+    signs = np.sign(np.diag(r))
+    lower, rotation = (r * signs[:, None]).T, (q * signs).T
+    a, b, c = lower
+    c = c - b * np.round(c[1] / b[1])
+    c = c - a * np.round(c[0] / a[0])
+    b = b - a * np.round(b[0] / a[0])
+    lower = np.array([a, b, c])
+    lower[np.abs(lower) < TOLERANCE * lengths.max()] = 0.0
+    return lower, rotation
+
+
+def box_widths(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances between opposite faces, (..., 3), of box vectors as rows, (..., 3, 3), in their unit."""
+    widths: NDArray[np.float64] = 1.0 / np.linalg.norm(np.linalg.inv(box), axis=-2)
+    return widths
+
+
+def check_boxes(samples: Iterable[Data], cutoff: float, name: str) -> None:
+    """Make sure that a potential's cutoff fits into the boxes.
+
+    Args:
+        samples: frames, periodic or not.
+        cutoff: of the potential, Å.
+        name: of the dataset, for the message.
+
+    Raises:
+        DatasetError: naming the first structure whose box is less than two cutoffs wide.
+    """
+    for number, sample in enumerate(samples):
+        if "box" not in sample:
+            continue
+        width = float(box_widths(sample.box[0].double().numpy()).min())
+        # As TorchMD-Net asks for it, with room for float32.
+        if cutoff > width / 2 * (1 + TOLERANCE):
+            raise DatasetError(
+                f"dataset {name!r}: structure {number} has a box {width:.3f} Å wide; a potential with a cutoff of "
+                f"{cutoff:g} Å needs at least {2 * cutoff:g} Å. Shorten the option 'cutoff_A' of the model to at most "
+                f"{int(500 * width) / 1000:g} Å, or take bigger boxes"
+            )
