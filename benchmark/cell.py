@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import resource
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import pandas as pd
 import torch
 from torch_geometric.data import Data
 
-from benchmark.config import DatasetEntry, Entry, Phase, build
+from benchmark.checks import audit_cell, contents
+from benchmark.config import Entry, Phase, build
+from benchmark.data import Library, pool_structures
 from benchmark.files import read_json, write_json
 from benchmark.plan import Cell, PlannedCell, Pretraining
 from benchmark.provenance import describe_environment
@@ -28,11 +30,11 @@ from benchmark.training.loop import Fit, evaluate, fit
 from benchmark.training.modules import Diverged, FinetuneModule, PotentialModule, PretrainModule
 from reports import Record, write_curves, write_records
 from reports.files import replacing
-from tasks.datasets.base import Dataset
-from tasks.datasets.splits import Split, split_by_group
+from tasks.audit import Auditor
+from tasks.datasets.splits import Split
 from tasks.models.base import Potential
 from tasks.normalisation import Normalisation
-from tasks.registry import DATASETS, MODELS, PRETEXTS
+from tasks.registry import MODELS, PRETEXTS
 
 MEGABYTE = 1e6
 
@@ -90,12 +92,18 @@ def run_pretraining(pretraining: Pretraining, settings: Settings) -> None:
         folder.set_status(state, reason)
 
     with _job(folder, settings, pretraining.model_dump(mode="json"), give_up) as attempt:
-        dataset, split = _load(pretraining.dataset, pretraining.seed, settings)
+        library = Library(settings.data_dir)
         pretext = build(PRETEXTS, pretraining.pretext)
+        pool = pool_structures(pretraining.parts, pretext, pretraining.seed, library)
         potential = _fresh_potential(pretraining.model, pretraining.seed)
-        samples = [_unlabelled(sample) for sample in dataset.samples]
-        data = _data_module(samples, split, pretraining, folder, len(split.train))
-        _add_provenance(folder, split_hash=split.hash(), dataset=describe_data(dataset))
+        data = _data_module(pool.samples, pool.split, pretraining, folder, len(pool.split.train))
+        _add_provenance(
+            folder,
+            split_hash=pool.split.hash(),
+            datasets=[library.load(part).describe() for part in pretraining.parts],
+            contents=contents(pretraining, library),
+            frames={"train": len(pool.split.train), "val": len(pool.split.val), "left_out": pool.left_out},
+        )
         module = PretrainModule(potential, pretraining.phase, pretext, pretraining.seed)
         done = _fit(module, data, pretraining.phase, attempt, settings, "pretrain")
         write_curves(attempt.curves.frame(pretraining.key, "pretrain"), folder.curves)
@@ -115,7 +123,10 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
         record_unfinished(planned, settings, state, reason, attempt.facts)
 
     with _job(folder, settings, planned.model_dump(mode="json"), give_up) as attempt:
-        dataset, whole = _load(cell.dataset, cell.seed, settings)
+        library = Library(settings.data_dir)
+        audit = audit_cell(cell, library, Auditor(), planned.dataset)
+        attempt.facts.update({f"audit_{name}": value for name, value in asdict(audit).items()}, audit_duplicates=0)
+        dataset, whole = library.load_split(cell.dataset, cell.seed)
         split = whole.labelled(cell.dataset.labelled, stream_seed(cell.seed, "labelled"))
         attempt.facts["split_hash"] = split.hash()
         potential = _fresh_potential(cell.model, cell.seed)
@@ -131,7 +142,8 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
             folder,
             split_hash=split.hash(),
             normalisation={"reference_eV": normalisation.reference_eV, "scale_eV": normalisation.scale_eV},
-            dataset=describe_data(dataset),
+            dataset=dataset.describe(),
+            contents=contents(cell, library),
         )
         module = FinetuneModule(potential, cell.phase, normalisation.scale_eV)
         done = _fit(module, data, cell.phase, attempt, settings, "finetune")
@@ -142,36 +154,40 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
             peak_memory_mb=_peak_memory_mb(settings.device),
         )
         write_curves(_all_curves(planned, run, attempt.curves), folder.curves)
-        write_records(_measure(planned, settings, module, data, dataset, split, attempt), folder.record)
+        tested = {name: [samples[i] for i in frames] for name, frames in split.as_dict().items()}
+        extra = {
+            name: [normalisation.normalise(sample) for sample in library.load(entry).samples]
+            for name, entry in cell.dataset.extra_tests.items()
+        }
+        write_records(_measure(planned, settings, module, tested, extra, attempt), folder.record)
 
 
 def _measure(
     planned: PlannedCell,
     settings: Settings,
     module: FinetuneModule,
-    data: SplitDataModule,
-    dataset: Dataset,
-    split: Split,
+    tested: Mapping[str, Sequence[Data]],
+    extra: Mapping[str, Sequence[Data]],
     attempt: Attempt,
 ) -> list[Record]:
-    """One row for each checkpoint and split: the first time that test frames are looked at."""
-    rows = []
-    for checkpoint in ("best", "last"):
-        file = attempt.folder.path / f"{checkpoint}.ckpt"
-        for name, frames in split.as_dict().items():
-            rows.append(
-                Record(
-                    **identity(planned, settings),
-                    **attempt.facts,
-                    **evaluate(module, data, name, file, settings.device),
-                    status="ok",
-                    split=name,
-                    checkpoint=checkpoint,
-                    n_frames=len(frames),
-                    n_atoms=sum(dataset.samples[i].num_nodes for i in frames),
-                )
-            )
-    return rows
+    """One row for each checkpoint and set of frames: the first time that test frames are looked at."""
+    sets: list[tuple[str, str | None, Sequence[Data]]] = [(name, None, samples) for name, samples in tested.items()]
+    sets += [("extra", name, samples) for name, samples in extra.items()]
+    return [
+        Record(
+            **identity(planned, settings),
+            **attempt.facts,
+            **evaluate(module, samples, planned.cell.eval_batch_size, file, settings.device),
+            status="ok",
+            split=split,
+            extra=name,
+            checkpoint=checkpoint,
+            n_frames=len(samples),
+            n_atoms=sum(sample.num_nodes for sample in samples),
+        )
+        for checkpoint, file in ((name, attempt.folder.path / f"{name}.ckpt") for name in ("best", "last"))
+        for split, name, samples in sets
+    ]
 
 
 def identity(planned: PlannedCell, settings: Settings) -> dict[str, Any]:
@@ -281,29 +297,12 @@ def _fit(
     return fit(module, data, phase, attempt.folder.path, settings.device, report, attempt.curves)
 
 
-def _load(entry: DatasetEntry, seed: int, settings: Settings) -> tuple[Dataset, Split]:
-    dataset: Dataset = build(DATASETS, entry).load(settings.data_dir)
-    return dataset, split_by_group(dataset.groups, entry.split, stream_seed(seed, "split"))
-
-
-def describe_data(dataset: Dataset) -> dict[str, Any]:
-    """What provenance says of a dataset; equal only for the same files."""
-    return {**dataset.provenance, "licence": dataset.licence}
-
-
 def _fresh_potential(entry: Entry, seed: int) -> Potential:
     """A potential with the initial weights of this seed, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "weights"))
         potential: Potential = build(MODELS, entry)
     return potential
-
-
-def _unlabelled(sample: Data) -> Data:
-    """The structure alone: a pretext never sees energies or forces."""
-    bare = sample.clone()
-    del bare.y, bare.neg_dy
-    return bare
 
 
 def _peak_memory_mb(device: str) -> float:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli_data import app as data_app
 from benchmark.errors import BenchmarkError
 from tasks.datasets.cache import DATA_DIR_VARIABLE, default_data_dir
 
@@ -49,7 +50,7 @@ def run(
     jobs: Annotated[int | None, typer.Option(help="Cells at a time; default one a core, or one on a GPU.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds; default the suite's.")] = None,
     select: Annotated[
-        str, typer.Option(help="Only these cells, e.g. model=egnn,strategy=scratch,strategy=masked.")
+        str, typer.Option(help="Only these cells, e.g. model=egnn,strategy=scratch,masked.")
     ] = "",
     data_dir: DataDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -133,38 +134,19 @@ def list_suites() -> None:
         console.print(f"{registry.noun} kinds: {', '.join(registry.kinds())}", highlight=False)
 
 
-@app.command()
-def data(suite: SuiteName, scale: Scale = "quick", data_dir: DataDir = None, jobs: int | None = None) -> None:
-    """Prepare the datasets of a suite, without training."""
-    from benchmark.progress import Display
-    from benchmark.run import Request, prepare, prepare_data
-
-    folder = data_dir or default_data_dir()
-    request = Request(
-        suite=suite,
-        scale=scale,
-        out=None,
-        data_dir=folder,
-        jobs=jobs,
-        seeds=None,
-        select={},
-        device="cpu",
-        command="",
-    )
-    prepared = prepare(request)
-    with Display(console) as display:
-        prepare_data(prepared, display)
-    console.print(f"datasets of suite {suite}, scale {scale}, are in {folder}", highlight=False, soft_wrap=True)
+app.add_typer(data_app, name="data")
 
 
 def _parse_select(text: str) -> dict[str, list[str]]:
-    """``model=egnn,strategy=masked`` to names by field; a field given twice keeps both."""
+    """``model=egnn,strategy=scratch,masked`` to names by field; a part without a field belongs to the one before."""
     chosen: dict[str, list[str]] = {}
+    field = ""
     for part in filter(None, (part.strip() for part in text.split(","))):
-        field, equals, name = part.partition("=")
-        if not equals or not name:
-            raise BenchmarkError(f"--select {part!r}: write FIELD=NAME, e.g. --select model=egnn,strategy=masked")
-        chosen.setdefault(field.strip(), []).append(name.strip())
+        before, equals, name = part.rpartition("=")
+        field = before.strip() if equals else field
+        if not field or not name:
+            raise BenchmarkError(f"--select {part!r}: write FIELD=NAME, e.g. --select model=egnn,strategy=scratch,masked")
+        chosen.setdefault(field, []).append(name.strip())
     return chosen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -9,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from benchmark.errors import BenchmarkError, describe_validation
 from benchmark.suite_files import content_at_scale, merge
 from reports import Sweep
-from tasks.datasets.splits import SplitConfig, split_by_group
+from tasks.datasets.base import DatasetTask
+from tasks.datasets.splits import SplitConfig, TrajectorySplit
 from tasks.registry import DATASETS, MODELS, PRETEXTS, Registry, UnknownKindError
 
 
@@ -26,21 +28,62 @@ class Entry(Strict):
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the kind; defaults are filled in.")
 
 
-class LabelledEntry(Entry):
+class Part(Entry):
+    """A dataset whose training frames pretraining sees, as a plan holds it."""
+
+    split: SplitConfig
+
+
+class NamedEntry(Entry):
     """An entry that reports show."""
 
     label: str | None = Field(None, description="How reports call it; without one, its kind's own title.")
 
 
-class DatasetEntry(LabelledEntry):
-    """A dataset and how it is split."""
+class StructuresEntry(NamedEntry):
+    """Structures that only pretraining sees; they need no labels."""
 
-    split: SplitConfig = Field(default_factory=lambda: SplitConfig(), description="Shares of validation and test.")
+    split: TrajectorySplit = Field(
+        default_factory=lambda: TrajectorySplit(val=0.1, test=0), description="Share for the pretext's validation."
+    )
+
+    @field_validator("split")
+    @classmethod
+    def _tests_nothing(cls, split: TrajectorySplit) -> TrajectorySplit:
+        if split.test:
+            raise ValueError("structures that only pretraining sees test nothing; set test to 0")
+        return split
+
+
+class DatasetEntry(NamedEntry):
+    """A labelled dataset, how it is split, and where its training differs from the suite's."""
+
+    split: SplitConfig = Field(
+        default_factory=TrajectorySplit,
+        description="{val, test}: shares of the trajectories; {official: true, val}: the splits that the data's "
+        "authors published; {train, val}: numbers of random frames, the rest tests.",
+    )
     labelled: Annotated[float, Field(gt=0, le=1, strict=True)] | None = Field(
         None,
         description="Share of the training frames whose labels finetuning may use; pretraining uses all frames, "
         "without labels. In a suite file a list makes a dataset of each share, named NAME@SHARE%.",
     )
+    training: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Values of the suite's `training` that are others for this dataset, e.g. {batch_size: 16}; equal "
+        "for all arms.",
+    )
+    extra_tests: dict[str, Entry] = Field(
+        default_factory=dict,
+        description="Further labelled datasets, by name, on all frames of which the cells are tested at the end.",
+    )
+
+    @field_validator("split")
+    @classmethod
+    def _tests_something(cls, split: SplitConfig) -> SplitConfig:
+        if isinstance(split, TrajectorySplit) and not split.test:
+            raise ValueError("test is 0; a labelled dataset needs test frames")
+        return split
 
     @field_validator("labelled")
     @classmethod
@@ -49,13 +92,13 @@ class DatasetEntry(LabelledEntry):
         return None if labelled == 1 else labelled
 
 
-class ModelEntry(LabelledEntry):
+class ModelEntry(NamedEntry):
     """A model, and where its training differs from the suite's."""
 
     training: dict[str, Any] = Field(
         default_factory=dict,
         description="Values of the suite's `training` that are others for this model, e.g. {finetune: {lr: 1e-3}}; "
-        "equal for all arms of the model.",
+        "equal for all arms of the model. They come after those of the dataset.",
     )
 
 
@@ -64,14 +107,24 @@ class Strategy(Strict):
 
     label: str = Field(description="How reports describe it.")
     pretext: Entry | None = Field(None, description="What pretraining learns; none trains from scratch.")
-    extended: bool = Field(
-        False, description="Finetune for the pretraining's epochs too: the baseline of equal total epochs."
+    pretrain_on: Literal["own", "pooled"] | Annotated[list[str], Field(min_length=1)] = Field(
+        "own",
+        description="Whose training structures pretraining sees: own, those of the dataset that is finetuned on; "
+        "pooled, those of all chosen datasets, in one pretraining for all of them; or names of `structures` and "
+        "`datasets`.",
+    )
+    extended: bool | str = Field(
+        False,
+        description="Finetune on as many frames more as pretraining sees (of a pooled one, the dataset's part): the "
+        "compute-matched baseline. The name of an arm where arms pretrain on different structures.",
     )
 
     @model_validator(mode="after")
     def _not_both(self) -> Strategy:
         if self.pretext is not None and self.extended:
             raise ValueError("an arm with a pretext cannot be extended: it would train longer than its baseline")
+        if self.pretext is None and self.pretrain_on != "own":
+            raise ValueError("pretrain_on is set, but there is no pretext to pretrain with")
         return self
 
 
@@ -123,6 +176,9 @@ class Suite(Strict):
         min_length=1, description="Strategies that the others are compared with; the first is plain scratch."
     )
     datasets: dict[str, DatasetEntry] = Field(min_length=1)
+    structures: dict[str, StructuresEntry] = Field(
+        default_factory=dict, description="Further structures that arms may pretrain on; labels are not needed."
+    )
     models: dict[str, ModelEntry] = Field(min_length=1)
     strategies: dict[str, Strategy] = Field(min_length=1)
     training: Training
@@ -138,24 +194,54 @@ class Suite(Strict):
             unknown = [name for name in self.sweep.values if name not in known[self.sweep.over]]
             if unknown:
                 raise ValueError(f"sweep over {self.sweep.over}: no {unknown}; there are {known[self.sweep.over]}")
+        both = self.datasets.keys() & self.structures.keys()
+        if both:
+            raise ValueError(f"{sorted(both)} are names of datasets and of structures; choose others")
+        for name, arm in self.strategies.items():
+            sources = arm.pretrain_on if isinstance(arm.pretrain_on, list) else []
+            unknown = [source for source in sources if source not in {*self.datasets, *self.structures}]
+            if unknown:
+                raise ValueError(
+                    f"strategy {name!r} pretrains on {unknown}; there are the datasets {[*self.datasets]} and the "
+                    f"structures {[*self.structures]}"
+                )
+            if arm.extended:
+                self.matched_by(name)
         return self
 
-    def training_of(self, model: str) -> Training:
-        """How cells of a model are trained."""
-        return Training(**merge(self.training.model_dump(), self.models[model].training))
+    def matched_by(self, extended: str) -> Strategy | None:
+        """The arm whose pretraining an extended arm makes up for; None if none pretrains."""
+        wanted = self.strategies[extended].extended
+        pretrained = {name: arm for name, arm in self.strategies.items() if arm.pretext is not None}
+        if isinstance(wanted, str):
+            if wanted not in pretrained:
+                raise ValueError(f"strategy {extended!r} is extended by {wanted!r}, not among {sorted(pretrained)}")
+            return pretrained[wanted]
+        if len({str(arm.pretrain_on) for arm in pretrained.values()}) > 1:
+            raise ValueError(
+                f"arms pretrain on different structures: say in `extended` of strategy {extended!r} which of "
+                f"{sorted(pretrained)} it is to match"
+            )
+        return next(iter(pretrained.values()), None)
+
+    def training_of(self, dataset: str | None, model: str) -> Training:
+        """How cells of a dataset (None: of several) and a model are trained."""
+        own = merge(self.training.model_dump(), self.datasets[dataset].training if dataset else {})
+        return Training(**merge(own, self.models[model].training))
+
+    def dataset_label(self, name: str, title: str) -> str:
+        """How reports call a dataset whose kind, or content, calls itself so."""
+        entry = self.datasets[name]
+        label = entry.label or title
+        return label if entry.labelled is None else f"{label}, {100 * entry.labelled:g} % labelled"
 
     def labels(self) -> dict[str, dict[str, str]]:
         """How reports call datasets, models and strategies."""
         return {
-            "datasets": {n: _dataset_label(e) for n, e in self.datasets.items()},
+            "datasets": {n: self.dataset_label(n, build(DATASETS, e).title) for n, e in self.datasets.items()},
             "models": {n: e.label or MODELS.get(e.kind).title for n, e in self.models.items()},
             "strategies": {n: s.label for n, s in self.strategies.items()},
         }
-
-
-def _dataset_label(entry: DatasetEntry) -> str:
-    label = entry.label or build(DATASETS, entry).title
-    return label if entry.labelled is None else f"{label}, {100 * entry.labelled:g} % labelled"
 
 
 def build(registry: Registry[Any], entry: Entry) -> Any:
@@ -189,11 +275,11 @@ def load_suite(name: str, scale: str) -> Suite:
         raise describe_validation(error, Suite, f"suite {name!r} at scale {scale!r}") from error
     except TypeError as error:
         raise BenchmarkError(f"suite {name!r}: {error}; keys are {', '.join(Suite.model_fields)}") from error
-    for model in suite.models:
+    for dataset, model in itertools.product(suite.datasets, suite.models):
         try:
-            suite.training_of(model)
+            suite.training_of(dataset, model)
         except ValidationError as error:
-            where = f"suite {name!r} at scale {scale!r}, training of model {model!r}"
+            where = f"suite {name!r} at scale {scale!r}, training of model {model!r} on dataset {dataset!r}"
             raise describe_validation(error, Training, where) from error
     suite = _with_defaults(suite)
     _check_entries(suite)
@@ -206,9 +292,14 @@ def _with_defaults(suite: Suite) -> Suite:
     def resolve(registry: Registry[Any], entry: Any) -> Any:
         return entry.model_copy(update={"options": build(registry, entry).config.model_dump(mode="json")})
 
+    def dataset(entry: DatasetEntry) -> DatasetEntry:
+        extra = {name: resolve(DATASETS, test) for name, test in entry.extra_tests.items()}
+        return resolve(DATASETS, entry).model_copy(update={"extra_tests": extra})
+
     return suite.model_copy(
         update={
-            "datasets": {name: resolve(DATASETS, entry) for name, entry in suite.datasets.items()},
+            "datasets": {name: dataset(entry) for name, entry in suite.datasets.items()},
+            "structures": {name: resolve(DATASETS, entry) for name, entry in suite.structures.items()},
             "models": {name: resolve(MODELS, entry) for name, entry in suite.models.items()},
             "strategies": {
                 name: arm if arm.pretext is None else arm.model_copy(update={"pretext": resolve(PRETEXTS, arm.pretext)})
@@ -222,6 +313,7 @@ def _check_entries(suite: Suite) -> None:
     """Build everything once, so that a bad option is found before any work is done; refuse entries that are equal."""
     tables: dict[str, dict[str, Any]] = {
         "datasets": dict(suite.datasets),
+        "structures": dict(suite.structures),
         "models": dict(suite.models),
         "strategies": dict(suite.strategies),
     }
@@ -233,10 +325,15 @@ def _check_entries(suite: Suite) -> None:
                 raise BenchmarkError(f"suite {suite.name!r}: {table} {first!r} and {name!r} are the same; remove one")
     pretexts = {n: build(PRETEXTS, s.pretext) for n, s in suite.strategies.items() if s.pretext is not None}
     potentials = {n: build(MODELS, entry) for n, entry in suite.models.items()}
-    for dataset in suite.datasets.values():
+    for name, dataset in {**suite.datasets, **suite.structures}.items():
         task = build(DATASETS, dataset)
-        # The number of trajectories is known before any data is made; too few is found here.
-        split_by_group(task.groups(), dataset.split, seed=0)
+        if isinstance(dataset, DatasetEntry):
+            for title, labelled in {name: task, **_extra_tests(dataset)}.items():
+                if not labelled.labelled:
+                    raise BenchmarkError(
+                        f"dataset {title!r}: kind {labelled.kind!r} has no energies and forces; name it under "
+                        f"`structures`, which only pretraining sees"
+                    )
         for potential in potentials.values():
             task.check(potential.config.cutoff_A)
     for strategy, pretext in pretexts.items():
@@ -246,3 +343,7 @@ def _check_entries(suite: Suite) -> None:
                     f"strategy {strategy!r} trains the head {pretext.config.head!r}, which model {name!r} does not "
                     f"have; it has {', '.join(potential.heads)}. Change the strategy's option 'head'."
                 )
+
+
+def _extra_tests(dataset: DatasetEntry) -> dict[str, DatasetTask]:
+    return {name: build(DATASETS, entry) for name, entry in dataset.extra_tests.items()}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
 import torch
 from torch_geometric.data import Batch
 
-from benchmark.config import DatasetEntry, Entry, build
+from benchmark.config import Entry, build
+from benchmark.data import count_training_frames
+from benchmark.errors import BenchmarkError
 from benchmark.jobs import pending_jobs
-from benchmark.plan import PlannedCell
+from benchmark.plan import PlannedCell, Pretraining
 from benchmark.run import Prepared
-from tasks.datasets.splits import split_by_group
 from tasks.registry import DATASETS, MODELS
 
 STEPS = 3
@@ -45,31 +47,35 @@ class Estimate:
 
 
 def estimate(prepared: Prepared) -> Estimate:
-    """Time a few training steps of each network on each dataset, and multiply."""
+    """Time a few training steps of each network on each dataset, and multiply.
+
+    Raises:
+        BenchmarkError: where frames cannot be counted before the data is there.
+    """
     jobs = pending_jobs(prepared.cells, prepared.settings)
     torch.set_num_threads(prepared.settings.threads)
-    step_seconds: dict[tuple[str, str], float] = {}
-    frames: dict[str, int] = {}
+    step_seconds: dict[str, float] = {}
     steps, seconds = 0, 0.0
     for job in jobs:
         work = job.work.cell if isinstance(job.work, PlannedCell) else job.work
-        dataset = work.dataset.model_copy(update={"labelled": None})
-        key = (dataset.model_dump_json(), work.model.model_dump_json())
-        if key not in step_seconds:
-            step_seconds[key] = _time_step(work.dataset, work.model, work.batch_size, prepared.settings.device)
-            frames[key[0]] = _training_frames(work.dataset)
-        count = work.phase.epochs * -(-frames[key[0]] // work.batch_size)
-        steps += count
-        seconds += count * step_seconds[key]
+        parts = work.parts if isinstance(work, Pretraining) else (work.dataset,)
+        for part in parts:
+            frames = count_training_frames(part, work.seed, prepared.settings.data_dir)
+            if frames is None:
+                raise BenchmarkError(
+                    f"frames of dataset kind {part.kind!r} cannot be counted before its data is there. Prepare it "
+                    f"first: python -m benchmark data prepare --suite {prepared.suite.name}"
+                )
+            key = f"{part.model_dump_json(include={'kind', 'options'})} {work.model.model_dump_json()}"
+            if key not in step_seconds:
+                step_seconds[key] = _time_step(part, work.model, work.batch_size, prepared.settings.device)
+            count = math.ceil(work.phase.epochs * frames / work.batch_size)
+            steps += count
+            seconds += count * step_seconds[key]
     return Estimate(len(jobs), steps, seconds, prepared.workers)
 
 
-def _training_frames(entry: DatasetEntry) -> int:
-    groups = build(DATASETS, entry).groups()
-    return len(split_by_group(groups, entry.split, seed=0).train)
-
-
-def _time_step(dataset: DatasetEntry, model: Entry, batch_size: int, device: str) -> float:
+def _time_step(dataset: Entry, model: Entry, batch_size: int, device: str) -> float:
     """Seconds of one optimizer step: forward, forces, backward, update."""
     task = build(DATASETS, dataset)
     batch = Batch.from_data_list([task.example(seed) for seed in range(batch_size)]).to(device)

@@ -76,7 +76,8 @@ def make_jobs(cells: Sequence[PlannedCell], settings: Settings) -> list[Job]:
     for planned in cells:
         pretraining = planned.cell.pretraining
         if pretraining is not None and pretraining.key not in pretrainings:
-            name = f"{planned.dataset}/{planned.model}/{pretraining.pretext.kind} pretraining/seed {pretraining.seed}"
+            data = planned.dataset if len(pretraining.parts) == 1 else f"{len(pretraining.parts)} datasets"
+            name = f"{data}/{planned.model}/{pretraining.pretext.kind} pretraining/seed {pretraining.seed}"
             pretrainings[pretraining.key] = Job(name, pretraining, settings)
         finetunings.append(Job(planned.name, planned, settings, needs=pretraining.key if pretraining else None))
     jobs = [*pretrainings.values(), *finetunings]

@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmark.cell import Settings, identity
+from benchmark.checks import contents
+from benchmark.data import Library
 from benchmark.errors import BenchmarkError
 from benchmark.files import read_json, write_json
 from benchmark.jobs import Job, make_jobs
@@ -21,7 +23,7 @@ from reports.records import RECORD_SCHEMA, write_frame
 
 
 def take_over(
-    cells: Sequence[PlannedCell], settings: Settings, earlier: Sequence[Path], data: Mapping[str, dict[str, Any]]
+    cells: Sequence[PlannedCell], settings: Settings, earlier: Sequence[Path], library: Library
 ) -> list[str]:
     """Copy what earlier runs have finished and this one still needs.
 
@@ -32,7 +34,7 @@ def take_over(
         cells: the plan of this run.
         settings: this run's.
         earlier: run folders; the first that has a job finished gives it.
-        data: provenance of the data that is there now, by the suite's names.
+        library: the data that is there now.
 
     Returns:
         Why finished work with the right key was left alone, a sentence for each reason.
@@ -40,20 +42,19 @@ def take_over(
     Raises:
         BenchmarkError: for damaged work.
     """
-    described = {cell.cell.key: data[cell.dataset] for cell in cells}
-    described |= {cell.cell.pretraining.key: data[cell.dataset] for cell in cells if cell.cell.pretraining is not None}
     now = _conditions(describe_environment(settings.device, settings.threads))
     refused: dict[str, int] = {}
     for job in make_jobs(cells, settings):
         if job.finished:
             continue
         for run in earlier:
+            work = job.work.cell if isinstance(job.work, PlannedCell) else job.work
             source = replace(job, settings=replace(settings, run=run.absolute()))
             if not source.finished:
                 continue
             provenance = read_json(source.folder.provenance) or {}
-            then = {**_conditions(provenance), "data": provenance.get("dataset")}
-            wanted = {**now, "data": described[job.key]}
+            then = {**_conditions(provenance), "data": provenance.get("contents")}
+            wanted = {**now, "data": contents(work, library)}
             differing = [name for name in wanted if then[name] != wanted[name]]
             if not differing:
                 _copy(source, job, provenance)

@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from benchmark.cell import Settings, describe_data
+from benchmark.cell import Settings
+from benchmark.checks import check_data, check_splits, needed_entries, warnings_of
 from benchmark.config import Suite, build, load_suite
+from benchmark.data import Library
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.jobs import pending_jobs
@@ -21,8 +22,8 @@ from benchmark.progress import Display
 from benchmark.reuse import take_over
 from benchmark.store import RunFolder
 from reports import ReportPaths, build_report
-from tasks.datasets.base import Dataset
-from tasks.registry import DATASETS, PRETEXTS
+from tasks.datasets.base import DatasetError, DatasetTask
+from tasks.registry import DATASETS
 
 NEEDED_BYTES = 200e6
 """Free space asked for before a run begins: checkpoints of a small run with room to spare."""
@@ -76,7 +77,8 @@ def prepare(request: Request) -> Prepared:
     if request.jobs is not None and request.jobs < 1:
         raise BenchmarkError(f"--jobs {request.jobs}: at least 1 is needed")
     suite = load_suite(request.suite, request.scale)
-    cells = make_plan(suite, request.seeds, request.select)
+    cells = make_plan(suite, request.seeds, request.select, request.data_dir)
+    check_splits(suite, cells, request.data_dir)
     device = choose_device(request.device)
     for earlier in request.reuse:
         RunFolder(earlier).read_plan()
@@ -122,9 +124,11 @@ def execute(prepared: Prepared, request: Request, display: Display) -> ReportPat
     lock = folder.lock()
     try:
         prepare_data(prepared, display)
-        data = check_data(prepared)
-        folder.write_plan(prepared.suite, prepared.cells, request.command)
-        for note in take_over(prepared.cells, settings, request.reuse, data):
+        library = Library(settings.data_dir)
+        data = check_data(prepared.suite, prepared.cells, library)
+        folder.write_plan(prepared.suite, prepared.cells, request.command, data)
+        notes = [f"note: {warning}" for warning in warnings_of(data)]
+        for note in [*notes, *take_over(prepared.cells, settings, request.reuse, library)]:
             display.console.print(note, highlight=False, markup=False, soft_wrap=True)
         todo = pending_jobs(prepared.cells, settings)
         display.begin_jobs(todo, total_cells=len(prepared.cells))
@@ -135,48 +139,18 @@ def execute(prepared: Prepared, request: Request, display: Display) -> ReportPat
 
 
 def prepare_data(prepared: Prepared, display: Display) -> None:
-    """Make sure that every dataset of the planned cells is there."""
-    for name in dict.fromkeys(cell.dataset for cell in prepared.cells):
-        task = build(DATASETS, prepared.suite.datasets[name])
-        with display.preparing(name) as progress:
-            task.prepare(prepared.settings.data_dir, progress, workers=prepared.workers)
-
-
-def check_data(prepared: Prepared) -> dict[str, dict[str, Any]]:
-    """Read every dataset once, and make sure that the pretexts apply to it and that the models know its species.
-
-    Returns:
-        Provenance of the datasets by the suite's names.
+    """Make sure that every dataset of the planned cells is there.
 
     Raises:
-        DatasetError: for damaged data.
-        PretextError: where a pretext cannot be applied.
+        DatasetError: for what cannot be had, naming the dataset; nothing has been trained yet.
     """
-    described = {}
-    loaded: dict[str, Dataset] = {}
-    for name in dict.fromkeys(cell.dataset for cell in prepared.cells):
-        entry = prepared.suite.datasets[name]
-        # Entries may differ in the share of labels alone.
-        content = entry.model_dump_json(include={"kind", "options"})
-        if content not in loaded:
-            loaded[content] = build(DATASETS, entry).load(prepared.settings.data_dir)
-        dataset = loaded[content]
-        for model in dict.fromkeys(cell.model for cell in prepared.cells):
-            max_z = prepared.suite.models[model].options["max_z"]
-            if max(dataset.species) >= max_z:
-                raise BenchmarkError(
-                    f"dataset {name!r} has atomic numbers up to {max(dataset.species)}; model {model!r} embeds those "
-                    f"below max_z = {max_z}. Raise its option 'max_z'."
-                )
-        pretexts = {
-            c.cell.pretraining.pretext.model_dump_json(): c.cell.pretraining.pretext
-            for c in prepared.cells
-            if c.dataset == name and c.cell.pretraining is not None
-        }
-        for pretext in pretexts.values():
-            build(PRETEXTS, pretext).check(dataset)
-        described[name] = describe_data(dataset)
-    return described
+    for name, entry in needed_entries(prepared.suite, prepared.cells).items():
+        task: DatasetTask = build(DATASETS, entry)
+        with display.preparing(name) as progress:
+            try:
+                task.prepare(prepared.settings.data_dir, progress, workers=prepared.workers)
+            except DatasetError as error:
+                raise DatasetError(f"dataset {name!r}: {error}") from error
 
 
 def _make_writable(path: Path) -> None:

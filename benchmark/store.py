@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from benchmark.config import Suite
 from benchmark.errors import BenchmarkError
 from benchmark.files import read_json, write_json
 from benchmark.plan import PlannedCell
+from tasks.datasets.base import Dataset
 
 State = Literal["pending", "running", "ok", "diverged", "failed"]
 Unfinished = Literal["diverged", "failed"]
@@ -165,11 +166,31 @@ class RunFolder:
             )
         return plan
 
-    def write_plan(self, suite: Suite, cells: Sequence[PlannedCell], command: str) -> None:
-        """Note what is to be done; cells and commands of earlier calls (other seeds or selections) stay in the plan."""
+    def write_plan(
+        self, suite: Suite, cells: Sequence[PlannedCell], command: str, data: Mapping[str, Dataset]
+    ) -> None:
+        """Note what is to be done; cells and commands of earlier calls (other seeds or selections) stay in the plan.
+
+        Args:
+            suite: the suite.
+            cells: what is planned now.
+            command: the command line.
+            data: the datasets as they were read, by the suite's names.
+
+        Raises:
+            BenchmarkError: if the folder holds cells of other data.
+        """
         before: dict[str, Any] = {"cells": [], "command": ""}
         if self.plan.exists():
             before = self.read_plan()
+        contents = {name: dataset.content_hash for name, dataset in data.items()}
+        for name, content in before.get("data", {}).items():
+            if contents.get(name, content) != content:
+                raise BenchmarkError(
+                    f"dataset {name!r} is not the one that run folder {self.path} was begun with: its content has hash "
+                    f"{contents[name]}, and had {content}. Point --data-dir to the data of then, or choose another "
+                    f"folder with --out"
+                )
         rows = {row["key"]: row for row in before["cells"]} | {c.cell.key: c.summary() for c in cells}
         commands = dict.fromkeys([*before["command"].splitlines(), command])
         write_json(
@@ -182,12 +203,23 @@ class RunFolder:
                 "scale": suite.scale,
                 "command": "\n".join(commands),
                 "baselines": suite.baselines,
-                "labels": suite.labels(),
+                "labels": _labels(suite, data),
+                "data": {**before.get("data", {}), **contents},
                 "sweep": suite.sweep.model_dump(mode="json") if suite.sweep else None,
                 "config": suite.model_dump(mode="json"),
                 "cells": sorted(rows.values(), key=lambda row: row["seed"]),
             },
         )
+
+
+def _labels(suite: Suite, data: Mapping[str, Dataset]) -> dict[str, dict[str, str]]:
+    """The suite's labels; what the data itself says that it is goes before the title of its kind."""
+    labels = suite.labels()
+    for name, entry in suite.datasets.items():
+        found = data[name].title if name in data else None
+        if found is not None and entry.label is None:
+            labels["datasets"][name] = suite.dataset_label(name, found)
+    return labels
 
 
 def _flatten(content: Any, prefix: str = "") -> dict[str, Any]:

@@ -61,7 +61,18 @@ def _load(target: str) -> Any:
     return getattr(import_module(module), name)
 
 
-DATASETS: Registry[Any] = Registry("dataset", "nnp_pretrain_bench.datasets", {"tip3p": "tasks.datasets.tip3p:TIP3P"})
+DATASETS: Registry[Any] = Registry(
+    "dataset",
+    "nnp_pretrain_bench.datasets",
+    {
+        "tip3p": "tasks.datasets.tip3p:TIP3P",
+        "rpbe": "tasks.datasets.rpbe:RPBE",
+        "n2p2": "tasks.datasets.n2p2:N2P2",
+        "rmd17": "tasks.datasets.rmd17:RMD17",
+        "extxyz": "tasks.datasets.extxyz:ExtXYZ",
+        "trajectory": "tasks.datasets.trajectory:Trajectory",
+    },
+)
 MODELS: Registry[Any] = Registry(
     "model",
     "nnp_pretrain_bench.models",

@@ -93,8 +93,3 @@ class SplitDataModule(DataModule):
         """Training frames, shuffled anew each epoch (Lightning calls the sampler's ``set_epoch``)."""
         sampler = EpochSampler(len(self.train_dataset), self._epoch_frames, self.hparams["seed"])
         return DataLoader(self.train_dataset, batch_size=self.hparams["batch_size"], sampler=sampler)
-
-    def evaluation_dataloader(self, name: str) -> DataLoader:
-        """All frames of the split ``train``, ``val`` or ``test``, in order, for measuring errors."""
-        subset = {"train": self.train_dataset, "val": self.val_dataset, "test": self.test_dataset}[name]
-        return DataLoader(subset, batch_size=self.hparams["inference_batch_size"])

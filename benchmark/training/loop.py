@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from torch_geometric.data import Data
+from torch_geometric.loader import DataLoader
 
 from benchmark.config import Phase
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, Report, StopWithParent
@@ -76,10 +79,11 @@ def fit(
 
 
 def evaluate(
-    module: FinetuneModule, data: SplitDataModule, split: str, checkpoint: Path, device: str
+    module: FinetuneModule, samples: Sequence[Data], batch_size: int, checkpoint: Path, device: str
 ) -> dict[str, float]:
-    """Exact errors of a checkpoint on a split, by the records' names."""
+    """Exact errors of a checkpoint on labelled, normalised samples, by the records' names."""
     weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(weights)
-    make_trainer(device).test(module, dataloaders=data.evaluation_dataloader(split), verbose=False)
+    loader = DataLoader(list(samples), batch_size=batch_size)
+    make_trainer(device).test(module, dataloaders=loader, verbose=False)
     return module.take_errors("test")

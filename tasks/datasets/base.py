@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,6 +77,32 @@ class Dataset:
     def species(self) -> tuple[int, ...]:
         """The atomic numbers that occur, ascending."""
         return tuple(sorted({number for sample in self.samples for number in sample.z.tolist()}))
+
+    @property
+    def all_frames(self) -> np.ndarray:
+        """Indices of all frames, (F,) int64."""
+        return np.arange(len(self.samples))
+
+    @cached_property
+    def content_hash(self) -> str:
+        """First 12 hex digits of the SHA-256 over all numbers of all frames, in order: equal for equal data."""
+        digest = hashlib.sha256()
+        for sample in self.samples:
+            for name in ("z", "pos", "y", "neg_dy", "box"):
+                if name in sample:
+                    digest.update(name.encode() + sample[name].numpy().tobytes())
+        return digest.hexdigest()[:12]
+
+    def describe(self) -> dict[str, Any]:
+        """What provenance says of the data; can be written as JSON."""
+        return {
+            **self.provenance,
+            "title": self.title,
+            "licence": self.licence,
+            "warnings": list(self.warnings),
+            "frames": len(self.samples),
+            "content_hash": self.content_hash,
+        }
 
 
 class DatasetTask(abc.ABC):

@@ -6,12 +6,16 @@ beside its place and renamed when complete, its manifest last. A folder without 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
+import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +38,21 @@ def default_data_dir() -> Path:
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("nnp-pretrain-bench"))
 
 
+def writable_dir(data_dir: Path) -> Path:
+    """Where datasets and downloads are written: `data_dir`, or `default_data_dir()` where that may only be read.
+
+    A folder that is not there yet is taken as it is: it will be made, or refused as the user's mistake. So is a
+    folder that can only be read where the default cannot be written either.
+    """
+    if not data_dir.is_dir() or _can_write(data_dir):
+        return data_dir
+    default = default_data_dir().absolute()
+    there = next(folder for folder in (default, *default.parents) if folder.is_dir())
+    return default if _can_write(there) else data_dir
+
+
 def dataset_folder(data_dir: Path, kind: str, parameters: Mapping[str, Any], format_version: int) -> Path:
-    """Where the dataset with these parameters lies, or would lie.
+    """Where the dataset with these parameters lies, or would lie: in `data_dir`, else in `writable_dir(data_dir)`.
 
     Args:
         data_dir: folder of all datasets.
@@ -49,7 +66,9 @@ def dataset_folder(data_dir: Path, kind: str, parameters: Mapping[str, Any], for
         separators=(",", ":"),
         allow_nan=False,
     )
-    return data_dir / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    name = f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    own = data_dir / name
+    return own if (own / MANIFEST).is_file() else writable_dir(data_dir) / name
 
 
 def ensure(
@@ -73,26 +92,38 @@ def ensure(
         _read_manifest(folder, checksums=False)
         return folder
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        # Other users of a shared folder must be able to take the lock too.
-        lock = FileLock(data_dir / f".{folder.name}.lock", mode=0o666)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            if progress:
-                progress("waiting for another process that makes this dataset", 0.0)
-            lock.acquire()
-        try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with locked(folder.parent / f".{folder.name}.lock", "makes this dataset", progress):
             if not (folder / MANIFEST).is_file():
                 _build(folder, kind, parameters, format_version, build)
-        finally:
-            lock.release()
     except OSError as error:
         raise DatasetError(
             f"cannot write the dataset folder {folder}: {error.strerror or error}. Free space "
             f"there or make it writable, or choose another one, e.g. by the variable {DATA_DIR_VARIABLE}"
         ) from error
     return folder
+
+
+@contextmanager
+def locked(path: Path, work: str, progress: Progress | None) -> Iterator[None]:
+    """Holds the lock file `path`; says so when it has to wait for another process, which does `work`."""
+    # Other users of a shared folder must be able to take the lock too.
+    lock = FileLock(path, mode=0o666)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if progress:
+            progress(f"waiting for another process that {work}", 0.0)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, as hexadecimal digits."""
+    return pooch.file_hash(os.fspath(path), alg="sha256")
 
 
 def open_dataset(
@@ -109,6 +140,19 @@ def open_dataset(
     return folder, _read_manifest(folder, checksums=True)["provenance"]
 
 
+def _can_write(folder: Path) -> bool:
+    """Whether files can be made in an existing folder."""
+    # The superuser could write to a folder that is write-protected for all, but its owner does not want that.
+    if not stat.S_IMODE(folder.stat().st_mode) & 0o222:
+        return False
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        # A full disk is to be told of, not to be evaded.
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def _build(folder: Path, kind: str, parameters: Mapping[str, Any], format_version: int, build: Build) -> None:
     """Builds `folder`; only to be called under its lock."""
     for leftover in folder.parent.glob(f".{folder.name}.partial-*"):
@@ -119,7 +163,7 @@ def _build(folder: Path, kind: str, parameters: Mapping[str, Any], format_versio
     try:
         provenance = build(partial)
         files = {
-            path.relative_to(partial).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+            path.relative_to(partial).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
             for path in sorted(partial.rglob("*"))
             if path.is_file()
         }
@@ -153,12 +197,8 @@ def _read_manifest(folder: Path, checksums: bool) -> dict[str, Any]:
             found = file.stat().st_size
             if found != size:
                 raise DatasetError(f"damaged dataset: {file} has {found} bytes instead of {size}. {remedy}")
-            if checksums and _sha256(file) != digest:
+            if checksums and sha256(file) != digest:
                 raise DatasetError(f"damaged dataset: the SHA-256 of {file} is not the recorded one. {remedy}")
         except OSError as error:
             raise DatasetError(f"damaged dataset: {file} cannot be read ({error}). {remedy}") from error
     return manifest
-
-
-def _sha256(path: Path) -> str:
-    return pooch.file_hash(os.fspath(path), alg="sha256")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from ase.data import covalent_radii
@@ -53,7 +54,7 @@ def find_bonds(z: NDArray[np.int64], pos: NDArray[np.floating], box: NDArray[np.
         pos: positions, (N, 3), Å; wrapped atom by atom or not.
         box: box vectors as rows, (3, 3), Å; None if not periodic.
     """
-    first, second = np.triu_indices(len(z), k=1)
+    first, second = atom_pairs(len(z))
     distances = pair_distances(pos, box)
     radii = covalent_radii[z]
     bonded = distances < BOND_FACTOR * (radii[first] + radii[second])
@@ -61,12 +62,19 @@ def find_bonds(z: NDArray[np.int64], pos: NDArray[np.floating], box: NDArray[np.
     return np.stack([first[bonded], second[bonded]], axis=1)[order].astype(np.int64)
 
 
+@lru_cache(maxsize=16)
+def atom_pairs(atoms: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and second atom of all pairs i < j, each (P,)."""
+    first, second = np.triu_indices(atoms, k=1)
+    return first, second
+
+
 def pair_distances(pos: NDArray[np.floating], box: NDArray[np.floating] | None) -> NDArray[np.float64]:
-    """Distances of all pairs i < j in the order of ``np.triu_indices``, (P,), Å, by minimum image.
+    """Distances of all pairs in the order of ``atom_pairs``, (P,), Å, by minimum image.
 
     See ``tasks.geometry.minimum_image`` for what is exact in triclinic boxes.
     """
-    first, second = np.triu_indices(len(pos), k=1)
+    first, second = atom_pairs(len(pos))
     vectors = np.asarray(pos, dtype=np.float64)[second] - np.asarray(pos, dtype=np.float64)[first]
     if box is not None:
         cell = np.asarray(box, dtype=np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, ClassVar
 
+from ase.data import chemical_symbols
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor
 from torch_geometric.data import Batch, Data
@@ -41,9 +42,27 @@ class Pretext(abc.ABC):
 
     config: PretextConfig
 
-    @abc.abstractmethod
+    @property
+    def requirement(self) -> str:
+        """What a structure must have for the pretext to apply to it, in words for messages."""
+        return "a structure"
+
+    def applies_to(self, sample: Data) -> bool:
+        """Whether the pretext can be applied to a structure; those where it cannot are left out of pretraining."""
+        return True
+
     def check(self, dataset: Dataset) -> None:
-        """Raise PretextError if the pretext cannot be applied to these structures."""
+        """Make sure that there is something to pretrain on.
+
+        Raises:
+            PretextError: the pretext applies to none of the structures.
+        """
+        if not any(self.applies_to(sample) for sample in dataset.samples):
+            elements = ", ".join(chemical_symbols[number] for number in dataset.species) or "none"
+            raise PretextError(
+                f"{self.title} needs {self.requirement}; none of the {len(dataset.samples)} structures has that "
+                f"(elements: {elements}). Use other options, another pretext, or leave it out."
+            )
 
     @abc.abstractmethod
     def corrupt(self, batch: Batch, generator: Generator) -> Data:

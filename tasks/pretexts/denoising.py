@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -11,9 +11,6 @@ from torch.nn.functional import mse_loss
 from torch_geometric.data import Batch, Data
 
 from tasks.pretexts.base import Pretext, PretextConfig
-
-if TYPE_CHECKING:
-    from tasks.datasets.base import Dataset
 
 
 class DenoisingConfig(PretextConfig):
@@ -40,9 +37,6 @@ class Denoising(Pretext):
 
     def __init__(self, config: DenoisingConfig) -> None:
         self.config: DenoisingConfig = config
-
-    def check(self, dataset: Dataset) -> None:
-        """Any structure can be denoised."""
 
     def corrupt(self, batch: Batch, generator: Generator) -> Data:
         """Structures with displaced atoms and ``target`` (N, 3), the noise over ``sd_A`` (sign as configured)."""

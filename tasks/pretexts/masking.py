@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from ase.data import atomic_numbers
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Generator, Tensor
 from torch.nn.functional import cosine_similarity
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import scatter
 
 from tasks.geometry import minimum_image
-from tasks.pretexts.base import Pretext, PretextConfig, PretextError
-
-if TYPE_CHECKING:
-    from tasks.datasets.base import Dataset
+from tasks.pretexts.base import Pretext, PretextConfig
 
 
 class MaskingConfig(PretextConfig):
     """Options of masking."""
 
+    target: Literal["molecule", "bonded", "farthest"] = Field(
+        "molecule",
+        description="molecule: some molecules lose one atom, to which their other atoms point (the paper's water). "
+        "bonded: some heavy atoms lose one of their hydrogens and point to it. farthest: each atom of the masked "
+        "species is taken with probability `ratio`; the atoms left in a molecule point to the farthest one that it "
+        "lost (the authors' code for rMD17, with the sign turned).",
+    )
     ratio: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="Share of each sample's molecules that lose an atom; at least one does.",
+        description="Share of each sample's molecules (bonded: heavy atoms with hydrogens; farthest: probability of "
+        "each atom of the species) that lose an atom; at least one does.",
     )
     species: tuple[str, ...] = Field(
         ("H",),
         min_length=1,
-        description="Chemical symbols of the atoms of which one is taken, each with the same chance.",
+        description="Chemical symbols of the atoms of which one is taken, each with the same chance; for the target "
+        "bonded H alone.",
     )
     loss: Literal["mean", "pooled"] = Field(
         "mean",
@@ -47,14 +53,29 @@ class MaskingConfig(PretextConfig):
             raise ValueError(f"{', '.join(unknown)}: no chemical symbols of elements; write H, O, ...")
         return tuple(sorted(set(species), key=lambda symbol: atomic_numbers[symbol]))
 
+    @model_validator(mode="after")
+    def _bonded_is_for_hydrogen(self) -> MaskingConfig:
+        if self.target == "bonded" and self.species != ("H",):
+            raise ValueError(
+                f"target 'bonded' removes hydrogens of heavy atoms; species [{', '.join(self.species)}] is not "
+                f"possible with it: leave species out, or take target 'molecule' or 'farthest'"
+            )
+        return self
+
 
 class Masking(Pretext):
-    """Remove one atom, in the paper a hydrogen, from some molecules; the molecule's other atoms point to where it was.
+    """Remove atoms, in the paper hydrogens; atoms that stay point to where they were.
 
-    In each sample ``max(1, round(ratio × molecules))`` molecules are chosen, counted over those that have an atom
-    of the masked ``species`` and at least one other. One such atom of each, chosen at random, is taken out of the
-    input: no position, no species, no edge of it remains. The molecule's other atoms carry mask label 1 and predict
-    the unit vector of the displacement to it (minimum image).
+    What is removed leaves no position, no species and no edge in the input. Atoms that are asked for a direction carry
+    mask label 1 and predict the unit vector of the displacement (minimum image) to one removed atom. "Maskable" are the
+    atoms of the masked ``species``. The option ``target`` says what is removed and who points:
+
+    * ``molecule``: in each sample ``max(1, round(ratio × M))`` of its M molecules that have a maskable and another atom
+      lose one maskable atom each; the molecule's other atoms point to it.
+    * ``bonded``: the same with sites in the place of molecules: a heavy atom with its hydrogens loses one of these, and
+      the heavy atom alone points to it.
+    * ``farthest``: in molecules that have a maskable and another atom each maskable one is removed with probability
+      ``ratio``, at least one in a sample; every atom left in a molecule points to the farthest that the molecule lost.
     """
 
     kind: ClassVar[str] = "masking"
@@ -64,42 +85,46 @@ class Masking(Pretext):
     def __init__(self, config: MaskingConfig) -> None:
         self.config: MaskingConfig = config
         self._species = torch.tensor([atomic_numbers[symbol] for symbol in config.species])
+        self._group = "site" if config.target == "bonded" else "molecule"
 
-    def check(self, dataset: Dataset) -> None:
-        """Raise PretextError unless every sample has a molecule with an atom to mask and another one."""
-        for number, sample in enumerate(dataset.samples):
-            if not bool(_eligible(self._maskable(sample.z), sample.molecule).any()):
-                raise PretextError(
-                    f"masking needs a molecule with an atom of {', '.join(self.config.species)} and another atom in "
-                    f"every structure; structure {number} has none (atomic numbers "
-                    f"{sorted(set(sample.z.tolist()))}). Use another pretext or leave it out."
-                )
+    @property
+    def requirement(self) -> str:
+        """See `Pretext.requirement`."""
+        species = " or ".join(self.config.species)
+        return {
+            "molecule": f"a molecule with an atom of {species} and another atom",
+            "bonded": "a heavy atom with a hydrogen of its own",
+            "farthest": f"a molecule with an atom of {species} and an atom of another element",
+        }[self.config.target]
 
-    def _maskable(self, z: Tensor) -> Tensor:
-        return torch.isin(z, self._species.to(z.device))
+    def applies_to(self, sample: Data) -> bool:
+        """Whether an atom can be masked: not in structures where it is not known what belongs together."""
+        return self._group in sample and bool(self._eligible(self._maskable(sample.z), sample[self._group]).any())
 
     def corrupt(self, batch: Batch, generator: Generator) -> Data:
         """Structures without the masked atoms, with ``mask_label`` (N,) and unit ``target`` (N, 3).
 
         Where the label is 0 the target is zero and not part of the loss.
         """
-        molecule, sample_of_molecule = _number_molecules(batch)
+        group, sample_of_group = _number_groups(batch, self._group)
         maskable = self._maskable(batch.z)
-        eligible = _eligible(maskable, molecule)
-        chosen = self._choose_molecules(eligible, sample_of_molecule, batch.num_graphs, generator)
-        removed = _choose_atoms(maskable & chosen[molecule], molecule, generator)
-
-        gone = removed.nonzero().squeeze(1)
-        removed_of = torch.full_like(sample_of_molecule, -1)
-        removed_of[molecule[gone]] = gone
-        partner = removed_of[molecule]
-        labelled = (partner >= 0) & ~removed
-        target = torch.zeros_like(batch.pos)
+        eligible = self._eligible(maskable, group)
         box = batch.box if "box" in batch else None
-        displacement = minimum_image(
-            batch.pos[partner[labelled]] - batch.pos[labelled],
-            None if box is None else box[batch.batch[labelled]],
-        )
+        if self.config.target == "farthest":
+            removed = self._drop_atoms(maskable & eligible[group], batch.batch, batch.num_graphs, generator)
+            partner = _farthest_removed(batch, group, removed, box)
+        else:
+            chosen = self._choose_groups(eligible, sample_of_group, batch.num_graphs, generator)
+            removed = _choose_atoms(maskable & chosen[group], group, generator)
+            gone = removed.nonzero().squeeze(1)
+            removed_of = torch.full_like(sample_of_group, -1)
+            removed_of[group[gone]] = gone
+            partner = removed_of[group]
+        points = ~maskable if self.config.target == "bonded" else ~removed
+        labelled = (partner >= 0) & points
+
+        target = torch.zeros_like(batch.pos)
+        displacement = _displacements(batch, labelled.nonzero().squeeze(1), partner[labelled], box)
         target[labelled] = displacement / displacement.norm(dim=1, keepdim=True)
 
         kept = ~removed
@@ -122,43 +147,82 @@ class Masking(Pretext):
             predicted, target = predicted.reshape(1, -1), target.reshape(1, -1)
         return (1 - cosine_similarity(predicted, target, dim=1)).mean()
 
-    def _choose_molecules(
-        self, eligible: Tensor, sample_of_molecule: Tensor, samples: int, generator: Generator
-    ) -> Tensor:
-        """Which molecules of the batch lose an atom, (M,) bool, an exact number in each sample."""
-        available = scatter(eligible.long(), sample_of_molecule, dim_size=samples, reduce="sum")
-        wanted = torch.minimum((self.config.ratio * available).round().long().clamp(min=1), available)
-        # Sort by (sample, random number), eligible molecules first; the first `wanted` of each sample are chosen.
+    def _maskable(self, z: Tensor) -> Tensor:
+        return torch.isin(z, self._species.to(z.device))
+
+    def _eligible(self, maskable: Tensor, group: Tensor) -> Tensor:
+        """Which molecules or sites have an atom that may be masked and one that stays, (M,) bool."""
+        candidates = scatter(maskable.long(), group, reduce="sum")
+        atoms = scatter(torch.ones_like(group), group, reduce="sum")
+        # Where one atom goes, another of its species may stay behind.
+        others = atoms > 1 if self.config.target == "molecule" else atoms > candidates
+        return (candidates > 0) & others
+
+    def _choose_groups(self, eligible: Tensor, sample_of_group: Tensor, samples: int, generator: Generator) -> Tensor:
+        """Which molecules or sites of the batch lose an atom, (M,) bool, an exact number in each sample."""
+        available = scatter(eligible.long(), sample_of_group, dim_size=samples, reduce="sum")
+        wanted = torch.minimum((self.config.ratio * available.double()).round().long().clamp(min=1), available)
+        # Sort by (sample, random number), eligible groups first; the first `wanted` of each sample are chosen.
         score = torch.rand(len(eligible), generator=generator, device=eligible.device) + (~eligible).float()
-        order = torch.argsort(sample_of_molecule * 2.0 + score.double())
-        first = torch.searchsorted(sample_of_molecule, torch.arange(samples, device=order.device))
+        order = torch.argsort(sample_of_group * 2.0 + score.double())
+        first = torch.searchsorted(sample_of_group, torch.arange(samples, device=order.device))
         chosen = torch.zeros_like(eligible)
-        rank = torch.arange(len(order), device=order.device) - first[sample_of_molecule[order]]
-        chosen[order] = rank < wanted[sample_of_molecule[order]]
+        rank = torch.arange(len(order), device=order.device) - first[sample_of_group[order]]
+        chosen[order] = rank < wanted[sample_of_group[order]]
         return chosen
 
-
-def _number_molecules(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Molecule of each atom numbered through the batch (N,), and the sample of each molecule (M,), ascending."""
-    stride = int(batch.molecule.max()) + 1
-    unique, molecule = torch.unique(batch.batch * stride + batch.molecule, return_inverse=True)
-    return molecule, unique // stride
-
-
-def _eligible(maskable: Tensor, molecule: Tensor) -> Tensor:
-    """Which molecules have an atom that may be masked and at least one other atom, (M,) bool."""
-    candidates = scatter(maskable.long(), molecule, reduce="sum")
-    atoms = scatter(torch.ones_like(molecule), molecule, reduce="sum")
-    return (candidates > 0) & (atoms > 1)
+    def _drop_atoms(self, candidate: Tensor, sample: Tensor, samples: int, generator: Generator) -> Tensor:
+        """Each candidate (N,) with probability ``ratio``, in every sample that has any at least one; (N,) bool."""
+        draw = torch.rand(len(candidate), generator=generator, device=candidate.device)
+        lowest = scatter(draw.masked_fill(~candidate, torch.inf), sample, dim_size=samples, reduce="min")
+        return candidate & ((draw < self.config.ratio) | (draw == lowest[sample]))
 
 
-def _choose_atoms(candidate: Tensor, molecule: Tensor, generator: Generator) -> Tensor:
-    """One random atom among the candidates (N,) bool of each molecule that has any, (N,) bool."""
+def _number_groups(batch: Batch, field: str) -> tuple[Tensor, Tensor]:
+    """Molecule (or site) of each atom numbered through the batch (N,), and the sample of each (M,), ascending."""
+    stride = int(batch[field].max()) + 1
+    unique, group = torch.unique(batch.batch * stride + batch[field], return_inverse=True)
+    return group, unique // stride
+
+
+def _choose_atoms(candidate: Tensor, group: Tensor, generator: Generator) -> Tensor:
+    """One random atom among the candidates (N,) bool of each molecule or site that has any, (N,) bool."""
     candidates = candidate.nonzero().squeeze(1)
-    shuffled = candidates[torch.randperm(len(candidates), generator=generator, device=molecule.device)]
-    # Of the candidates of a molecule the last in random order wins: exactly one, uniformly.
-    position = torch.arange(len(shuffled), device=molecule.device)
-    last = scatter(position, molecule[shuffled], dim_size=int(molecule.max()) + 1, reduce="max")
+    shuffled = candidates[torch.randperm(len(candidates), generator=generator, device=group.device)]
+    # Of the candidates of a group the last in random order wins: exactly one, uniformly.
     removed = torch.zeros_like(candidate)
-    removed[shuffled[last[molecule[shuffled]] == position]] = True
+    removed[shuffled[_last_of_each(group[shuffled])]] = True
     return removed
+
+
+def _last_of_each(group: Tensor) -> Tensor:
+    """Which entries are the last of their group (P,), (P,) bool."""
+    position = torch.arange(len(group), device=group.device)
+    return scatter(position, group, reduce="max")[group] == position
+
+
+def _farthest_removed(batch: Batch, molecule: Tensor, removed: Tensor, box: Tensor | None) -> Tensor:
+    """For each atom the farthest removed atom of its molecule (minimum image), (N,); -1 where there is none."""
+    kept = (~removed).nonzero().squeeze(1)
+    gone = removed.nonzero().squeeze(1)
+    gone = gone[torch.argsort(molecule[gone], stable=True)]
+    lost = scatter(torch.ones_like(gone), molecule[gone], dim_size=int(molecule.max()) + 1, reduce="sum")
+    first = lost.cumsum(0) - lost
+    # All pairs of a kept and a removed atom of one molecule, those of a kept atom in a row.
+    partners = lost[molecule[kept]]
+    atom = kept.repeat_interleave(partners)
+    rank = torch.arange(len(atom), device=atom.device) - (partners.cumsum(0) - partners).repeat_interleave(partners)
+    other = gone[first[molecule[atom]] + rank]
+    distance = _displacements(batch, atom, other, box).norm(dim=1)
+    longest = scatter(distance, atom, dim_size=batch.num_nodes, reduce="max")
+    farthest = distance == longest[atom]
+    atom, other = atom[farthest], other[farthest]
+    one = _last_of_each(atom)  # of equally far ones
+    partner = torch.full_like(molecule, -1)
+    partner[atom[one]] = other[one]
+    return partner
+
+
+def _displacements(batch: Batch, start: Tensor, end: Tensor, box: Tensor | None) -> Tensor:
+    """Vectors (P, 3) in Å from atoms `start` to atoms `end`, by minimum image."""
+    return minimum_image(batch.pos[end] - batch.pos[start], None if box is None else box[batch.batch[start]])

@@ -17,7 +17,7 @@ from tasks.datasets.base import DatasetError
 
 @pytest.fixture(scope="module")
 def content():
-    return read_suite_file("water")
+    return read_suite_file("tip3p")
 
 
 @pytest.fixture
@@ -119,8 +119,11 @@ def test_selection_and_seeds(load):
     assert {(c.strategy, c.cell.seed) for c in cells} == {(s, n) for s in ("masked", "scratch") for n in range(3)}
     with pytest.raises(BenchmarkError, match=r"unknown strategy 'maskd'.*Did you mean 'masked'"):
         make_plan(suite, select={"strategy": ["maskd"]})
-    with pytest.raises(BenchmarkError, match="field of --select"):
+    with pytest.raises(BenchmarkError, match=r"field of --select 'molecule'.*Options of the datasets.*rigid"):
         make_plan(suite, select={"molecule": ["x"]})
+    assert len(make_plan(suite, select={"rigid": ["False"]})) == len(make_plan(suite))
+    with pytest.raises(BenchmarkError, match="unknown rigid 'True'; known are: False"):
+        make_plan(suite, select={"rigid": ["True"]})
     with pytest.raises(BenchmarkError, match="at least 1"):
         make_plan(suite, seeds=0)
 
@@ -193,7 +196,7 @@ def test_entries_that_are_the_same_work_are_refused(load_own):
     """Two names for one cell would have two workers train in one folder."""
     with pytest.raises(BenchmarkError, match="models 'egnn' and 'again' are the same"):
         load_own(models={"again": {"kind": "egnn", "options": {"cutoff_A": 3.1, "hidden": 8, "layers": 2}}})
-    same = read_suite_file("water")["scales"]["smoke"]["datasets"]["tip3p"]
+    same = read_suite_file("tip3p")["scales"]["smoke"]["datasets"]["tip3p"]
     options = {**same["options"], "temperature_K": 300, "seed": 0}
     with pytest.raises(BenchmarkError, match="datasets 'tip3p' and 'more' are the same"):
         load_own(datasets={"more": {"kind": "tip3p", **same, "options": options, "labelled": 1}})
@@ -269,7 +272,6 @@ def _set(path, value):
         ("scales/smoke", 5, r"scale 'smoke' is 5; a mapping"),
         ("scales/smoke/training/finetune/lr", float("inf"), "training.finetune.lr"),
         ("scales/smoke/training/finetune/lr_min", 1, "lr_min 1 is above lr 0.001"),
-        ("scales/smoke/datasets/tip3p/options/trajectories", 2, "2 trajectories cannot be split"),
     ],
 )  # fmt: skip
 def test_bad_values_are_refused_with_place_and_remedy(load, path, value, message):

@@ -11,6 +11,7 @@ import pytest
 
 from benchmark.cell import Settings
 from benchmark.config import build, load_suite
+from benchmark.data import Library
 from benchmark.errors import BenchmarkError
 from benchmark.plan import make_plan
 from benchmark.reuse import take_over
@@ -49,7 +50,7 @@ def test_finished_work_of_another_run_is_taken_over_and_the_other_networks_run(s
     assert len(computed) == 2
 
 
-@pytest.mark.parametrize("other", ["dataset", "versions", "git_commit", "hardware", "record"])
+@pytest.mark.parametrize("other", ["contents", "versions", "git_commit", "hardware", "record"])
 def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
     """Copies of a finished run whose provenance or record is another: left alone with the reason, or refused."""
     earlier = tmp_path / "earlier"
@@ -64,20 +65,20 @@ def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
     now = json.loads(next(smoke[0].glob("cells/*/provenance.json")).read_text())
     settings = Settings(tmp_path / "run", data_dir, "cpu", now["hardware"]["threads"], "water", "smoke")
     cells = make_plan(load_suite("water", "smoke"), select={"model": ["egnn"]})
-    data = {"tip3p": now["dataset"]}
+    library = Library(data_dir)
     if other == "record":
         for path in earlier.glob("cells/*/record.parquet"):
             path.write_bytes(b"not parquet")
         with pytest.raises(BenchmarkError, match=r"cannot be taken over.*--reuse"):
-            take_over(cells, settings, [earlier], data)
+            take_over(cells, settings, [earlier], library)
         assert not list((tmp_path / "run" / "cells").iterdir())
         return
-    notes = take_over(cells, settings, [earlier], data)
-    reason = {"dataset": "data", "git_commit": "commit", "hardware": "accelerator"}.get(other, other)
+    notes = take_over(cells, settings, [earlier], library)
+    reason = {"contents": "data", "git_commit": "commit", "hardware": "accelerator"}.get(other, other)
     assert len(notes) == 1
     assert f"other than now: {reason} (6 finished jobs)" in notes[0]
     assert not (tmp_path / "run").exists()
-    assert take_over(cells, settings, [earlier, smoke[0]], data) == notes
+    assert take_over(cells, settings, [earlier, smoke[0]], library) == notes
     assert len(list((tmp_path / "run" / "cells").iterdir())) == 4
 
 

@@ -1,7 +1,8 @@
-"""Hydrogen masking: counts, targets, and that nothing about the removed atom leaks."""
+"""Masking with each of its targets: counts, directions, and that nothing about the removed atoms leaks."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from torch_geometric.data import Batch, Data
 from tasks.datasets.base import Dataset
 from tasks.models.egnn import EGNN, EGNNConfig
 from tasks.pretexts.base import PretextError
+from tasks.pretexts.denoising import Denoising, DenoisingConfig
 from tasks.pretexts.masking import Masking, MaskingConfig
 from tests.tasks.conftest import make_water
 
@@ -26,6 +28,72 @@ def removed_atoms(batch, corrupted):
     """Indices of the atoms that are gone, found by position."""
     kept = {tuple(row) for row in corrupted.pos.tolist()}
     return [i for i, row in enumerate(batch.pos.tolist()) if tuple(row) not in kept]
+
+
+def make_molecules(molecules, seed=0, side=None):
+    """A structure of chains, each given by the numbers of hydrogens on its heavy atoms; the atoms in random order."""
+    rng = np.random.default_rng(seed)
+    z, pos, molecule, site = [], [], [], []
+    for number, hydrogens in enumerate(molecules):
+        place = rng.uniform(0, side or 10.0, 3)
+        for count in hydrogens:
+            place = place + 1.4 * unit(rng.normal(size=3))
+            z += [6, *[1] * count]
+            pos += [place, *(place + rng.uniform(0.9, 1.1) * unit(rng.normal(size=3)) for _ in range(count))]
+            molecule += [number] * (count + 1)
+            site += [max(site, default=-1) + 1] * (count + 1)
+    order = rng.permutation(len(z))
+    wrapped = np.array(pos)[order] % side if side else np.array(pos)[order]
+    sample = Data(
+        z=torch.tensor(z)[order],
+        pos=torch.tensor(wrapped, dtype=torch.float32),
+        molecule=torch.tensor(molecule)[order],
+        site=torch.tensor(site)[order],
+    )
+    if side:
+        sample.box = (torch.eye(3) * side).unsqueeze(0)
+    return sample
+
+
+def unit(vector):
+    return vector / np.linalg.norm(vector)
+
+
+ETHANOL = [[3, 2, 0, 1]]  # as far as it matters here: six hydrogens on three of four heavy atoms
+CHAIN = st.lists(st.integers(0, 3), min_size=1, max_size=4).filter(any)
+STRUCTURES = st.lists(st.lists(CHAIN, min_size=1, max_size=4), min_size=1, max_size=4)
+SEED = st.integers(0, 10**6)
+TARGETS = pytest.mark.parametrize("target", ["molecule", "bonded", "farthest"])
+
+
+def nearest_image(batch, start, end):
+    """Vector in Å from an atom to another one, the shortest of 27 images."""
+    vector = batch.pos[end] - batch.pos[start]
+    if "box" not in batch:
+        return vector
+    images = vector + torch.cartesian_prod(*[torch.arange(-1.0, 2.0)] * 3) @ batch.box[batch.batch[start]]
+    return images[images.norm(dim=1).argmin()]
+
+
+def assert_targets(batch, corrupted, expected):
+    """Compare labels and targets with {atom: the removed atom that it points to}."""
+    gone = removed_atoms(batch, corrupted)
+    kept = [atom for atom in range(batch.num_nodes) if atom not in gone]
+    assert [kept[row] for row in corrupted.mask_label.nonzero().flatten()] == sorted(expected)
+    for row, atom in enumerate(kept):
+        direction = torch.zeros(3)
+        if atom in expected:
+            vector = nearest_image(batch, atom, expected[atom])
+            direction = vector / vector.norm()
+        torch.testing.assert_close(corrupted.target[row], direction, rtol=0, atol=2e-5)
+    for key in ("z", "pos", "batch"):
+        assert torch.equal(corrupted[key], batch[key][kept])
+
+
+def members(batch, field, atom):
+    """The atoms of an atom's molecule or site."""
+    same = (batch.batch == batch.batch[atom]) & (batch[field] == batch[field][atom])
+    return same.nonzero().flatten().tolist()
 
 
 @settings(max_examples=40, deadline=None)
@@ -126,15 +194,6 @@ def test_impossible_ratio_is_refused(ratio):
         MaskingConfig(ratio=ratio)
 
 
-def test_structures_without_an_atom_to_mask_are_refused(water):
-    bare = water(2)
-    bare.z[:] = 8
-    with pytest.raises(PretextError, match="an atom of H and another atom"):
-        Masking(MaskingConfig()).check(Dataset([water(2), bare], None, (8,), "", {}))
-    Masking(MaskingConfig()).check(Dataset([water(2)], None, (1, 8), "", {}))
-    Masking(MaskingConfig(species=["O"])).check(Dataset([bare], None, (8,), "", {}))
-
-
 @pytest.mark.parametrize(("species", "shares"), [(["O"], [1, 0, 0]), (["H", "O"], [1 / 3, 1 / 3, 1 / 3])])
 def test_masked_species(water, species, shares):
     """Only the named species goes, each atom of it as often as another; the mates point to it."""
@@ -161,3 +220,208 @@ def test_without_a_box():
     corrupted = corrupt(Batch.from_data_list([sample]))[1]
     assert "box" not in corrupted
     assert len(corrupted.z) == 7
+
+
+@settings(max_examples=40, deadline=None)
+@given(structures=STRUCTURES, side=st.sampled_from([None, 9.0]), ratio=st.floats(0.01, 1.0), seed=SEED)
+def test_bonded_takes_one_hydrogen_of_a_share_of_the_heavy_atoms_which_point_to_it(structures, side, ratio, seed):
+    batch = Batch.from_data_list([make_molecules(chains, i, side) for i, chains in enumerate(structures)])
+    _, corrupted = corrupt(batch, seed, ratio=ratio, target="bonded")
+    gone = removed_atoms(batch, corrupted)
+    assert all(batch.z[atom] == 1 for atom in gone)
+    expected = {}
+    for atom in gone:
+        (heavy,) = [other for other in members(batch, "site", atom) if batch.z[other] != 1]
+        assert heavy not in expected, "a heavy atom lost two hydrogens"
+        expected[heavy] = atom
+    for sample, chains in enumerate(structures):
+        sites = sum(count > 0 for chain in chains for count in chain)
+        assert int((batch.batch[gone] == sample).sum()) == max(1, round(ratio * sites))
+    assert_targets(batch, corrupted, expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(structures=STRUCTURES, side=st.sampled_from([None, 30.0]), ratio=st.floats(0.01, 1.0), seed=SEED)
+def test_farthest_lets_all_that_stay_point_to_the_farthest_hydrogen_that_the_molecule_lost(
+    structures, side, ratio, seed
+):
+    batch = Batch.from_data_list([make_molecules(chains, i, side) for i, chains in enumerate(structures)])
+    _, corrupted = corrupt(batch, seed, ratio=ratio, target="farthest")
+    gone = removed_atoms(batch, corrupted)
+    assert all(batch.z[atom] == 1 for atom in gone)
+    assert set(batch.batch[gone].tolist()) == set(range(len(structures))), "a sample lost nothing"
+    if ratio == 1:
+        assert gone == (batch.z == 1).nonzero().flatten().tolist()
+    expected = {}
+    for atom in set(range(batch.num_nodes)) - set(gone):
+        lost = [other for other in members(batch, "molecule", atom) if other in gone]
+        if lost:
+            expected[atom] = max(lost, key=lambda other: nearest_image(batch, atom, other).norm())
+    assert_targets(batch, corrupted, expected)
+
+
+def test_directions_by_hand():
+    """H-C-C-H and a hydrogen beside, on a line: with all hydrogens gone the left carbon looks right, and vice versa."""
+    sample = Data(
+        z=torch.tensor([1, 6, 6, 1, 1]),
+        pos=torch.tensor([[-1.0, 0, 0], [0, 0, 0], [1.5, 0, 0], [2.5, 0, 0], [0, 0.9, 0]]),
+        molecule=torch.zeros(5, dtype=torch.long),
+        site=torch.tensor([0, 0, 1, 1, 0]),
+    )
+    farthest = corrupt(Batch.from_data_list([sample]), ratio=1.0, target="farthest")[1]
+    assert farthest.z.tolist() == [6, 6]
+    assert farthest.mask_label.tolist() == [1, 1]
+    assert farthest.target.tolist() == [[1, 0, 0], [-1, 0, 0]]
+    seen = set()
+    for seed in range(20):
+        bonded = corrupt(Batch.from_data_list([sample]), seed, ratio=1.0, target="bonded")[1]
+        assert bonded.z.tolist().count(1) == 1
+        directions = bonded.target[bonded.z == 6].tolist()
+        assert directions[1] == [1, 0, 0]
+        assert bonded.mask_label[bonded.z == 1].tolist() == [0]
+        seen.add(tuple(directions[0]))
+    assert seen == {(-1, 0, 0), (0, 1, 0)}
+
+
+@TARGETS
+def test_across_the_border_atoms_point_the_short_way(target):
+    sample = Data(
+        z=torch.tensor([8, 1]),
+        pos=torch.tensor([[0.2, 4.0, 4.0], [7.4, 4.0, 4.0]]),
+        molecule=torch.zeros(2, dtype=torch.long),
+        site=torch.zeros(2, dtype=torch.long),
+        box=(torch.eye(3) * 8.0).unsqueeze(0),
+    )
+    corrupted = corrupt(Batch.from_data_list([sample]), ratio=1.0, target=target)[1]
+    assert corrupted.z.tolist() == [8]
+    torch.testing.assert_close(corrupted.target, torch.tensor([[-1.0, 0, 0]]))
+
+
+@TARGETS
+def test_no_trace_of_the_removed_atoms_and_no_look_at_the_labels(target):
+    """Choice and input depend neither on where the removed atoms are nor on energies and forces."""
+    batch = Batch.from_data_list([make_molecules(ETHANOL * 2, i) for i in range(3)])
+    _, corrupted = corrupt(batch, 3, target=target)
+    moved = batch.clone()
+    moved.pos[removed_atoms(batch, corrupted)] += torch.tensor([0.4, 0.3, -0.5])
+    moved.y, moved.neg_dy = torch.randn(3, 1), torch.randn_like(batch.pos)
+    _, after = corrupt(moved, 3, target=target)
+    assert set(corrupted.keys()) == {"z", "pos", "batch", "mask_label", "target"}
+    for key in ("z", "pos", "batch", "mask_label"):
+        assert torch.equal(corrupted[key], after[key])
+    assert not torch.allclose(corrupted.target, after.target)
+
+
+@TARGETS
+def test_targets_come_from_the_sample_alone_and_choices_from_the_generator(target):
+    batch = Batch.from_data_list([make_molecules(ETHANOL, i) for i in range(4)])
+    first, again, other = (corrupt(batch, seed, target=target)[1] for seed in (1, 1, 2))
+    assert all(torch.equal(first[key], again[key]) for key in first.keys())  # noqa: SIM118  (Data iterates over pairs)
+    assert not torch.equal(first.pos, other.pos)
+    elsewhere = batch.clone()
+    elsewhere.pos[batch.batch != 2] = torch.randn_like(elsewhere.pos[batch.batch != 2])
+    after = corrupt(elsewhere, 1, target=target)[1]
+    for key in ("z", "pos", "mask_label", "target"):
+        assert torch.equal(first[key][first.batch == 2], after[key][after.batch == 2])
+
+
+@pytest.mark.parametrize(
+    ("target", "ratio", "share"),
+    [
+        ("molecule", 0.5, [1 / 6] * 6),  # one molecule: it loses one of six
+        ("bonded", 0.7, [2 / 9] * 3 + [1 / 3] * 2 + [2 / 3]),  # two of three sites, one hydrogen each
+        ("farthest", 0.2, [0.2 + 0.8**6 / 6] * 6),  # where the draw spares all six, one of them goes
+    ],
+)
+def test_in_a_single_molecule_all_hydrogens_have_their_chance(target, ratio, share):
+    sample = make_molecules(ETHANOL)
+    draws = 3000
+    batch = Batch.from_data_list([sample] * draws)
+    _, corrupted = corrupt(batch, target=target, ratio=ratio)
+    kept = torch.zeros(sample.num_nodes)
+    for atom in range(sample.num_nodes):
+        kept[atom] = (corrupted.pos == sample.pos[atom]).all(dim=1).sum()
+    by_site = torch.argsort(sample.site, stable=True)
+    gone = (1 - kept / draws)[by_site][sample.z[by_site] == 1]
+    expected = torch.tensor(share)
+    assert ((gone - expected).abs() < 5 * (expected * (1 - expected) / draws).sqrt()).all()
+    assert (kept[sample.z != 1] == draws).all()
+
+
+def test_only_the_oxygen_of_water_points_to_its_bonded_hydrogen(water):
+    sample = water(9)
+    sample.site = sample.molecule
+    _, corrupted = corrupt(Batch.from_data_list([sample]), ratio=1.0, target="bonded")
+    assert torch.equal(corrupted.mask_label.bool(), corrupted.z == 8)
+    assert len(corrupted.z) == 18
+
+
+@pytest.mark.parametrize(
+    ("options", "z", "molecule", "site", "applies"),
+    [
+        ({}, [8, 8], [0, 1], [0, 1], False),
+        ({}, [1, 1], [0, 0], [0, 1], True),
+        ({}, [8, 1], [0, 1], [0, 1], False),  # nobody knows whom the hydrogen belongs to
+        ({"species": ["O"]}, [8, 8], [0, 0], [0, 1], True),
+        ({"target": "bonded"}, [1, 1], [0, 0], [0, 1], False),
+        ({"target": "bonded"}, [8, 1, 8], [0, 0, 0], [0, 1, 2], False),  # a proton between
+        ({"target": "bonded"}, [8, 1, 8], [0, 0, 0], [0, 0, 1], True),
+        ({"target": "bonded"}, [8, 1], [0, 0], None, False),
+        ({"target": "farthest"}, [1, 1], [0, 0], [0, 1], False),  # nobody would be left to point
+        ({"target": "farthest"}, [8, 1], [0, 0], [0, 0], True),
+        ({"target": "farthest", "species": ["H", "O"]}, [8, 1], [0, 0], [0, 0], False),
+    ],
+)
+def test_structures_that_masking_applies_to(options, z, molecule, site, applies):
+    sample = Data(z=torch.tensor(z), pos=torch.randn(len(z), 3), molecule=torch.tensor(molecule))
+    if site is not None:
+        sample.site = torch.tensor(site)
+    pretext = Masking(MaskingConfig(**options))
+    assert pretext.applies_to(sample) is applies
+    if applies:
+        assert int(corrupt(Batch.from_data_list([sample]), **options)[1].mask_label.sum()) > 0
+
+
+@TARGETS
+def test_a_structure_with_nothing_to_mask_stays_whole_beside_others(target):
+    bare = make_molecules([[0, 0]])
+    batch = Batch.from_data_list([bare, make_molecules(ETHANOL), bare])
+    _, corrupted = corrupt(batch, target=target)
+    for sample in (0, 2):
+        assert torch.equal(corrupted.pos[corrupted.batch == sample], bare.pos)
+        assert int(corrupted.mask_label[corrupted.batch == sample].sum()) == 0
+    assert int(corrupted.mask_label.sum()) > 0
+
+
+def test_a_dataset_is_refused_only_if_all_its_structures_are_useless(water):
+    bare = water(2)
+    bare.z[:] = 8
+    masking = Masking(MaskingConfig())
+    masking.check(Dataset([bare, bare, water(2)], None, "", {}))
+    with pytest.raises(PretextError, match=r"with an atom of H and another atom; none of the 2 structures.*: O\)"):
+        masking.check(Dataset([bare, bare], None, "", {}))
+    Masking(MaskingConfig(species=["O"])).check(Dataset([bare], None, "", {}))
+    with pytest.raises(PretextError, match="a heavy atom with a hydrogen of its own"):
+        Masking(MaskingConfig(target="bonded")).check(Dataset([water(2)], None, "", {}))  # these have no sites
+    Denoising(DenoisingConfig()).check(Dataset([bare], None, "", {}))
+
+
+def test_bonded_is_for_hydrogen_alone():
+    assert MaskingConfig(target="bonded").species == ("H",)
+    for species in (["O"], ["H", "O"]):
+        with pytest.raises(ValidationError, match="target 'bonded' removes hydrogens"):
+            MaskingConfig(target="bonded", species=species)
+        assert MaskingConfig(target="farthest", species=species)
+
+
+def test_hydrogen_molecules_stay_where_the_farthest_is_asked_for():
+    """Without a heavy atom nothing might be left that could point."""
+    ethanol = make_molecules(ETHANOL)
+    sample = Data(
+        z=torch.cat([ethanol.z, torch.tensor([1, 1])]),
+        pos=torch.cat([ethanol.pos, torch.tensor([[20.0, 0, 0], [20.7, 0, 0]])]),
+        molecule=torch.cat([ethanol.molecule, torch.tensor([1, 1])]),
+    )
+    _, corrupted = corrupt(Batch.from_data_list([sample]), ratio=1.0, target="farthest")
+    assert corrupted.z.tolist() == [6, 6, 6, 6, 1, 1]
+    assert corrupted.mask_label.tolist() == [1, 1, 1, 1, 0, 0]

@@ -1,0 +1,205 @@
+"""Leakage audit: was a frame that measures errors seen in training, under this or another number?
+
+Frames are compared by identity and by geometry. A geometry is known again after translation, rotation (also of a box),
+reflection, renumbering of equal atoms, whole box vectors, and rounding to 0.001 Å.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from torch_geometric.data import Data
+
+from tasks.datasets.base import Dataset, DatasetError
+from tasks.datasets.molecules import atom_pairs, pair_distances
+
+DECAYS_PER_A = (0.5, 1.0, 2.0)
+FEATURE_TOLERANCE = 2e-3
+"""Times 1/sqrt(atoms): above what rounding to 0.001 Å does to a feature, below what motion does."""
+SAME_A = 1.5e-3
+"""Two structures are one if their sorted distances differ by less than this, root mean square. Rounding to 0.001 Å gives
+0.0004 Å; at 300 K half a femtosecond of motion gives 0.004 Å and more."""
+SHOWN = 3
+
+
+class LeakError(DatasetError):
+    """A validation or test frame was seen in training or pretraining."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Frames of a dataset: its name for people, and their indices, (M,) int64."""
+
+    name: str
+    dataset: Dataset
+    frames: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was compared with what, and found clean.
+
+    Attributes:
+        seen_frames: frames that training and pretraining see.
+        checked_frames: validation and test frames that were looked for among them.
+        nearest_frames: smallest distance in time between a test frame and a seen one of the same trajectory, in
+            frames of the trajectory as it was simulated; None where they share none, or it is not known.
+    """
+
+    seen_frames: int
+    checked_frames: int
+    nearest_frames: int | None
+
+
+class Auditor:
+    """Compares frames; keeps the fingerprints of datasets, so that several seeds and arms cost little more than one."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Dataset, NDArray[np.float64]]] = {}
+
+    def audit(self, seen: Sequence[Part], validation: Sequence[Part], test: Sequence[Part]) -> Audit:
+        """Look for the validation and test frames among the seen ones.
+
+        Args:
+            seen: frames of training and pretraining.
+            validation: frames that choose the best checkpoint.
+            test: frames that measure errors.
+
+        Raises:
+            LeakError: if any is found, naming the first.
+        """
+        held_out = [*validation, *test]
+        found = [*_identical(seen, held_out), *self._alike(seen, held_out)]
+        if found:
+            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            raise LeakError(
+                f"leakage: {'; '.join(found[:SHOWN])}{more}. Errors on such frames say nothing: take them out of the "
+                f"training or pretraining data (another split, or fewer frames), or out of the test data"
+            )
+        return Audit(
+            seen_frames=sum(len(part.frames) for part in seen),
+            checked_frames=sum(len(part.frames) for part in held_out),
+            nearest_frames=_nearest(seen, test),
+        )
+
+    def _alike(self, seen: Sequence[Part], held_out: Sequence[Part]) -> list[str]:
+        found = []
+        known = _by_composition(seen)
+        for composition, ours in _by_composition(held_out).items():
+            there = known.get(composition)
+            if there is None:
+                continue
+            atoms = len(_sample(ours[0]).z)
+            tree = KDTree(np.stack([self._fingerprint(*place) for place in there]))
+            near = tree.query_ball_point(
+                np.stack([self._fingerprint(*place) for place in ours]),
+                FEATURE_TOLERANCE / np.sqrt(atoms),
+                p=np.inf,
+            )
+            for place, candidates in zip(ours, near, strict=True):
+                for candidate in candidates:
+                    other = there[candidate]
+                    if place[0].dataset is other[0].dataset and place[1] == other[1]:
+                        continue  # found by identity
+                    if _same_geometry(_sample(place), _sample(other)):
+                        found.append(
+                            f"frame {place[1]} of {place[0].name} has the geometry of frame {other[1]} of "
+                            f"{other[0].name}"
+                        )
+                        break
+        return found
+
+    def _fingerprint(self, part: Part, frame: int) -> NDArray[np.float64]:
+        key = id(part.dataset)
+        if key not in self._known:
+            # The dataset is kept with it: an id is only unique among the living.
+            samples = part.dataset.samples
+            self._known[key] = (part.dataset, np.full((len(samples), 2 * len(DECAYS_PER_A)), np.nan))
+        prints = self._known[key][1]
+        if np.isnan(prints[frame, 0]):
+            prints[frame] = fingerprint(part.dataset.samples[frame])
+        row: NDArray[np.float64] = prints[frame]
+        return row
+
+
+def fingerprint(sample: Data) -> NDArray[np.float64]:
+    """Numbers that do not depend on pose, order of atoms or wrapping, (6,).
+
+    ``sum over pairs of w exp(-a d) / N`` for three decays a and two weights w: 1, and the product of the atomic
+    numbers (scaled to a mean of 1).
+    """
+    z = sample.z.numpy().astype(np.float64)
+    first, second = atom_pairs(len(z))
+    if not len(first):
+        return np.zeros(2 * len(DECAYS_PER_A))
+    distances = pair_distances(sample.pos.numpy(), _box(sample))
+    products = z[first] * z[second]
+    weights = np.stack([np.ones_like(products), products / products.mean()])
+    decays = np.exp(-np.asarray(DECAYS_PER_A)[:, None] * distances)
+    return (decays @ weights.T).ravel() / len(z)
+
+
+def _same_geometry(a: Data, b: Data) -> bool:
+    """Whether the distances of each kind of pair are the same, sorted."""
+    difference = _sorted_distances(a) - _sorted_distances(b)
+    return bool(np.sqrt(np.mean(difference**2)) < SAME_A) if len(difference) else True
+
+
+def _sorted_distances(sample: Data) -> NDArray[np.float64]:
+    z = sample.z.numpy()
+    first, second = atom_pairs(len(z))
+    kinds = np.minimum(z[first], z[second]) * 1000 + np.maximum(z[first], z[second])
+    distances = pair_distances(sample.pos.numpy(), _box(sample))
+    ordered: NDArray[np.float64] = distances[np.lexsort((distances, kinds))]
+    return ordered
+
+
+def _box(sample: Data) -> NDArray[np.float64] | None:
+    return sample.box[0].double().numpy() if "box" in sample else None
+
+
+def _identical(seen: Sequence[Part], held_out: Sequence[Part]) -> list[str]:
+    """Held-out frames that are seen ones of the same dataset, by index."""
+    found = []
+    for ours in held_out:
+        for there in seen:
+            if ours.dataset is there.dataset:
+                both = np.intersect1d(ours.frames, there.frames)
+                found += [f"frame {frame} of {ours.name} is among the frames of {there.name}" for frame in both]
+    return found
+
+
+def _by_composition(parts: Sequence[Part]) -> dict[bytes, list[tuple[Part, int]]]:
+    """Frames by what they are made of: equal for the same atoms, if both are periodic or both are not."""
+    members: dict[bytes, list[tuple[Part, int]]] = {}
+    for part in parts:
+        for frame in part.frames:
+            sample = part.dataset.samples[frame]
+            composition = bytes(["box" in sample]) + np.sort(sample.z.numpy()).astype("<i2").tobytes()
+            members.setdefault(composition, []).append((part, int(frame)))
+    return members
+
+
+def _sample(place: tuple[Part, int]) -> Data:
+    return place[0].dataset.samples[place[1]]
+
+
+def _nearest(seen: Sequence[Part], test: Sequence[Part]) -> int | None:
+    """Smallest difference of frame numbers within a trajectory between test and seen frames of one dataset."""
+    nearest = []
+    for ours in test:
+        for there in seen:
+            if ours.dataset is not there.dataset or ours.dataset.moments is None:
+                continue
+            mine, others = ours.dataset.moments[ours.frames], ours.dataset.moments[there.frames]
+            for trajectory in np.intersect1d(mine[:, 0], others[:, 0]):
+                frames = np.sort(others[others[:, 0] == trajectory, 1])
+                at = mine[mine[:, 0] == trajectory, 1]
+                place = np.searchsorted(frames, at)
+                before, after = frames[np.maximum(place - 1, 0)], frames[np.minimum(place, len(frames) - 1)]
+                nearest.append(int(np.minimum(np.abs(at - before), np.abs(at - after)).min()))
+    return min(nearest, default=None)

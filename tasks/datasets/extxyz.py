@@ -1,0 +1,395 @@
+"""The user's own labelled structures, in any file that ASE reads."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import ase
+import ase.io
+import numpy as np
+import pooch
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+from torch_geometric.data import Data
+
+from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
+from tasks.datasets.boxes import reduced_box
+from tasks.datasets.cache import default_data_dir
+from tasks.datasets.molecules import Topology, find_bonds, topology_of_bonds
+from tasks.datasets.plausibility import energy_unit_eV, force_unit_eV_per_A, length_unit_A
+
+LICENCE = "the user's own file; its terms are not known here"
+SLICE = re.compile(r"\s*-?\d+\s*|\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(:\s*(-?\d+)?\s*)?")
+SHOWN_COMPOSITIONS = 20
+
+
+class ExtXYZConfig(DatasetConfig):
+    """Where the structures are, and what the file calls things."""
+
+    path: str = Field(
+        min_length=1,
+        description="File that ASE reads; absolute, or relative to the data folder or to the working directory.",
+    )
+    index: str = Field(":", description="Which frames of the file, as a Python slice: ':', '::10', '-100:'.")
+    format: str | None = Field(None, description="ASE's name of the format; without one, by the file's name.")
+    energy_key: str | None = Field(
+        None, description="What the file calls the energy, e.g. REF_energy; without one, the energy that ASE reads."
+    )
+    forces_key: str | None = Field(None, description="What the file calls the forces, likewise.")
+    energy_unit: str = Field(
+        "eV",
+        description="Unit of the energies as ASE gives them: eV, meV, hartree, Ry, kcal/mol, kJ/mol. ASE itself "
+        "converts what programs write; set this where a file keeps another unit.",
+    )
+    length_unit: str = Field("Å", description="Unit of positions and box, likewise: Å, nm, bohr.")
+    force_unit: str | None = Field(
+        None, description="Unit of the forces, e.g. kcal/mol/Å; without one, the energy's over the length's."
+    )
+    group_key: str | None = Field(
+        None, description="Entry of a frame's comment line (ASE's `info`) that names the trajectory it came from."
+    )
+    blocks: int | None = Field(
+        None,
+        gt=1,
+        description="The file is one trajectory in order of time, to be cut into so many contiguous blocks, which no "
+        "split cuts. Without blocks and group_key every frame counts as a trajectory of its own.",
+    )
+
+    @field_validator("index")
+    @classmethod
+    def _is_slice(cls, index: str) -> str:
+        if not SLICE.fullmatch(index):
+            raise ValueError("is no slice; write e.g. ':', '::10' or '-100:'")
+        return index
+
+    @field_validator("energy_unit")
+    @classmethod
+    def _is_energy(cls, name: str) -> str:
+        energy_unit_eV(name)
+        return name
+
+    @field_validator("length_unit")
+    @classmethod
+    def _is_length(cls, name: str) -> str:
+        length_unit_A(name)
+        return name
+
+    @field_validator("force_unit")
+    @classmethod
+    def _is_force(cls, name: str | None) -> str | None:
+        if name is not None:
+            force_unit_eV_per_A(name)
+        return name
+
+    @model_validator(mode="after")
+    def _one_grouping(self) -> ExtXYZConfig:
+        if self.group_key is not None and self.blocks is not None:
+            raise ValueError("group_key and blocks exclude each other: a file is many trajectories or one")
+        return self
+
+    @property
+    def units(self) -> dict[str, str]:
+        """What the file's numbers are in."""
+        force = self.force_unit or f"{self.energy_unit}/{self.length_unit}"
+        return {"energy": self.energy_unit, "length": self.length_unit, "force": force}
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What a file holds: its samples, their groups, (F,) int64, and what else is known of them."""
+
+    samples: tuple[Data, ...]
+    groups: NDArray[np.int64]
+    moments: NDArray[np.int64] | None
+    provenance: dict[str, Any]
+    title: str
+    warnings: tuple[str, ...] = ()
+
+    def dataset(self) -> Dataset:
+        """Samples of their own for each caller, which share their tensors."""
+        samples = [copy.copy(sample) for sample in self.samples]
+        return Dataset(samples, Outline(self.groups), LICENCE, self.provenance, self.moments, self.title, self.warnings)
+
+    def example(self, seed: int) -> Data:
+        """One of the structures, without labels."""
+        sample = copy.copy(self.samples[seed % len(self.samples)])
+        return Data(**{name: value for name, value in sample.to_dict().items() if name not in ("y", "neg_dy")})
+
+
+class ExtXYZ(DatasetTask):
+    """Structures with energies and forces from one file, all periodic in three directions or all isolated.
+
+    The file is read as it is, once in each process; nothing is written. Molecules and sites are found from the
+    geometry of each frame.
+    """
+
+    kind: ClassVar[str] = "extxyz"
+    Config: ClassVar[type[DatasetConfig]] = ExtXYZConfig
+
+    def __init__(self, config: ExtXYZConfig) -> None:
+        self.config = config
+        self._data_dir = default_data_dir()
+
+    @property
+    def title(self) -> str:
+        return f"labelled structures of {Path(self.config.path).name}"
+
+    def prepare(self, data_dir: Path, progress: Progress | None = None, workers: int = 1) -> None:
+        """Reads the file, so that what is wrong with it is told; see `DatasetTask.prepare`."""
+        if progress:
+            progress(f"{self.title}: reading", 0.0)
+        frames = self._frames(data_dir)
+        if progress:
+            progress(f"{frames.title}: ready", 1.0)
+
+    def load(self, data_dir: Path) -> Dataset:
+        """See `DatasetTask.load`."""
+        return self._frames(data_dir).dataset()
+
+    def outline(self, data_dir: Path) -> Outline:
+        """See `DatasetTask.outline`; the file is read for it."""
+        return Outline(self._frames(data_dir).groups)
+
+    def example(self, seed: int = 0) -> Data:
+        """A frame of the file, the first for seed 0, in the folder that was last asked for; see `DatasetTask.example`.
+
+        Raises:
+            DatasetError: the file cannot be read.
+        """
+        return self._frames(self._data_dir).example(seed)
+
+    def _frames(self, data_dir: Path) -> Frames:
+        self._data_dir = data_dir
+        path = find_file(self.config.path, data_dir)
+        return _read(path, file_version(path), self.config)
+
+
+def find_file(name: str, data_dir: Path) -> Path:
+    """The absolute path of a file of the user's.
+
+    Args:
+        name: absolute, or relative to `data_dir` or else to the working directory.
+        data_dir: folder of the datasets.
+
+    Raises:
+        DatasetError: there is no such file.
+    """
+    tried = [(base / Path(name).expanduser()).absolute() for base in (data_dir, Path.cwd())]
+    for path in tried:
+        if path.is_file():
+            return path
+    places = " and ".join(str(path) for path in dict.fromkeys(tried))
+    raise DatasetError(f"there is no file {name!r}; looked for {places}. Correct the path in the dataset's options")
+
+
+def file_version(path: Path) -> tuple[int, int]:
+    """Time of the last change in ns, and size in bytes: another pair, another content."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+def block_groups(frames: int, blocks: int, place: str) -> NDArray[np.int64]:
+    """Numbers of so many contiguous blocks, (frames,), whose lengths differ by one at most.
+
+    Raises:
+        DatasetError: for more blocks than frames.
+    """
+    if blocks > frames:
+        raise DatasetError(
+            f"{place}: {frames} frames cannot be cut into {blocks} blocks; lower the option 'blocks', or take more "
+            f"frames"
+        )
+    return np.arange(frames, dtype=np.int64) * blocks // frames
+
+
+def make_structure(
+    z: NDArray[np.int64], pos: NDArray[np.floating], box: NDArray[np.float64] | None, topology: Topology
+) -> Data:
+    """A sample without labels; `pos` (N, 3) in Å, `box` (3, 3) in Å, reduced, or None."""
+    structure = Data(
+        z=torch.tensor(z, dtype=torch.int64),
+        pos=torch.tensor(pos, dtype=torch.float32),
+        molecule=torch.tensor(topology.molecule),
+        site=torch.tensor(topology.site),
+    )
+    if box is not None:
+        structure.box = torch.tensor(box, dtype=torch.float32).unsqueeze(0)
+    return structure
+
+
+def check_one_sort(samples: Sequence[Data], place: str) -> None:
+    """Make sure that all frames are periodic or none is.
+
+    Raises:
+        DatasetError: naming the first frame that differs from the first of all.
+    """
+    periodic = ["box" in sample for sample in samples]
+    if len(set(periodic)) > 1:
+        other = periodic.index(not periodic[0])
+        names = ("isolated", "periodic")
+        raise DatasetError(
+            f"{place}: frame 0 is {names[periodic[0]]} and frame {other} is {names[periodic[other]]}; a batch has "
+            f"boxes or has none. Make two datasets of them"
+        )
+
+
+def describe_compositions(samples: Sequence[Data]) -> tuple[str, dict[str, int]]:
+    """In words, and the frames of the most frequent compositions by formula (Hill)."""
+    numbers = Counter(tuple(sorted(sample.z.tolist())) for sample in samples)
+    frames = Counter({ase.Atoms(z).get_chemical_formula(): count for z, count in numbers.items()})
+    words = next(iter(frames)) if len(frames) == 1 else f"{len(frames)} compositions"
+    return f"{len(samples)} frames of {words}", dict(frames.most_common(SHOWN_COMPOSITIONS))
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, state: tuple[int, int], config: ExtXYZConfig) -> Frames:
+    """Parses a file; `state` makes a changed file another one."""
+    samples: list[Data] = []
+    names: list[str] = []
+    for number, atoms in enumerate(_parse(path, config)):
+        place = _place(path, number, config)
+        samples.append(_sample(atoms, config, place))
+        names.append(_group_name(atoms, config, number, place))
+    if not samples:
+        raise DatasetError(f"{path}: index {config.index!r} selects no frame; ':' takes all that the file has")
+    check_one_sort(samples, str(path))
+    groups, moments = _groups(names, config, str(path))
+    words, compositions = describe_compositions(samples)
+    provenance = {
+        "source": "file of the user's, read with ASE",
+        "file": path.name,
+        "sha256": pooch.file_hash(str(path), alg="sha256"),
+        "options": config.model_dump(mode="json", exclude={"path"}),
+        "units_of_file": config.units,
+        "compositions": compositions,
+        "versions": {"ase": version("ase")},
+    }
+    return Frames(tuple(samples), groups, moments, provenance, f"{words} from {path.name}")
+
+
+def _parse(path: Path, config: ExtXYZConfig) -> Sequence[ase.Atoms]:
+    """All frames that the index selects."""
+    frames: list[ase.Atoms] = []
+    try:
+        for atoms in ase.io.iread(str(path), index=config.index, format=config.format, do_not_split_by_at_sign=True):
+            frames.append(atoms)
+    except Exception as error:  # ASE's readers raise whatever their parsing trips over
+        # Some readers look through the whole file before they give the first frame.
+        place = _place(path, len(frames), config) if frames else str(path)
+        raise DatasetError(
+            f"{place} cannot be read ({type(error).__name__}: {error}). The file is "
+            f"truncated or damaged, or of a format that its name does not tell: then set the option 'format'"
+        ) from error
+    return frames
+
+
+def _place(path: Path, number: int, config: ExtXYZConfig) -> str:
+    return f"{path}: frame {number}" + ("" if config.index == ":" else f" of those that {config.index!r} selects")
+
+
+def _sample(atoms: ase.Atoms, config: ExtXYZConfig, place: str) -> Data:
+    """A frame with its labels, converted."""
+    z = np.asarray(atoms.numbers, dtype=np.int64)
+    if not len(z) or (z < 1).any():
+        what = f"atom {int(np.argmax(z < 1))} is of an unknown element" if len(z) else "there are no atoms"
+        raise DatasetError(f"{place}: {what}; correct the file")
+    force_unit = force_unit_eV_per_A(config.units["force"])
+    pos = length_unit_A(config.length_unit) * _numbers(atoms.positions, (len(z), 3), f"{place}: positions")
+    energy = energy_unit_eV(config.energy_unit) * _label(atoms, config, "energy", place)
+    forces = force_unit * _label(atoms, config, "forces", place)
+    box = None
+    if atoms.pbc.any():
+        if not atoms.pbc.all():
+            raise DatasetError(
+                f"{place}: periodic in {int(atoms.pbc.sum())} of 3 directions; three or none are possible. Surfaces "
+                f"can be made periodic in all, with a vacuum between the layers"
+            )
+        box, rotation = reduced_box_at(length_unit_A(config.length_unit) * atoms.cell.array, place)
+        pos, forces = pos @ rotation.T, forces @ rotation.T
+    sample = make_structure(z, pos, box, topology_of_bonds(z, find_bonds(z, pos, box)))
+    sample.y = torch.tensor(energy, dtype=torch.float64).reshape(1, 1)
+    sample.neg_dy = torch.tensor(forces, dtype=torch.float32)
+    return sample
+
+
+def reduced_box_at(box: NDArray[np.float64], place: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`reduced_box`, whose errors say where the box was read."""
+    try:
+        return reduced_box(box)
+    except DatasetError as error:
+        raise DatasetError(f"{place}: {error}") from error
+
+
+def _label(atoms: ase.Atoms, config: ExtXYZConfig, name: str, place: str) -> NDArray[np.float64]:
+    """The energy, (), or the forces, (N, 3), in the file's unit.
+
+    Of a calculator the stored results are taken: ASE's `get_forces` sets those of fixed atoms to zero.
+    """
+    option = f"{name}_key"
+    key = getattr(config, option) or name
+    results = {} if atoms.calc is None else atoms.calc.results
+    known: Mapping[str, Any] = {**results, **atoms.info, **atoms.arrays}
+    shape = (len(atoms), 3) if name == "forces" else ()
+    if known.get(key) is None:
+        there = [k for k, v in known.items() if k != "positions" and np.shape(v) == shape and not isinstance(v, str)]
+        raise DatasetError(
+            f"{place}: no {name} under the name {key!r}; of the right shape are {sorted(there) or 'none'}. Give the "
+            f"name with the option '{option}'"
+        )
+    return _numbers(known[key], shape, f"{place}: {key}")
+
+
+def _numbers(value: Any, shape: tuple[int, ...], place: str) -> NDArray[np.float64]:
+    """Finite numbers of a shape; a single number may come as an array."""
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{place}: {value!r} is no number; correct the file") from error
+    if numbers.size == 1 and shape == ():
+        numbers = numbers.reshape(())
+    if numbers.shape != shape:
+        raise DatasetError(f"{place}: shape {numbers.shape}; {shape} is needed. Correct the file")
+    if not np.isfinite(numbers).all():
+        raise DatasetError(f"{place}: NaN or infinite; take the frame out of the file or mend it")
+    return numbers
+
+
+def _group_name(atoms: ase.Atoms, config: ExtXYZConfig, number: int, place: str) -> str:
+    """What tells the frame's trajectory from others; its own number without a group key."""
+    if config.group_key is None:
+        return str(number)
+    if config.group_key not in atoms.info:
+        raise DatasetError(
+            f"{place}: no {config.group_key!r} in its comment line; there are {sorted(atoms.info) or 'none'}. Correct "
+            f"the option 'group_key' or the file"
+        )
+    return str(atoms.info[config.group_key])
+
+
+def _groups(
+    names: Sequence[Hashable], config: ExtXYZConfig, place: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Groups of the frames, (F,), and their moments, (F, 2), where the order in time is known."""
+    frames = np.arange(len(names), dtype=np.int64)
+    if config.blocks is not None:
+        return block_groups(len(names), config.blocks, place), np.stack([np.zeros_like(frames), frames], axis=1)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    groups = np.array([numbers[name] for name in names], dtype=np.int64)
+    if config.group_key is None:
+        return groups, None
+    # Frames of a trajectory are counted in the order of the file.
+    counted: Counter[int] = Counter()
+    within = np.empty_like(frames)
+    for frame, group in enumerate(groups.tolist()):
+        within[frame] = counted[group]
+        counted[group] += 1
+    return groups, np.stack([groups, within], axis=1)

@@ -1,0 +1,114 @@
+"""The audit finds frames again in any disguise, and does not take neighbours in time for the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch_geometric.data import Data
+
+from tasks.audit import SAME_A, Audit, Auditor, LeakError, Part, fingerprint
+from tasks.datasets.base import Dataset, Outline
+from tests.tasks.conftest import make_water, random_rotation
+
+
+def dataset(samples, moments=None):
+    return Dataset(list(samples), Outline(np.arange(len(samples))), "none", {}, moments=moments)
+
+
+def part(samples, frames=None, name="a set", moments=None):
+    made = samples if isinstance(samples, Dataset) else dataset(samples, moments)
+    return Part(name, made, np.arange(len(made.samples)) if frames is None else np.array(frames))
+
+
+def molecule(seed, noise=0.15):
+    """An ethanol-like blob without a box."""
+    rng = np.random.default_rng(seed)
+    pos = np.arange(9)[:, None] * np.array([[0.9, 0.3, -0.2]]) + rng.normal(scale=noise, size=(9, 3))
+    return Data(z=torch.tensor([6, 6, 8, 1, 1, 1, 1, 1, 1]), pos=torch.tensor(pos, dtype=torch.float32))
+
+
+def disguised(sample, seed):
+    """The same geometry: renumbered, shifted, and rotated or (in a box) wrapped anew."""
+    rng = np.random.default_rng(seed)
+    order = torch.tensor(rng.permutation(len(sample.z)))
+    pos = sample.pos.double()[order] + torch.tensor(rng.uniform(-5, 5, 3))
+    other = Data(z=sample.z[order])
+    if "box" in sample:
+        other.box = sample.box
+        pos = pos + torch.tensor(rng.integers(-2, 3, pos.shape), dtype=torch.float64) @ sample.box[0].double()
+    else:
+        pos = pos @ torch.tensor(random_rotation(rng)).T
+    other.pos = pos.float()
+    return other
+
+
+@given(seed=st.integers(0, 200), molecules=st.integers(0, 5))
+def test_a_disguised_frame_is_found(seed, molecules):
+    make = (lambda s: make_water(molecules, s)) if molecules else molecule
+    seen = [make(1000 + seed + k) for k in range(4)]
+    other = disguised(seen[2], seed)
+    assert np.allclose(fingerprint(seen[2]), fingerprint(other), atol=2e-6)
+    with pytest.raises(LeakError, match=r"frame 0 of a test set has the geometry of frame 2 of the training set"):
+        Auditor().audit([part(seen, name="the training set")], [], [part([other], name="a test set")])
+
+
+@given(seed=st.integers(0, 50))
+def test_rounding_does_not_hide_a_frame(seed):
+    seen = molecule(seed)
+    rounded = Data(z=seen.z, pos=(seen.pos * 1000).round() / 1000)
+    with pytest.raises(LeakError):
+        Auditor().audit([part([seen])], [part([rounded])], [])
+
+
+@given(seed=st.integers(0, 100))
+def test_the_next_frame_of_a_trajectory_is_another(seed):
+    """Half a femtosecond at 300 K: 0.003 Å a coordinate for carbon and oxygen, 0.008 Å for hydrogen (kT/m)."""
+    seen = molecule(seed)
+    speed = torch.tensor([0.0144 if number > 1 else 0.0498 for number in (seen.z > 1) * 11 + 1]) / 3.2  # Å/fs
+    generator = torch.Generator().manual_seed(seed)
+    moved = Data(z=seen.z, pos=seen.pos + 0.5 * speed.unsqueeze(1) * torch.randn(9, 3, generator=generator))
+    audit = Auditor().audit([part([seen])], [], [part([moved])])
+    assert audit == Audit(seen_frames=1, checked_frames=1, nearest_frames=None)
+    assert SAME_A < 0.004
+
+
+def test_other_compositions_and_boxes_are_other_frames():
+    water = make_water(2, 3)
+    heavy = water.clone()
+    heavy.z = torch.where(water.z == 1, 2, water.z)
+    isolated = Data(z=water.z, pos=water.pos)
+    assert Auditor().audit([part([water])], [], [part([heavy, isolated])]).checked_frames == 2
+
+
+def test_the_same_frame_of_the_same_data_is_found_once():
+    data = dataset([molecule(k) for k in range(6)])
+    with pytest.raises(LeakError, match=r"frame 3 of the test set is among the frames of the training set") as error:
+        Auditor().audit(
+            [part(data, [0, 1, 3], "the training set")], [part(data, [2])], [part(data, [3, 4], "the test set")]
+        )
+    assert "geometry" not in str(error.value)
+
+
+def test_duplicates_within_one_dataset_are_found_across_its_sets():
+    data = dataset([molecule(0), molecule(1), disguised(molecule(0), 5)])
+    with pytest.raises(LeakError, match="frame 2 of the validation set has the geometry of frame 0"):
+        Auditor().audit([part(data, [0, 1])], [part(data, [2], "the validation set")], [])
+
+
+def test_many_leaks_are_counted():
+    seen = [molecule(k) for k in range(9)]
+    with pytest.raises(LeakError, match="and 6 more"):
+        Auditor().audit([part(seen)], [], [part([disguised(s, 1) for s in seen])])
+
+
+@pytest.mark.parametrize(
+    ("trajectories", "numbers", "nearest"),
+    [([0, 0, 0, 0], [10, 500, 40, 90], 30), ([0, 0, 1, 1], [10, 500, 11, 12], None), ([0, 1, 1, 0], [7, 5, 90, 3], 4)],
+)
+def test_the_gap_in_time_is_that_of_the_nearest_frames_of_one_trajectory(trajectories, numbers, nearest):
+    data = dataset([molecule(k) for k in range(4)], np.stack([trajectories, numbers], axis=1))
+    audit = Auditor().audit([part(data, [0, 1])], [], [part(data, [2, 3])])
+    assert audit.nearest_frames == nearest
