@@ -49,9 +49,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/SUITE-SCALE.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Cells at a time; default one a core, or one on a GPU.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds; default the suite's.")] = None,
-    select: Annotated[
-        str, typer.Option(help="Only these cells, e.g. model=egnn,strategy=scratch,masked.")
-    ] = "",
+    select: Annotated[str, typer.Option(help="Only these cells, e.g. model=egnn,strategy=scratch,masked.")] = "",
     data_dir: DataDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     reuse: Annotated[
@@ -145,7 +143,9 @@ def _parse_select(text: str) -> dict[str, list[str]]:
         before, equals, name = part.rpartition("=")
         field = before.strip() if equals else field
         if not field or not name:
-            raise BenchmarkError(f"--select {part!r}: write FIELD=NAME, e.g. --select model=egnn,strategy=scratch,masked")
+            raise BenchmarkError(
+                f"--select {part!r}: write FIELD=NAME, e.g. --select model=egnn,strategy=scratch,masked"
+            )
         chosen.setdefault(field, []).append(name.strip())
     return chosen
 

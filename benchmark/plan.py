@@ -14,6 +14,7 @@ from typing import Any
 from benchmark.config import DatasetEntry, Entry, Finetune, Part, Phase, Strategy, Strict, Suite, Training
 from benchmark.data import count_training_frames
 from benchmark.errors import BenchmarkError, unknown_name
+from tasks.datasets.base import DatasetError
 from tasks.datasets.cache import default_data_dir
 
 FORMAT = 1
@@ -159,7 +160,9 @@ class _Planner:
         arm, training = self.suite.strategies[strategy], self.suite.training_of(dataset, model)
         phase = training.finetune
         if arm.extended:
-            phase = phase.model_copy(update={"epochs": phase.epochs + self._epochs_to_match(strategy, dataset, model, seed)})
+            phase = phase.model_copy(
+                update={"epochs": phase.epochs + self._epochs_to_match(strategy, dataset, model, seed)}
+            )
         return Cell(
             # Labels say nothing about the result and stay out of the key; how training differs is in the phase.
             dataset=self.suite.datasets[dataset].model_copy(update={"label": None, "training": {}}),
@@ -190,14 +193,17 @@ class _Planner:
         """How pretraining is trained: what several datasets may share is not trained as one of them."""
         return self.suite.training_of(dataset if own else None, model)
 
+    def _sources(self, arm: Strategy, dataset: str) -> list[str]:
+        """Names of the datasets and structures that an arm pretrains on."""
+        if isinstance(arm.pretrain_on, list):
+            return [*dict.fromkeys(arm.pretrain_on)]
+        return [dataset] if arm.pretrain_on == "own" else self.chosen
+
     def _parts(self, arm: Strategy, dataset: str) -> list[Part]:
         """Where pretraining's structures come from: labels, and how many of them may be used, play no part."""
-        if isinstance(arm.pretrain_on, list):
-            names = arm.pretrain_on
-        else:
-            names = [dataset] if arm.pretrain_on == "own" else self.chosen
-        sources = {**self.suite.datasets, **self.suite.structures}
-        return [Part(**sources[name].model_dump(include={"kind", "options", "split"})) for name in dict.fromkeys(names)]
+        entries = {**self.suite.datasets, **self.suite.structures}
+        content = {"kind", "options", "split"}
+        return [Part(**entries[name].model_dump(include=content)) for name in self._sources(arm, dataset)]
 
     def _epochs_to_match(self, extended: str, dataset: str, model: str, seed: int) -> int:
         """Epochs over the dataset's training frames that see as many frames as the pretraining does."""
@@ -206,17 +212,20 @@ class _Planner:
         epochs = self._pretraining_training(own, dataset, model).pretrain.epochs
         if arm is None or own:
             return epochs
-        entry = self.suite.datasets[dataset]
-        seen = sum(self._training_frames(part, seed) for part in self._parts(arm, dataset))
+        seen = sum(self._training_frames(name, seed) for name in self._sources(arm, dataset))
         sharers = len(self.chosen) if arm.pretrain_on == "pooled" else 1
-        return math.ceil(epochs * seen / sharers / self._training_frames(entry, seed))
+        return math.ceil(epochs * seen / sharers / self._training_frames(dataset, seed))
 
-    def _training_frames(self, entry: Part | DatasetEntry, seed: int) -> int:
-        frames = count_training_frames(entry, seed, self.data_dir)
+    def _training_frames(self, name: str, seed: int) -> int:
+        entry = self.suite.datasets.get(name) or self.suite.structures[name]
+        try:
+            frames = count_training_frames(entry, seed, self.data_dir)
+        except DatasetError as error:
+            raise DatasetError(f"dataset {name!r}: {error}") from error
         if frames is None:
             raise BenchmarkError(
-                f"frames of dataset kind {entry.kind!r} cannot be counted before its data is in {self.data_dir}, and "
-                f"an arm is matched to a pretraining on other structures. Prepare it first: python -m benchmark data "
+                f"frames of dataset {name!r} cannot be counted before its data is in {self.data_dir}, and an "
+                f"arm is matched to a pretraining on other structures. Prepare it first: python -m benchmark data "
                 f"prepare --suite {self.suite.name}"
             )
         return frames

@@ -22,9 +22,7 @@ from benchmark.provenance import describe_environment
 from reports.records import RECORD_SCHEMA, write_frame
 
 
-def take_over(
-    cells: Sequence[PlannedCell], settings: Settings, earlier: Sequence[Path], library: Library
-) -> list[str]:
+def take_over(cells: Sequence[PlannedCell], settings: Settings, earlier: Sequence[Path], library: Library) -> list[str]:
     """Copy what earlier runs have finished and this one still needs.
 
     Work is the same if its key is (configuration and seed) and if data, versions, commit, accelerator and number of

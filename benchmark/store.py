@@ -166,9 +166,7 @@ class RunFolder:
             )
         return plan
 
-    def write_plan(
-        self, suite: Suite, cells: Sequence[PlannedCell], command: str, data: Mapping[str, Dataset]
-    ) -> None:
+    def write_plan(self, suite: Suite, cells: Sequence[PlannedCell], command: str, data: Mapping[str, Dataset]) -> None:
         """Note what is to be done; cells and commands of earlier calls (other seeds or selections) stay in the plan.
 
         Args:

@@ -21,8 +21,8 @@ DECAYS_PER_A = (0.5, 1.0, 2.0)
 FEATURE_TOLERANCE = 2e-3
 """Times 1/sqrt(atoms): above what rounding to 0.001 Å does to a feature, below what motion does."""
 SAME_A = 1.5e-3
-"""Two structures are one if their sorted distances differ by less than this, root mean square. Rounding to 0.001 Å gives
-0.0004 Å; at 300 K half a femtosecond of motion gives 0.004 Å and more."""
+"""Two structures are one if their sorted distances differ by less than this, root mean square. Rounding to 0.001 Å
+gives 0.0004 Å; at 300 K half a femtosecond of motion gives 0.004 Å and more."""
 SHOWN = 3
 
 

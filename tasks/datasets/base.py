@@ -148,8 +148,7 @@ class DatasetTask(abc.ABC):
     def outline(self, data_dir: Path) -> Outline | None:
         """What `load` will give as the outline, without preparing anything.
 
-        Returns:
-            None where only the prepared data can tell, and it is not there yet.
+        Where the data is not there yet: an outline with as many frames in each set, or None if not even that is known.
 
         Raises:
             DatasetError: a file of the user's cannot be read.

@@ -5,20 +5,14 @@ A. S. Christensen and O. A. von Lilienfeld, Mach. Learn.: Sci. Technol. 1, 04501
 
 from __future__ import annotations
 
-import shutil
-import tarfile
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from ase import units
-from ase.data import atomic_numbers, chemical_symbols
-from ase.formula import Formula
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from torch_geometric.data import Data
@@ -26,25 +20,15 @@ from torch_geometric.data import Data
 from tasks.datasets import cache, sources
 from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
 from tasks.datasets.molecules import HYDROGEN
+from tasks.datasets.rmd17_files import LABELS, REMEDY, composition, read_arrays, read_frames, read_numbers, unpack
 
 KCAL_PER_MOL_eV = units.kcal / units.mol
-FORMULAS = {
-    "aspirin": "C9H8O4",
-    "azobenzene": "C12H10N2",
-    "benzene": "C6H6",
-    "ethanol": "C2H6O",
-    "malonaldehyde": "C3H4O2",
-    "naphthalene": "C10H8",
-    "paracetamol": "C8H9NO2",
-    "salicylic": "C7H6O3",
-    "toluene": "C7H8",
-    "uracil": "C4H4N2O2",
-}
 SPLIT_SOURCE, SOURCE = "rmd17-npz", "rmd17"
 ARCHIVE, UNPACKED = "rmd17.tar.bz2", "rmd17-archive"
-LABELS = ("coords", "energies", "forces")
-"""What the same frame of MD17 must have equal wherever it occurs."""
-REMEDY = "delete what is damaged and get it again"
+FRAMES = {"azobenzene": 99_988}
+"""Frames of a molecule where they are not 100 000."""
+SET_SIZE = 1000
+"""Frames for training in an official split, and frames for testing."""
 ATOM_VOLUME_A3, SHORTEST_A = 8.0, 0.95
 """Of random structures, so that they have about as many neighbours within 3.4 Å as the data (7 to 8 an atom)."""
 
@@ -91,7 +75,7 @@ class _Part:
         frames = {key: array for key, array in content.items() if key != "nuclear_charges"}
         if self.numbers is None:
             return frames
-        chosen = _read_numbers(self.numbers, len(content["old_indices"]))
+        chosen = read_numbers(self.numbers, len(content["old_indices"]))
         return {key: array[chosen] for key, array in frames.items()}
 
 
@@ -139,7 +123,7 @@ class RMD17(DatasetTask):
     def prepare(self, data_dir: Path, progress: Progress | None = None, workers: int = 1) -> None:
         """Finds, unpacks or downloads the files; see `DatasetTask.prepare`."""
         if self._parts(data_dir) is None and (archive := sources.find(SOURCE, ARCHIVE, data_dir)):
-            cache.ensure(data_dir, UNPACKED, {}, 1, partial(_unpack, archive, progress), progress)
+            cache.ensure(data_dir, UNPACKED, {}, 1, partial(unpack, archive, progress), progress)
         if self._parts(data_dir) is None:
             if self.config.frames == "all":
                 sources.obtain(SOURCE, self._complete, data_dir, progress)
@@ -173,7 +157,7 @@ class RMD17(DatasetTask):
         parts = self._parts(data_dir)
         if parts is None:
             raise DatasetError(f"the files of {self.title} are not complete in {data_dir}; prepare the data first")
-        contents = {file: _read_frames(file, self.config.molecule) for file in dict.fromkeys(p.file for p in parts)}
+        contents = {file: read_frames(file, self.config.molecule) for file in dict.fromkeys(p.file for p in parts)}
         charges = contents[parts[0].file]["nuclear_charges"]
         for file, content in contents.items():
             if not np.array_equal(content["nuclear_charges"], charges):
@@ -205,12 +189,15 @@ class RMD17(DatasetTask):
             warnings=(f"the data's authors: {published.warning}",) if self.config.frames == "all" else (),
         )
 
-    def outline(self, data_dir: Path) -> Outline | None:
-        """See `DatasetTask.outline`; known once the files are there, as the splits overlap."""
+    def outline(self, data_dir: Path) -> Outline:
+        """See `DatasetTask.outline`; which frames the splits have in common is known once the files are there."""
         parts = self._parts(data_dir)
+        if parts is None and self.config.frames == "all":
+            return Outline(np.zeros(FRAMES.get(self.config.molecule, 100_000), dtype=np.int64))
         if parts is None:
-            return None
-        contents = {file: _read(file, ("old_indices",)) for file in dict.fromkeys(part.file for part in parts)}
+            pairs = np.arange(2 * len(self.config.splits) * SET_SIZE).reshape(-1, 2, SET_SIZE)
+            return Outline(np.zeros(pairs.size, dtype=np.int64), tuple((train, test) for train, test in pairs))
+        contents = {file: read_arrays(file, ("old_indices",)) for file in dict.fromkeys(part.file for part in parts)}
         return self._outline(self._merge(parts, [part.select(contents[part.file])["old_indices"] for part in parts]))
 
     def _merge(self, parts: list[_Part], numbers: list[NDArray[np.int64]]) -> _Merged:
@@ -238,7 +225,7 @@ class RMD17(DatasetTask):
 
     def example(self, seed: int = 0) -> Data:
         """Random places in a ball of about a molecule's density; see `DatasetTask.example`."""
-        z = _composition(self.config.molecule)
+        z = composition(self.config.molecule)
         radius = (3 * ATOM_VOLUME_A3 * len(z) / (4 * np.pi)) ** (1 / 3)
         rng = np.random.default_rng(seed)
         places: list[NDArray[np.float64]] = []
@@ -255,73 +242,6 @@ class RMD17(DatasetTask):
             molecule=torch.zeros_like(numbers),
             site=site,
         )
-
-
-def _composition(molecule: str) -> NDArray[np.int64]:
-    """Atomic numbers of the atoms, ascending, (N,)."""
-    counts = Formula(FORMULAS[molecule]).count()
-    return np.sort([atomic_numbers[symbol] for symbol, count in counts.items() for _ in range(count)]).astype(np.int64)
-
-
-def _read_frames(file: Path, molecule: str) -> dict[str, NDArray[Any]]:
-    """All that is needed of a file, checked; in its units."""
-    frames = _read(file, ("nuclear_charges", "old_indices", *LABELS))
-    z = frames["nuclear_charges"]
-    if not np.array_equal(np.sort(z), _composition(molecule)):
-        wrong = z[(z < 1) | (z >= len(chemical_symbols))]
-        symbols = [] if len(wrong) else [chemical_symbols[number] for number in z]
-        found = f"atomic number {wrong[0]}" if len(wrong) else Formula.from_list(symbols).format("hill")
-        raise DatasetError(f"{file}: nuclear_charges has {found}, {molecule} is {FORMULAS[molecule]}; {REMEDY}")
-    for key in LABELS:
-        bad = np.flatnonzero(~np.isfinite(frames[key]).reshape(len(frames[key]), -1).all(axis=1))
-        if len(bad):
-            raise DatasetError(f"{file}: {key} of frame {bad[0]} is not finite ({len(bad)} such frames); {REMEDY}")
-    return frames
-
-
-def _read(file: Path, keys: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Arrays of an npz file, their shapes checked; whole numbers as int64, all else as float64."""
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            missing = [key for key in keys if key not in archive]
-            arrays = {key: archive[key] for key in keys if key not in missing}
-    # An npy file gives an array, which is no context.
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(f"{file} cannot be read as an npz file ({error}); {REMEDY}") from error
-    if missing:
-        raise DatasetError(f"{file} has no {', '.join(missing)}; {REMEDY}")
-    frames, atoms = arrays["old_indices"].size, arrays.get("nuclear_charges", np.empty(0)).size
-    shapes = {
-        "nuclear_charges": (atoms,),
-        "old_indices": (frames,),
-        "coords": (frames, atoms, 3),
-        "energies": (frames,),
-        "forces": (frames, atoms, 3),
-    }
-    for key, array in arrays.items():
-        if array.shape != shapes[key] or not array.size or array.dtype.kind not in "iuf":
-            raise DatasetError(
-                f"{file}: {key} has shape {array.shape} and type {array.dtype}; with {frames} old_indices and "
-                f"{atoms} nuclear_charges numbers of shape {shapes[key]} are needed, and at least one frame; {REMEDY}"
-            )
-        whole = key in ("nuclear_charges", "old_indices")
-        arrays[key] = array.astype(np.int64 if whole else np.float64)
-        if whole and not np.array_equal(arrays[key], array):
-            raise DatasetError(f"{file}: {key} has other than whole numbers; {REMEDY}")
-    return arrays
-
-
-def _read_numbers(path: Path, frames: int) -> NDArray[np.int64]:
-    """Numbers of frames, one a line, below `frames`."""
-    try:
-        numbers = np.loadtxt(path, dtype=np.float64, ndmin=1)
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read as numbers of frames, one a line ({error}); {REMEDY}") from error
-    wrong = np.flatnonzero(~((numbers >= 0) & (numbers < frames) & (numbers % 1 == 0))) if numbers.ndim == 1 else [0]
-    if not numbers.size or len(wrong):
-        where = f"line {wrong[0] + 1} is {numbers[wrong[0]]}" if numbers.size else "it is empty"
-        raise DatasetError(f"{path}: {where}; whole numbers from 0 to {frames - 1}, one a line, are needed; {REMEDY}")
-    return numbers.astype(np.int64)
 
 
 def _join(parts: list[_Part], arrays: list[NDArray[Any]], key: str, merged: _Merged) -> NDArray[np.float64]:
@@ -369,28 +289,3 @@ def _sites(z: NDArray[np.int64], pos: NDArray[np.float64]) -> NDArray[np.int64]:
     site[:, heavy] = np.arange(heavy.sum())
     site[:, hydrogen] = torch.cdist(torch.tensor(pos[:, hydrogen]), torch.tensor(pos[:, heavy])).argmin(dim=2).numpy()
     return site
-
-
-def _unpack(archive: Path, progress: Progress | None, folder: Path) -> dict[str, Any]:
-    """Copies the archive's npz files and lists of frames to `folder`; returns the provenance."""
-    wanted = {"npz_data": ".npz", "splits": ".csv"}
-    found = 0
-    try:
-        with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as tar:
-            for member in tar:
-                place, name = PurePosixPath(member.name).parent.name, PurePosixPath(member.name).name
-                content = tar.extractfile(member) if member.isfile() else None
-                if content is None or not name.endswith(wanted.get(place, "/")):
-                    continue
-                path = folder / place / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("wb") as target:
-                    shutil.copyfileobj(content, target)
-                found += 1
-                if progress:
-                    progress(f"unpacking {archive.name}: {name}", raw.tell() / archive.stat().st_size)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DatasetError(f"{archive} cannot be unpacked ({error}); {REMEDY}") from error
-    if not found:
-        raise DatasetError(f"{archive} has no npz_data/*.npz and no splits/*.csv; {REMEDY}")
-    return {"source": archive.name, "sha256": sources.sha256(archive)}

@@ -59,9 +59,34 @@ def test_paper_scale_follows_the_paper():
     assert training.finetune.loss == "l1_loss"
     assert training.finetune.force_weight / training.finetune.energy_weight == 500
     assert suite.seeds == 4
-    # EGNN's and the other networks' ratio, for all.
-    assert [suite.strategies[arm].pretext.options["ratio"] for arm in ("masked", "masked-0.5")] == [0.9, 0.5]
+    # TIP3P is as in the paper for EGNN and for the other networks, RPBE-D3 for EGNN; all have all.
+    arms = ("masked", "masked-0.5", "masked-0.25")
+    assert [suite.strategies[arm].pretext.options["ratio"] for arm in arms] == [0.9, 0.5, 0.25]
+    rpbe = suite.training_of("rpbe", "egnn")
+    assert (rpbe.batch_size, rpbe.pretrain.epochs, rpbe.finetune.epochs) == (16, 100, 300)
     assert suite.strategies["denoised"].pretext.options["sd_A"] == 0.5
+
+
+def test_paper_scale_of_rmd17_follows_the_paper():
+    suite = load_suite("rmd17", "paper")
+    assert len(suite.datasets) == 10
+    for entry in suite.datasets.values():
+        assert (entry.split.train, entry.split.val, entry.options["frames"]) == (50_000, 1000, "all")
+    training = suite.training
+    assert (training.batch_size, training.pretrain.epochs, training.finetune.epochs) == (32, 15, 200)
+    assert (training.finetune.lr, training.finetune.lr_min, training.finetune.weight_decay) == (1e-4, 5e-5, 0)
+    assert (training.finetune.force_weight, training.finetune.energy_weight) == (40, 15)
+    masked = suite.strategies["masked"]
+    assert (masked.pretrain_on, masked.pretext.options["ratio"], masked.pretext.options["target"]) == (
+        "pooled", 0.5, "farthest",
+    )  # fmt: skip
+
+
+def test_careful_scales_of_rmd17_use_the_official_splits():
+    for scale in ("quick", "standard"):
+        for entry in load_suite("rmd17", scale).datasets.values():
+            assert entry.split.official
+            assert entry.options["frames"] == "official"
 
 
 def test_arms_of_one_seed_share_everything_but_the_strategy(load):
@@ -231,8 +256,21 @@ def test_a_model_may_be_trained_with_other_values_in_all_its_arms(load_own):
         assert (cells["gns", arm].phase.lr, cells["egnn", arm].phase.lr) == (5e-4, 1e-3)
     assert cells["gns", "masked"].pretraining.phase.epochs == 3
     assert cells["gns", "scratch-extended"].phase.epochs == cells["gns", "scratch"].phase.epochs + 3
-    with pytest.raises(BenchmarkError, match=r"model 'gns': finetune.lrr: unknown key; allowed.*lr, lr_min"):
+    with pytest.raises(BenchmarkError, match=r"model 'gns' on dataset 'tip3p': finetune.lrr: unknown key.*lr, lr_min"):
         load_own(models={"gns": {"training": {"finetune": {"lrr": 5e-4}}}})
+
+
+def test_a_dataset_may_be_trained_with_other_values_and_the_models_come_after(load_own):
+    suite = load_own(
+        datasets={"tip3p": {"training": {"batch_size": 2, "finetune": {"lr": 5e-4}, "pretrain": {"epochs": 4}}}},
+        models={"gns": {"training": {"finetune": {"lr": 2e-4}}}},
+    )
+    cells = {(c.model, c.strategy): c.cell for c in make_plan(suite)}
+    assert (cells["egnn", "scratch"].phase.lr, cells["gns", "scratch"].phase.lr) == (5e-4, 2e-4)
+    assert cells["egnn", "masked"].pretraining.batch_size == 2
+    assert cells["gns", "scratch-extended"].phase.epochs == 3 + 4
+    with pytest.raises(BenchmarkError, match="dataset 'tip3p': batch_size"):
+        load_own(datasets={"tip3p": {"training": {"batch_size": 0}}})
 
 
 def test_the_axis_of_a_figure_names_what_is_there(load_own):

@@ -242,7 +242,11 @@ def test_paths_are_of_the_data_folder_then_of_the_working_directory(write, tmp_p
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("energy=", "total=", r"frame 0: no energy under the name 'energy'; of the right shape are \['total'.*energy_key"),
+        (
+            "energy=",
+            "total=",
+            r"frame 0: no energy under the name 'energy'; of the right shape are \['total'.*energy_key",
+        ),
         (":forces:R:3", ":push:R:3", r"frame 0: no forces under the name 'forces'; .*\['push'\].*'forces_key'"),
         ("\nO ", "\nX ", "frame 0: atom 2 is of an unknown element"),
         ("\nO ", "\nXx ", "cannot be read .*Xx"),

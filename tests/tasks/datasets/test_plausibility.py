@@ -37,7 +37,7 @@ def harmonic(
     force: float = 1.0,
     length: float = 1.0,
 ) -> Dataset:
-    """Each coordinate an oscillator about its place, in the canonical ensemble; labels as files of other units hold them.
+    """Each coordinate an oscillator about its place, in the canonical ensemble, with labels as a file may hold them.
 
     Args:
         energy: the unit of the file in eV; likewise force in eV/Å and length in Å.

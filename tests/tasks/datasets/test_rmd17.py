@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from tasks.datasets import sources
 from tasks.datasets.base import DatasetError
-from tasks.datasets.rmd17 import FORMULAS, RMD17, RMD17Config
+from tasks.datasets.rmd17 import RMD17, RMD17Config
+from tasks.datasets.rmd17_files import FORMULAS
 from tasks.datasets.splits import OfficialSplit, TrajectorySplit
 from tasks.registry import DATASETS
 
@@ -169,7 +170,10 @@ def test_every_form_gives_the_same_data_without_a_download(tmp_path, write, monk
 
 def test_the_archive_is_unpacked_once_for_all(tmp_path):
     write_archive(tmp_path)
-    assert task().outline(tmp_path) is None
+    nominal = task(splits=(4, 2)).outline(tmp_path)
+    assert [(len(train), len(test)) for train, test in nominal.official] == [(1000, 1000)] * 2
+    assert len(np.unique(np.concatenate([part for pair in nominal.official for part in pair]))) == 4000
+    assert len(task(frames="all").outline(tmp_path).groups) == 100_000
     task().prepare(tmp_path)
     (tmp_path / "rmd17.tar.bz2").unlink()
     task(frames="all").prepare(tmp_path)
@@ -237,7 +241,8 @@ def test_what_is_not_there_is_fetched_when_preparing(tmp_path, monkeypatch, opti
     asked = []
     monkeypatch.setattr(sources, "obtain", lambda *arguments: asked.append(arguments[:3]))
     write_single(tmp_path)
-    assert task(**options).outline(tmp_path) is None
+    with pytest.raises(DatasetError, match="not complete"):
+        task(**options).load(tmp_path)
     with pytest.raises(DatasetError, match="prepare the data first"):
         task(**options).load(tmp_path)
     task(**options).prepare(tmp_path)

@@ -26,8 +26,12 @@ CUBE = [8.0, 8.0, 8.0, 90, 90, 90]
 
 
 def waters(molecules: int = 4) -> Atoms:
-    one = molecule("H2O")
-    return sum((Atoms(one.numbers, one.positions + [0, 0, 3.0 * i]) for i in range(molecules)), Atoms())
+    atoms = Atoms()
+    for number in range(molecules):
+        one = molecule("H2O")
+        one.translate((0, 0, 3 * number))
+        atoms += one
+    return atoms
 
 
 def universe_of(atoms: Atoms, frames: np.ndarray, dimensions=None, elements=True, bonds=None) -> MDAnalysis.Universe:
@@ -142,9 +146,7 @@ def test_frames_and_blocks_of_several_files(write, tmp_path):
     write(frames=12)
     (tmp_path / "md.dcd").rename(tmp_path / "first.dcd")
     write(frames=9, trajectory="second.dcd")
-    own = task(
-        topology="md.pdb", trajectory=["first.dcd", "second.dcd"], start=1, stop=11, every=3, blocks=2
-    )
+    own = task(topology="md.pdb", trajectory=["first.dcd", "second.dcd"], start=1, stop=11, every=3, blocks=2)
     data = own.load(tmp_path)
     assert data.moments.tolist() == [[0, 1], [0, 4], [0, 7], [0, 10], [1, 1], [1, 4], [1, 7]]
     assert data.outline.groups.tolist() == [0, 0, 1, 1, 2, 2, 3]
@@ -154,7 +156,9 @@ def test_frames_and_blocks_of_several_files(write, tmp_path):
 
 
 def test_a_selection_leaves_whole_molecules(write, tmp_path):
-    atoms = ETHANOL + Atoms("Na", [[0, 0, 6.0]]) + Atoms(molecule("H2O").numbers, molecule("H2O").positions + [0, 0, 9])
+    water = molecule("H2O")
+    water.translate((0, 0, 9))
+    atoms = ETHANOL + Atoms("Na", [[0, 0, 6]]) + water
     data = write(atoms, options={"selection": "not name Na"}).load(tmp_path)
     assert data.species == (1, 6, 8)
     assert data.samples[0].molecule.tolist() == [0] * 9 + [1] * 3
@@ -228,7 +232,9 @@ def test_atoms_of_topology_and_trajectory_must_agree(write, tmp_path):
     write(molecule("H2O"), topology="water.pdb", trajectory="water.dcd")
     own = task(topology="md.pdb", trajectory="water.dcd")
     for read in (own.prepare, own.outline):
-        with pytest.raises(DatasetError, match=r"water.dcd cannot be read .*(same number of atoms|belong to the topology)"):
+        with pytest.raises(
+            DatasetError, match=r"water.dcd cannot be read .*(same number of atoms|belong to the topology)"
+        ):
             read(tmp_path)
 
 
@@ -238,7 +244,9 @@ def test_truncated_and_damaged_files(write, tmp_path):
     whole = (tmp_path / "md.dcd").read_bytes()
     (tmp_path / "md.dcd").write_bytes(whole[: len(whole) * 3 // 4])
     for read in (own.prepare, own.outline):
-        with pytest.raises(DatasetError, match=r"truncated, its header speaks of 12 frames and (\d) are there.*'stop': \1"):
+        with pytest.raises(
+            DatasetError, match=r"truncated, its header speaks of 12 frames and (\d) are there.*'stop': \1"
+        ):
             read(tmp_path)
     assert len(task(topology="md.pdb", trajectory="md.dcd", stop=6, blocks=2).load(tmp_path).samples) == 6
     (tmp_path / "md.dcd").write_bytes(whole[:50])
