@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from tasks.registry import MODELS, PRETEXTS
 
 def needed_entries(suite: Suite, cells: Sequence[PlannedCell]) -> dict[str, Entry]:
     """Every dataset that planned cells read, by the suite's names; a further test set is ``DATASET/NAME``."""
-    entries: dict[str, Entry] = {}
     parts = {
         part.model_dump_json(include={"kind", "options"})
         for planned in cells
@@ -28,11 +27,21 @@ def needed_entries(suite: Suite, cells: Sequence[PlannedCell]) -> dict[str, Entr
         for part in planned.cell.pretraining.parts
     }
     chosen = {planned.dataset for planned in cells}
-    for name, entry in {**suite.datasets, **suite.structures}.items():
-        if name in chosen or entry.model_dump_json(include={"kind", "options"}) in parts:
+    pretrained_on = {
+        name: entry
+        for name, entry in {**suite.datasets, **suite.structures}.items()
+        if entry.model_dump_json(include={"kind", "options"}) in parts
+    }
+    return {**entries_of(suite, chosen), **pretrained_on}
+
+
+def entries_of(suite: Suite, datasets: Collection[str]) -> dict[str, Entry]:
+    """Some of the suite's datasets with their further test sets, by the same names."""
+    entries: dict[str, Entry] = {}
+    for name, entry in suite.datasets.items():
+        if name in datasets:
             entries[name] = entry
-    for name in chosen:
-        entries.update({f"{name}/{extra}": entry for extra, entry in suite.datasets[name].extra_tests.items()})
+            entries.update({f"{name}/{extra}": test for extra, test in entry.extra_tests.items()})
     return entries
 
 
@@ -100,14 +109,18 @@ def audit_cell(cell: Cell, library: Library, auditor: Auditor, name: str) -> Aud
     dataset, whole = library.load_split(cell.dataset, cell.seed)
     split = whole.labelled(cell.dataset.labelled, stream_seed(cell.seed, "labelled"))
     seen = [Part(f"the training set of {name}", dataset, split.train)]
+    watched = []
     if cell.pretraining is not None:
         for number, part in enumerate(cell.pretraining.parts, start=1):
             source, parts = library.load_split(part, cell.seed)
             seen.append(Part(f"pretraining set {number} ({part.kind})", source, parts.train))
+            watched.append(Part(f"the validation part of pretraining set {number} ({part.kind})", source, parts.val))
     test = [Part(f"the test set of {name}", dataset, split.test)]
     for extra, entry in cell.dataset.extra_tests.items():
         further = library.load(entry)
         test.append(Part(f"the further test set {extra}", further, further.all_frames))
+    # What a pretext is validated on trains nothing, and may validate again; test frames are not even to be there.
+    auditor.audit(watched, [], test)
     return auditor.audit(seen, [Part(f"the validation set of {name}", dataset, split.val)], test)
 
 

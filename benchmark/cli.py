@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from benchmark.cli_data import app as data_app
+from benchmark.cli_options import DataDir, Scale, Select, SuiteName, console, errors, parse_select
 from benchmark.errors import BenchmarkError
-from tasks.datasets.cache import DATA_DIR_VARIABLE, default_data_dir
+from tasks.datasets.cache import default_data_dir
 
 if TYPE_CHECKING:  # torch and pandas take seconds to import: a verb loads only what it needs
     import pandas as pd
@@ -27,18 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Does pretraining help a neural network potential? Suites of paired, seeded, reproducible cells.",
 )
-console = Console()
-if not console.is_terminal:
-    # A log has room: tables must not be folded to the 80 columns of a terminal that is not there.
-    console = Console(width=160)
-errors = Console(stderr=True)
-
-SuiteName = Annotated[str, typer.Option("--suite", help="A shipped suite (see `list`) or the path of a YAML file.")]
-Scale = Annotated[str, typer.Option(help="One of the suite's scales: how much data, how wide, how long.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help=f"Folder of the datasets; default ${DATA_DIR_VARIABLE}, then the user's cache."),
-]
 RunPath = Annotated[Path, typer.Argument(help="A run folder, e.g. runs/water-quick.")]
 
 
@@ -49,7 +37,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/SUITE-SCALE.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Cells at a time; default one a core, or one on a GPU.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds; default the suite's.")] = None,
-    select: Annotated[str, typer.Option(help="Only these cells, e.g. model=egnn,strategy=scratch,masked.")] = "",
+    select: Select = "",
     data_dir: DataDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     reuse: Annotated[
@@ -70,7 +58,7 @@ def run(
         data_dir=data_dir or default_data_dir(),
         jobs=jobs,
         seeds=seeds,
-        select=_parse_select(select),
+        select=parse_select(select),
         device=device,
         command=shlex.join(["python", "-m", "benchmark", *sys.argv[1:]]),
         reuse=reuse or (),
@@ -133,21 +121,6 @@ def list_suites() -> None:
 
 
 app.add_typer(data_app, name="data")
-
-
-def _parse_select(text: str) -> dict[str, list[str]]:
-    """``model=egnn,strategy=scratch,masked`` to names by field; a part without a field belongs to the one before."""
-    chosen: dict[str, list[str]] = {}
-    field = ""
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        before, equals, name = part.rpartition("=")
-        field = before.strip() if equals else field
-        if not field or not name:
-            raise BenchmarkError(
-                f"--select {part!r}: write FIELD=NAME, e.g. --select model=egnn,strategy=scratch,masked"
-            )
-        chosen.setdefault(field, []).append(name.strip())
-    return chosen
 
 
 def _print_plan(prepared: Prepared, estimated: Estimate) -> None:

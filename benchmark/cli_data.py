@@ -7,21 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from tasks.datasets.cache import DATA_DIR_VARIABLE, default_data_dir, writable_dir
+from benchmark.cli_options import DataDir, Scale, Select, SuiteName, console, errors, parse_select
+from tasks.datasets.cache import default_data_dir, writable_dir
 from tasks.datasets.sources import Source, SourceFile, find, get_file, get_source, load_sources, obtain
 
 app = typer.Typer(no_args_is_help=True, help="Fetch published data, or prepare the datasets of a suite.")
-console = Console()
-if not console.is_terminal:
-    console = Console(width=160)  # as in cli.py: a log has room
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help=f"Folder of the datasets; default ${DATA_DIR_VARIABLE}, then the user's cache."),
-]
 
 
 @app.command("list")
@@ -80,7 +72,7 @@ def fetch(
 
                 paths.append(obtain(source, name, folder, progress))
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; the same command goes on from what has come so far")
+        errors.print("interrupted; the same command goes on from what has come so far")
         raise typer.Exit(130) from None
     for place in dict.fromkeys(path.parent for path in paths):
         count = sum(path.parent == place for path in paths)
@@ -89,30 +81,19 @@ def fetch(
 
 @app.command()
 def prepare(
-    suite: Annotated[str, typer.Option("--suite", help="A shipped suite (see `list`) or the path of a YAML file.")],
-    scale: Annotated[str, typer.Option(help="One of the suite's scales.")] = "quick",
+    suite: SuiteName,
+    scale: Scale = "quick",
+    select: Select = "",
     data_dir: DataDir = None,
     jobs: Annotated[int | None, typer.Option(help="Processes at a time; default one a core.")] = None,
 ) -> None:
     """Prepare the datasets of a suite, without training."""
     from benchmark.progress import Display
-    from benchmark.run import Request, prepare, prepare_data
+    from benchmark.run import prepare_suite
 
     folder = data_dir or default_data_dir()
-    request = Request(
-        suite=suite,
-        scale=scale,
-        out=None,
-        data_dir=folder,
-        jobs=jobs,
-        seeds=None,
-        select={},
-        device="cpu",
-        command="",
-    )
-    prepared = prepare(request)
     with Display(console) as display:
-        prepare_data(prepared, display)
+        prepare_suite(suite, scale, parse_select(select), folder, jobs, display)
     done = f"datasets of suite {suite}, scale {scale}, are in {writable_dir(folder)}"
     console.print(done, highlight=False, soft_wrap=True)
 

@@ -93,7 +93,11 @@ def pool_structures(parts: Sequence[Part], pretext: Pretext, seed: int, library:
                     left_out += 1
     empty = [name for name, kept in chosen.items() if not kept]
     if empty:
-        raise PretextError(f"{pretext.title} can be applied to none of the {empty[0]} frames; use another pretext")
+        what = {"train": "training", "val": "validation"}[empty[0]]
+        raise PretextError(
+            f"{pretext.title} needs {pretext.requirement}; none of the {what} structures has that. Use other options, "
+            f"another pretext, or leave it out"
+        )
     if len({"box" in sample for sample in samples}) > 1:
         raise DatasetError(
             "pretraining on periodic and on isolated structures together is not possible: a batch has boxes or has "

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch_geometric.data import Batch
 
+from benchmark.cell import Settings
 from benchmark.config import Entry, build
 from benchmark.data import count_training_frames
 from benchmark.errors import BenchmarkError
 from benchmark.jobs import pending_jobs
-from benchmark.plan import PlannedCell, Pretraining
+from benchmark.plan import PlannedCell, Pretraining, Work
 from benchmark.run import Prepared
+from tasks.datasets.base import DatasetTask
 from tasks.registry import DATASETS, MODELS
 
 STEPS = 3
@@ -68,18 +70,20 @@ def estimate(prepared: Prepared) -> Estimate:
                 )
             key = f"{part.model_dump_json(include={'kind', 'options'})} {work.model.model_dump_json()}"
             if key not in step_seconds:
-                step_seconds[key] = _time_step(part, work.model, work.batch_size, prepared.settings.device)
+                step_seconds[key] = _time_step(part, work, prepared.settings)
             count = math.ceil(work.phase.epochs * frames / work.batch_size)
             steps += count
             seconds += count * step_seconds[key]
     return Estimate(len(jobs), steps, seconds, prepared.workers)
 
 
-def _time_step(dataset: Entry, model: Entry, batch_size: int, device: str) -> float:
+def _time_step(dataset: Entry, work: Work, settings: Settings) -> float:
     """Seconds of one optimizer step: forward, forces, backward, update."""
-    task = build(DATASETS, dataset)
-    batch = Batch.from_data_list([task.example(seed) for seed in range(batch_size)]).to(device)
-    potential = build(MODELS, model).to(device)
+    task: DatasetTask = build(DATASETS, dataset)
+    device = settings.device
+    samples = [task.example(settings.data_dir, seed) for seed in range(work.batch_size)]
+    batch = Batch.from_data_list(samples).to(device)
+    potential = build(MODELS, work.model).to(device)
     optimizer = torch.optim.AdamW(potential.parameters(), lr=1e-5)
     started = 0.0
     # Warm-up first: the neighbour search is compiled when it is first called.

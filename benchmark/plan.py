@@ -103,7 +103,7 @@ def make_plan(
     """
     if seeds is not None and seeds < 1:
         raise BenchmarkError(f"--seeds {seeds}: at least 1 is needed")
-    datasets, models, strategies = _selected(suite, select or {})
+    datasets, models, strategies = select_names(suite, select or {})
     planner = _Planner(suite, datasets, data_dir or default_data_dir())
     return [
         PlannedCell(dataset=dataset, model=model, strategy=strategy, cell=planner.cell(dataset, model, strategy, seed))
@@ -112,8 +112,8 @@ def make_plan(
     ]
 
 
-def _selected(suite: Suite, select: Mapping[str, list[str]]) -> list[list[str]]:
-    """Names of the datasets, models and strategies that are chosen."""
+def select_names(suite: Suite, select: Mapping[str, list[str]]) -> list[list[str]]:
+    """Names of the datasets, models and strategies that are chosen; see ``make_plan``."""
     tables: dict[str, Mapping[str, Any]] = dict(
         zip(FILTERS, (suite.datasets, suite.models, suite.strategies), strict=True)
     )

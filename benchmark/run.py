@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from benchmark.cell import Settings
-from benchmark.checks import check_data, check_splits, needed_entries, warnings_of
-from benchmark.config import Suite, build, load_suite
+from benchmark.checks import check_data, check_splits, entries_of, needed_entries, warnings_of
+from benchmark.config import Entry, Suite, build, load_suite
 from benchmark.data import Library
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.jobs import pending_jobs
-from benchmark.plan import PlannedCell, make_plan
+from benchmark.plan import PlannedCell, make_plan, select_names
 from benchmark.progress import Display
 from benchmark.reuse import take_over
 from benchmark.store import RunFolder
@@ -74,21 +74,18 @@ def prepare(request: Request) -> Prepared:
     Raises:
         BenchmarkError: for anything the user should correct.
     """
-    if request.jobs is not None and request.jobs < 1:
-        raise BenchmarkError(f"--jobs {request.jobs}: at least 1 is needed")
     suite = load_suite(request.suite, request.scale)
     cells = make_plan(suite, request.seeds, request.select, request.data_dir)
     check_splits(suite, cells, request.data_dir)
     device = choose_device(request.device)
     for earlier in request.reuse:
         RunFolder(earlier).read_plan()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = request.jobs or (cores if device == "cpu" else 1)
+    workers = _workers(request.jobs, device)
     settings = Settings(
         run=(request.out or Path("runs") / f"{suite.name}-{suite.scale}").absolute(),
         data_dir=request.data_dir.absolute(),
         device=device,
-        threads=max(1, cores // workers),
+        threads=max(1, _cores() // workers),
         suite=suite.name,
         scale=suite.scale,
     )
@@ -123,7 +120,8 @@ def execute(prepared: Prepared, request: Request, display: Display) -> ReportPat
     _make_writable(folder.path)
     lock = folder.lock()
     try:
-        prepare_data(prepared, display)
+        entries = needed_entries(prepared.suite, prepared.cells)
+        prepare_data(entries, settings.data_dir, prepared.workers, display)
         library = Library(settings.data_dir)
         data = check_data(prepared.suite, prepared.cells, library)
         folder.write_plan(prepared.suite, prepared.cells, request.command, data)
@@ -138,19 +136,48 @@ def execute(prepared: Prepared, request: Request, display: Display) -> ReportPat
         lock.release()
 
 
-def prepare_data(prepared: Prepared, display: Display) -> None:
-    """Make sure that every dataset of the planned cells is there.
+def prepare_suite(
+    name: str, scale: str, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
+) -> None:
+    """Make sure that the chosen datasets of a suite, and all its structures, are there.
 
     Raises:
-        DatasetError: for what cannot be had, naming the dataset; nothing has been trained yet.
+        BenchmarkError: for anything the user should correct.
+        DatasetError: for what cannot be had, naming the dataset.
     """
-    for name, entry in needed_entries(prepared.suite, prepared.cells).items():
+    suite = load_suite(name, scale)
+    datasets, _, _ = select_names(suite, select)
+    prepare_data({**entries_of(suite, datasets), **suite.structures}, data_dir, _workers(jobs, "cpu"), display)
+
+
+def prepare_data(entries: Mapping[str, Entry], data_dir: Path, workers: int, display: Display) -> None:
+    """Make sure that datasets, by the suite's names, are there.
+
+    Raises:
+        DatasetError: for what cannot be had, naming the dataset.
+    """
+    for name, entry in entries.items():
         task: DatasetTask = build(DATASETS, entry)
         with display.preparing(name) as progress:
             try:
-                task.prepare(prepared.settings.data_dir, progress, workers=prepared.workers)
+                task.prepare(data_dir, progress, workers=workers)
             except DatasetError as error:
                 raise DatasetError(f"dataset {name!r}: {error}") from error
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _workers(jobs: int | None, device: str) -> int:
+    """Processes at a time.
+
+    Raises:
+        BenchmarkError: for fewer than one.
+    """
+    if jobs is not None and jobs < 1:
+        raise BenchmarkError(f"--jobs {jobs}: at least 1 is needed")
+    return jobs or (_cores() if device == "cpu" else 1)
 
 
 def _make_writable(path: Path) -> None:

@@ -15,9 +15,7 @@ from torch_geometric.data import Batch
 
 from benchmark.config import load_suite
 from benchmark.errors import BenchmarkError
-from tasks.datasets.base import Dataset
 from tasks.geometry import minimum_image
-from tasks.pretexts.base import PretextError
 from tasks.registry import MODELS, PRETEXTS, UnknownKindError
 from tests.benchmark.runs import ROOT, command
 from tests.own_package import install
@@ -111,12 +109,11 @@ def test_the_generator_is_the_only_source_of_randomness(pretext):
     assert not torch.equal(first, other)
 
 
-def test_structures_without_molecules_are_refused(pretext):
+def test_structures_without_molecules_are_left_out(pretext):
     water, atoms = make_water(2), make_water(2)
     atoms.molecule = torch.arange(6)
-    pretext.check(Dataset([water], None, (1, 8), "", {}))
-    with pytest.raises(PretextError, match="structure 1 has 6 single atoms"):
-        pretext.check(Dataset([water, atoms], None, (1, 8), "", {}))
+    assert pretext.applies_to(water)
+    assert not pretext.applies_to(atoms)
 
 
 @pytest.mark.parametrize(

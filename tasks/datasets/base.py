@@ -155,7 +155,7 @@ class DatasetTask(abc.ABC):
         """
 
     @abc.abstractmethod
-    def example(self, seed: int = 0) -> Data:
+    def example(self, data_dir: Path, seed: int = 0) -> Data:
         """A random structure of the right size and box (`z`, `pos`, `box`, `molecule`), without labels.
 
         Meant for estimates of cost: needs no data that would have to be prepared.

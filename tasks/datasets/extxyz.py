@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -22,14 +20,20 @@ from pydantic import Field, field_validator, model_validator
 from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
-from tasks.datasets.boxes import reduced_box
-from tasks.datasets.cache import default_data_dir
-from tasks.datasets.molecules import Topology, find_bonds, topology_of_bonds
+from tasks.datasets.molecules import find_bonds, topology_of_bonds
 from tasks.datasets.plausibility import energy_unit_eV, force_unit_eV_per_A, length_unit_A
+from tasks.datasets.user_files import (
+    Frames,
+    block_groups,
+    check_one_sort,
+    describe_compositions,
+    file_version,
+    find_file,
+    make_structure,
+    reduced_box_at,
+)
 
-LICENCE = "the user's own file; its terms are not known here"
 SLICE = re.compile(r"\s*-?\d+\s*|\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(:\s*(-?\d+)?\s*)?")
-SHOWN_COMPOSITIONS = 20
 
 
 class ExtXYZConfig(DatasetConfig):
@@ -103,28 +107,6 @@ class ExtXYZConfig(DatasetConfig):
         return {"energy": self.energy_unit, "length": self.length_unit, "force": force}
 
 
-@dataclass(frozen=True)
-class Frames:
-    """What a file holds: its samples, their groups, (F,) int64, and what else is known of them."""
-
-    samples: tuple[Data, ...]
-    groups: NDArray[np.int64]
-    moments: NDArray[np.int64] | None
-    provenance: dict[str, Any]
-    title: str
-    warnings: tuple[str, ...] = ()
-
-    def dataset(self) -> Dataset:
-        """Samples of their own for each caller, which share their tensors."""
-        samples = [copy.copy(sample) for sample in self.samples]
-        return Dataset(samples, Outline(self.groups), LICENCE, self.provenance, self.moments, self.title, self.warnings)
-
-    def example(self, seed: int) -> Data:
-        """One of the structures, without labels."""
-        sample = copy.copy(self.samples[seed % len(self.samples)])
-        return Data(**{name: value for name, value in sample.to_dict().items() if name not in ("y", "neg_dy")})
-
-
 class ExtXYZ(DatasetTask):
     """Structures with energies and forces from one file, all periodic in three directions or all isolated.
 
@@ -137,7 +119,6 @@ class ExtXYZ(DatasetTask):
 
     def __init__(self, config: ExtXYZConfig) -> None:
         self.config = config
-        self._data_dir = default_data_dir()
 
     @property
     def title(self) -> str:
@@ -159,95 +140,17 @@ class ExtXYZ(DatasetTask):
         """See `DatasetTask.outline`; the file is read for it."""
         return Outline(self._frames(data_dir).groups)
 
-    def example(self, seed: int = 0) -> Data:
+    def example(self, data_dir: Path, seed: int = 0) -> Data:
         """A frame of the file, the first for seed 0, in the folder that was last asked for; see `DatasetTask.example`.
 
         Raises:
             DatasetError: the file cannot be read.
         """
-        return self._frames(self._data_dir).example(seed)
+        return self._frames(data_dir).example(seed)
 
     def _frames(self, data_dir: Path) -> Frames:
-        self._data_dir = data_dir
         path = find_file(self.config.path, data_dir)
         return _read(path, file_version(path), self.config)
-
-
-def find_file(name: str, data_dir: Path) -> Path:
-    """The absolute path of a file of the user's.
-
-    Args:
-        name: absolute, or relative to `data_dir` or else to the working directory.
-        data_dir: folder of the datasets.
-
-    Raises:
-        DatasetError: there is no such file.
-    """
-    tried = [(base / Path(name).expanduser()).absolute() for base in (data_dir, Path.cwd())]
-    for path in tried:
-        if path.is_file():
-            return path
-    places = " and ".join(str(path) for path in dict.fromkeys(tried))
-    raise DatasetError(f"there is no file {name!r}; looked for {places}. Correct the path in the dataset's options")
-
-
-def file_version(path: Path) -> tuple[int, int]:
-    """Time of the last change in ns, and size in bytes: another pair, another content."""
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
-
-
-def block_groups(frames: int, blocks: int, place: str) -> NDArray[np.int64]:
-    """Numbers of so many contiguous blocks, (frames,), whose lengths differ by one at most.
-
-    Raises:
-        DatasetError: for more blocks than frames.
-    """
-    if blocks > frames:
-        raise DatasetError(
-            f"{place}: {frames} frames cannot be cut into {blocks} blocks; lower the option 'blocks', or take more "
-            f"frames"
-        )
-    return np.arange(frames, dtype=np.int64) * blocks // frames
-
-
-def make_structure(
-    z: NDArray[np.int64], pos: NDArray[np.floating], box: NDArray[np.float64] | None, topology: Topology
-) -> Data:
-    """A sample without labels; `pos` (N, 3) in Å, `box` (3, 3) in Å, reduced, or None."""
-    structure = Data(
-        z=torch.tensor(z, dtype=torch.int64),
-        pos=torch.tensor(pos, dtype=torch.float32),
-        molecule=torch.tensor(topology.molecule),
-        site=torch.tensor(topology.site),
-    )
-    if box is not None:
-        structure.box = torch.tensor(box, dtype=torch.float32).unsqueeze(0)
-    return structure
-
-
-def check_one_sort(samples: Sequence[Data], place: str) -> None:
-    """Make sure that all frames are periodic or none is.
-
-    Raises:
-        DatasetError: naming the first frame that differs from the first of all.
-    """
-    periodic = ["box" in sample for sample in samples]
-    if len(set(periodic)) > 1:
-        other = periodic.index(not periodic[0])
-        names = ("isolated", "periodic")
-        raise DatasetError(
-            f"{place}: frame 0 is {names[periodic[0]]} and frame {other} is {names[periodic[other]]}; a batch has "
-            f"boxes or has none. Make two datasets of them"
-        )
-
-
-def describe_compositions(samples: Sequence[Data]) -> tuple[str, dict[str, int]]:
-    """In words, and the frames of the most frequent compositions by formula (Hill)."""
-    numbers = Counter(tuple(sorted(sample.z.tolist())) for sample in samples)
-    frames = Counter({ase.Atoms(z).get_chemical_formula(): count for z, count in numbers.items()})
-    words = next(iter(frames)) if len(frames) == 1 else f"{len(frames)} compositions"
-    return f"{len(samples)} frames of {words}", dict(frames.most_common(SHOWN_COMPOSITIONS))
 
 
 @lru_cache(maxsize=4)
@@ -319,14 +222,6 @@ def _sample(atoms: ase.Atoms, config: ExtXYZConfig, place: str) -> Data:
     sample.y = torch.tensor(energy, dtype=torch.float64).reshape(1, 1)
     sample.neg_dy = torch.tensor(forces, dtype=torch.float32)
     return sample
-
-
-def reduced_box_at(box: NDArray[np.float64], place: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """`reduced_box`, whose errors say where the box was read."""
-    try:
-        return reduced_box(box)
-    except DatasetError as error:
-        raise DatasetError(f"{place}: {error}") from error
 
 
 def _label(atoms: ase.Atoms, config: ExtXYZConfig, name: str, place: str) -> NDArray[np.float64]:

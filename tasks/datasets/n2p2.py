@@ -7,7 +7,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -232,13 +231,9 @@ class N2P2(RunnerFiles):
         """See `RunnerFiles.origin`."""
         return {"source": "files of the user", "licence": "the user's own data; terms not stated", "warnings": []}
 
-    def example(self, seed: int = 0) -> Data:
+    def example(self, data_dir: Path, seed: int = 0) -> Data:
         """The first structure, without labels; looked for in the default data folder and the working directory."""
-        return self._first.clone()
-
-    @cached_property
-    def _first(self) -> Data:
-        structures = read_structures(self.find_files(cache.default_data_dir()))
+        structures = read_structures(self.find_files(data_dir))
         sample = _samples(_arrays(structures, np.array([0]), [self.topology(structures, 0)]))[0]
         del sample.y, sample.neg_dy
         return sample

@@ -223,7 +223,7 @@ class RMD17(DatasetTask):
     def _outline(self, merged: _Merged) -> Outline:
         return Outline(np.zeros(len(merged.old), dtype=np.int64), self._pairs(merged))
 
-    def example(self, seed: int = 0) -> Data:
+    def example(self, data_dir: Path, seed: int = 0) -> Data:
         """Random places in a ball of about a molecule's density; see `DatasetTask.example`."""
         z = composition(self.config.molecule)
         radius = (3 * ATOM_VOLUME_A3 * len(z) / (4 * np.pi)) ** (1 / 3)

@@ -45,9 +45,9 @@ class RPBE(RunnerFiles):
     def title(self) -> str:
         return TITLE
 
-    def example(self, seed: int = 0) -> Data:
+    def example(self, data_dir: Path, seed: int = 0) -> Data:
         """32 molecules at random in a cubic box of 0.997 g/cm³; see `DatasetTask.example`."""
-        return TIP3P(TIP3PConfig(molecules=32, density_g_per_cm3=0.997, cutoff_A=4.0)).example(seed)
+        return TIP3P(TIP3PConfig(molecules=32, density_g_per_cm3=0.997, cutoff_A=4.0)).example(data_dir, seed)
 
     def find_files(self, data_dir: Path) -> Path | None:
         """See `RunnerFiles.find_files`."""

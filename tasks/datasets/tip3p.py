@@ -120,7 +120,7 @@ class TIP3P(DatasetTask):
         """See `DatasetTask.outline`; known before the data is made."""
         return Outline(np.repeat(np.arange(self.config.trajectories), self.config.frames_per_trajectory))
 
-    def example(self, seed: int = 0) -> Data:
+    def example(self, data_dir: Path, seed: int = 0) -> Data:
         """A random, unrelaxed structure; see `DatasetTask.example`."""
         molecules, side = self.config.molecules, self.config.side_A
         positions = place_molecules(molecules, side, np.random.default_rng(seed))

@@ -23,8 +23,8 @@ from pydantic import Field, field_validator
 from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
-from tasks.datasets.cache import default_data_dir
-from tasks.datasets.extxyz import (
+from tasks.datasets.molecules import HYDROGEN, Topology, find_bonds, topology_of_bonds
+from tasks.datasets.user_files import (
     Frames,
     block_groups,
     check_one_sort,
@@ -34,7 +34,6 @@ from tasks.datasets.extxyz import (
     make_structure,
     reduced_box_at,
 )
-from tasks.datasets.molecules import HYDROGEN, Topology, find_bonds, topology_of_bonds
 
 Version = tuple[Path, tuple[int, int]]
 """A file and its `file_version`."""
@@ -88,7 +87,6 @@ class Trajectory(DatasetTask):
 
     def __init__(self, config: TrajectoryConfig) -> None:
         self.config = config
-        self._data_dir = default_data_dir()
 
     @property
     def title(self) -> str:
@@ -114,20 +112,19 @@ class Trajectory(DatasetTask):
         counts = [len(_open(universe, path, self.config)) for path, _ in trajectories]
         return Outline(_groups(counts, [path for path, _ in trajectories], self.config))
 
-    def example(self, seed: int = 0) -> Data:
+    def example(self, data_dir: Path, seed: int = 0) -> Data:
         """A frame, the first for seed 0, in the folder that was last asked for; see `DatasetTask.example`.
 
         Raises:
             DatasetError: the files cannot be read.
         """
-        return self._frames(self._data_dir).example(seed)
+        return self._frames(data_dir).example(seed)
 
     def _frames(self, data_dir: Path) -> Frames:
         topology, trajectories = self._files(data_dir)
         return _read(topology, trajectories, self.config)
 
     def _files(self, data_dir: Path) -> tuple[Version, tuple[Version, ...]]:
-        self._data_dir = data_dir
         topology, *trajectories = (
             (path, file_version(path))
             for path in (find_file(name, data_dir) for name in (self.config.topology, *self.config.trajectory))

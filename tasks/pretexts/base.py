@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, ClassVar
 
-from ase.data import chemical_symbols
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor
 from torch_geometric.data import Batch, Data
@@ -13,7 +12,7 @@ from torch_geometric.data import Batch, Data
 from tasks.models.base import Head
 
 if TYPE_CHECKING:
-    from tasks.datasets.base import Dataset
+    pass
 
 
 class PretextError(ValueError):
@@ -50,19 +49,6 @@ class Pretext(abc.ABC):
     def applies_to(self, sample: Data) -> bool:
         """Whether the pretext can be applied to a structure; those where it cannot are left out of pretraining."""
         return True
-
-    def check(self, dataset: Dataset) -> None:
-        """Make sure that there is something to pretrain on.
-
-        Raises:
-            PretextError: the pretext applies to none of the structures.
-        """
-        if not any(self.applies_to(sample) for sample in dataset.samples):
-            elements = ", ".join(chemical_symbols[number] for number in dataset.species) or "none"
-            raise PretextError(
-                f"{self.title} needs {self.requirement}; none of the {len(dataset.samples)} structures has that "
-                f"(elements: {elements}). Use other options, another pretext, or leave it out."
-            )
 
     @abc.abstractmethod
     def corrupt(self, batch: Batch, generator: Generator) -> Data:

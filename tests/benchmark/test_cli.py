@@ -210,7 +210,7 @@ def test_a_refusal_as_a_user_sees_it():
         (["run", "--suite", "water", "--scale", "smoke", "--reuse", "nowhere"], ["nowhere", "holds no run"]),
         (["status", "nowhere"], ["holds no run"]),
         (["report", "nowhere"], ["plan.json"]),
-        (["data", "--suite", "none.yaml"], ["cannot be read"]),
+        (["data", "prepare", "--suite", "none.yaml"], ["cannot be read"]),
     ],
 )
 def test_wrong_input_ends_with_exit_code_2_and_one_message(refuse, arguments, fragments):

@@ -209,9 +209,9 @@ def test_outline_example_and_prepare_read_the_same_file_and_write_nothing(write,
     own.prepare(tmp_path, lambda message, done: messages.append((message, done)))
     assert messages[-1] == ("4 frames of C2H6O from own.extxyz: ready", 1.0)
     assert own.outline(tmp_path).groups.tolist() == own.load(tmp_path).outline.groups.tolist() == [0, 0, 1, 1]
-    assert not {"y", "neg_dy"} & set(own.example().keys())
-    assert torch.equal(own.example().pos, own.load(tmp_path).samples[0].pos)
-    assert torch.equal(own.example(6).pos, own.load(tmp_path).samples[2].pos)
+    assert not {"y", "neg_dy"} & set(own.example(tmp_path).keys())
+    assert torch.equal(own.example(tmp_path).pos, own.load(tmp_path).samples[0].pos)
+    assert torch.equal(own.example(tmp_path, 6).pos, own.load(tmp_path).samples[2].pos)
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -380,7 +380,7 @@ def test_impossible_options_are_refused(options):
 
 @pytest.mark.parametrize("molecule", FORMULAS)
 def test_examples_are_as_crowded_as_molecules(molecule):
-    example = task(molecule=molecule).example(3)
+    example = task(molecule=molecule).example(Path(), 3)
     distances = torch.pdist(example.pos)
     assert distances.min() > 0.9
     neighbours = 2 * int((distances < 3.4).sum()) / example.num_nodes
@@ -388,8 +388,8 @@ def test_examples_are_as_crowded_as_molecules(molecule):
     assert set(example.keys()) == {"z", "pos", "molecule", "site"}
     assert example.molecule.unique().tolist() == [0]
     assert example.site.unique().tolist() == list(range(int((example.z > 1).sum())))
-    assert torch.equal(example.pos, task(molecule=molecule).example(3).pos)
-    assert not torch.equal(example.pos, task(molecule=molecule).example(4).pos)
+    assert torch.equal(example.pos, task(molecule=molecule).example(Path(), 3).pos)
+    assert not torch.equal(example.pos, task(molecule=molecule).example(Path(), 4).pos)
 
 
 def test_it_is_registered():

@@ -298,16 +298,16 @@ def test_nothing_is_kept_of_bad_input(tmp_path: Path, water: Water) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
-def test_example_needs_no_data() -> None:
+def test_example_needs_no_data(tmp_path: Path) -> None:
     task = RPBE(RPBEConfig())
-    example = task.example(1)
+    example = task.example(tmp_path, 1)
     z, pos, box = arrays(example)
     volume_cm3 = float(np.linalg.det(box)) * 1e-24
     assert 32 * 18.0153 / 6.02214076e23 / volume_cm3 == pytest.approx(0.997, rel=1e-5)
     found = water_topology(z, pos, box)
     assert found is not None
     assert sets(found.molecule) == sets(example.molecule.numpy()) == sets(example.site.numpy())
-    assert not torch.equal(example.pos, task.example(2).pos)
+    assert not torch.equal(example.pos, task.example(tmp_path, 2).pos)
     assert "y" not in example
 
 
@@ -364,8 +364,7 @@ def test_where_own_files_are_looked_for(tmp_path: Path, water: Water, monkeypatc
     assert len(ready(task, data_dir).samples[0].z) == 12
     (data_dir / "mine.data").unlink()
     assert len(ready(task, data_dir).samples[0].z) == 15
-    monkeypatch.setenv("NNP_BENCH_DATA", str(data_dir))
-    example = task.example(3)
+    example = task.example(data_dir, 3)
     assert len(example.z) == 15
     assert "y" not in example
     assert "neg_dy" not in example

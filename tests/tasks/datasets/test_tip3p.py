@@ -124,7 +124,7 @@ def test_sample_fields(flexible: tuple[TIP3P, Dataset, Path]) -> None:
     assert dataset.outline.groups.tolist() == [0] * 4 + [1] * 4
     assert dataset.species == (1, 8)
     assert task.title == "TIP3P water, flexible, 8 molecules, 300 K"
-    example = task.example()
+    example = task.example(Path())
     for sample in dataset.samples:
         assert sample.z.tolist() == [8, 1, 1] * 8
         assert sample.z.dtype == torch.int64
@@ -138,7 +138,7 @@ def test_sample_fields(flexible: tuple[TIP3P, Dataset, Path]) -> None:
             assert torch.equal(example[field], sample[field])
             assert example[field].dtype == sample[field].dtype
     assert example.pos.shape == (24, 3)
-    assert not torch.equal(example.pos, task.example(1).pos)
+    assert not torch.equal(example.pos, task.example(Path(), 1).pos)
     volume_cm3 = float(np.prod(np.diag(dataset.samples[0].box[0].double()))) * 1e-24
     assert 8 * 18.0153 / 6.02214076e23 / volume_cm3 == pytest.approx(0.997, rel=1e-5)
 

@@ -204,8 +204,8 @@ def test_prepare_reads_and_example_is_the_first_frame(write, tmp_path):
     messages = []
     own.prepare(tmp_path, lambda message, done: messages.append((message, done)))
     assert messages[-1] == ("10 frames of C2H6O from md.dcd: ready", 1.0)
-    np.testing.assert_allclose(own.example().pos, jittered(ETHANOL, 12)[2], rtol=0, atol=1e-6)
-    assert torch.equal(own.example(13).pos, own.load(tmp_path).samples[3].pos)
+    np.testing.assert_allclose(own.example(tmp_path).pos, jittered(ETHANOL, 12)[2], rtol=0, atol=1e-6)
+    assert torch.equal(own.example(tmp_path, 13).pos, own.load(tmp_path).samples[3].pos)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,7 @@ from pydantic import ValidationError
 from torch import Generator
 from torch_geometric.data import Batch, Data
 
-from tasks.datasets.base import Dataset
 from tasks.models.egnn import EGNN, EGNNConfig
-from tasks.pretexts.base import PretextError
-from tasks.pretexts.denoising import Denoising, DenoisingConfig
 from tasks.pretexts.masking import Masking, MaskingConfig
 from tests.tasks.conftest import make_water
 
@@ -391,19 +388,6 @@ def test_a_structure_with_nothing_to_mask_stays_whole_beside_others(target):
         assert torch.equal(corrupted.pos[corrupted.batch == sample], bare.pos)
         assert int(corrupted.mask_label[corrupted.batch == sample].sum()) == 0
     assert int(corrupted.mask_label.sum()) > 0
-
-
-def test_a_dataset_is_refused_only_if_all_its_structures_are_useless(water):
-    bare = water(2)
-    bare.z[:] = 8
-    masking = Masking(MaskingConfig())
-    masking.check(Dataset([bare, bare, water(2)], None, "", {}))
-    with pytest.raises(PretextError, match=r"with an atom of H and another atom; none of the 2 structures.*: O\)"):
-        masking.check(Dataset([bare, bare], None, "", {}))
-    Masking(MaskingConfig(species=["O"])).check(Dataset([bare], None, "", {}))
-    with pytest.raises(PretextError, match="a heavy atom with a hydrogen of its own"):
-        Masking(MaskingConfig(target="bonded")).check(Dataset([water(2)], None, "", {}))  # these have no sites
-    Denoising(DenoisingConfig()).check(Dataset([bare], None, "", {}))
 
 
 def test_bonded_is_for_hydrogen_alone():
