@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
-from reports import statistics
-from reports.formatting import QUANTITIES, listing, plural, plus_minus, signed
+from reports import kinds, statistics
+from reports.formatting import QUANTITIES, listing, p_value, plural, plus_minus, signed
+from reports.headline import budget, headline
+from reports.plan import Arm
 from reports.results import Change, Results
-from reports.run import STATES, Arm, Run
+from reports.run import STATES
 
-HEADLINES = ("force_rmse_mev_per_A", "energy_rmse_mev")
-"""Metrics that the findings speak of."""
+__all__ = ["HEADLINES", "Finding", "cautions", "data_warnings", "finding", "findings", "headline", "verdict"]
+
+HEADLINES = kinds.RMSE
+"""Metrics that figures show, and that findings speak of where a dataset has none of its own."""
 
 
 @dataclass(frozen=True)
@@ -23,27 +26,16 @@ class Finding:
 
 
 def verdict(change: Change, all_seeds: bool) -> str:
-    """A change in % and what the seeds let us say about it; `all_seeds`: both arms have just these seeds."""
+    """A change in % and what can be said about it; `all_seeds`: both arms have just these seeds."""
     percent = f"{signed(change.percent)} %"
+    common = "" if all_seeds else " in common"
     if change.n == 1:
         seed = "one seed" if all_seeds else "one common seed"
         return f"{percent}; {seed}, an anecdote: no difference can be told"
-    if change.agree:
-        seeds = "both seeds" if change.n == 2 else f"all {change.n} seeds"
-        side = "lower" if change.percent < 0 else "higher"
-        return f"{percent}; {side} in {seeds}{'' if all_seeds else ' in common'}"
-    ends = f"{signed(change.lowest)} to {signed(change.highest)} %"
-    return f"{percent} on average, {ends} by seed: the seeds disagree in sign, so no difference can be told"
-
-
-def _budget(run: Run, arm: Arm, baseline: Arm) -> str:
-    pretraining, finetuning = run.plan.epochs(arm)
-    base_pretraining, base_finetuning = run.plan.epochs(baseline)
-    if pretraining + finetuning == base_pretraining + base_finetuning:
-        return f" at the same total of {pretraining + finetuning} epochs"
-    if finetuning == base_finetuning:
-        return f" with the same {finetuning} epochs of finetuning"
-    return f" after {base_pretraining + base_finetuning} epochs"
+    seeds = f"{change.n} seeds{common}"
+    ends = f"95 % CI {signed(change.low)} to {signed(change.high)} %, {seeds}, p {p_value(change.p)}"
+    corrected = f", {p_value(change.p_holm)} corrected"
+    return f"{percent}, {ends}{corrected}: {change.verdict or 'no difference can be told'}"
 
 
 def _against(results: Results, arm: Arm, baseline: str, metric: str) -> str:
@@ -52,9 +44,9 @@ def _against(results: Results, arm: Arm, baseline: str, metric: str) -> str:
     own = results.mean(arm, metric)
     if mean is None or own is None:
         return f"nothing yet for {baseline}, of which no cell has finished"
-    text = f"{plus_minus(mean.mean, mean.sd)} for {baseline}{_budget(results.run, arm, base)}"
+    text = f"{plus_minus(mean.mean, mean.sd)} for {baseline}{budget(results.run.plan, arm, base)}"
     if change is None:
-        return f"{text} (no seed in common: not compared)"
+        return f"{text} (no seed in common with errors above zero: not compared)"
     return f"{text} ({verdict(change, change.n == own.n == mean.n)})"
 
 
@@ -63,7 +55,8 @@ def _sentence(results: Results, arm: Arm, metric: str) -> str:
     own = results.mean(arm, metric)
     if own is None:
         return f"No {name} on the test set was recorded."
-    seeds = plural(own.n, "seed")
+    planned = results.planned(arm)
+    seeds = plural(own.n, "seed") if own.n == planned else f"{own.n} of {plural(planned, 'seed')}"
     text = f"Test {name} {plus_minus(own.mean, own.sd)} {unit} ({seeds})"
     baselines = results.references(arm)
     if not baselines:
@@ -75,11 +68,11 @@ def finding(results: Results, arm: Arm) -> Finding:
     """The sentences for one arm."""
     pretraining, finetuning = results.run.plan.epochs(arm)
     name = f"{arm.strategy} ({pretraining} + {finetuning} epochs)"
-    counts = Counter(state.state for state in results.run.states if state.cell.arm == arm)
-    others = [f"{counts[state]} {state}" for state in STATES if counts[state] and state != "ok"]
+    counts = results.states(arm)
+    others = [f"{counts[state]} {state}" for state in STATES if counts.get(state) and state != "ok"]
     if not results.finished(arm):
         return Finding(name, (f"No cell has finished ({listing(others)}): nothing can be said.",))
-    sentences = [_sentence(results, arm, metric) for metric in HEADLINES]
+    sentences = [_sentence(results, arm, metric) for metric in results.headline_metrics(arm.dataset)]
     if others:
         sentences.append(f"Of its {sum(counts.values())} cells {listing(others)}: not in these means.")
     return Finding(name, tuple(sentences))
@@ -88,17 +81,22 @@ def finding(results: Results, arm: Arm) -> Finding:
 def findings(results: Results) -> list[tuple[str, list[Finding]]]:
     """(model on dataset, findings of its arms other than baselines), in the plan's order."""
     plan = results.run.plan
-    return [
-        (
-            plan.heading(dataset, model),
-            [
-                finding(results, arm)
-                for arm in plan.arms
-                if (arm.dataset, arm.model) == (dataset, model) and arm.strategy not in plan.baselines
-            ],
-        )
-        for dataset, model in plan.pairs
-    ]
+    found: dict[tuple[str, str], list[Finding]] = {pair: [] for pair in plan.pairs}
+    for arm in plan.arms:
+        if arm.strategy not in plan.baselines:
+            found[arm.dataset, arm.model].append(finding(results, arm))
+    return [(plan.heading(*pair), items) for pair, items in found.items()]
+
+
+def data_warnings(results: Results) -> list[str]:
+    """What the makers of the data, or of their reader, warn of: once each, with the datasets that it is about."""
+    plan, about = results.run.plan, dict[str, dict[str, None]]()
+    for cell in plan.cells:
+        dataset = results.run.provenance.get(cell.key, {}).get("dataset")
+        warnings = dataset.get("warnings") if isinstance(dataset, dict) else None
+        for warning in [warnings] if isinstance(warnings, str) else warnings or []:
+            about.setdefault(str(warning), {})[plan.labels.datasets.get(cell.dataset, cell.dataset)] = None
+    return [f"{listing(list(names))}: {warning}" for warning, names in about.items()]
 
 
 def cautions(results: Results) -> list[str]:
@@ -119,12 +117,22 @@ def cautions(results: Results) -> list[str]:
     seeds = len({cell.seed for cell in run.plan.cells})
     if seeds == 1:
         notes.append("One seed was planned. One seed is an anecdote: it tells no difference between arms.")
-    elif seeds > 1:
+    elif 1 < seeds < 5:
+        t = statistics.t_factor(seeds)
         notes.append(
-            f"With {seeds} seeds, an arm without any effect would still have the same sign in all of them "
-            f"once in {2 ** (seeds - 1)} comparisons. The sentences describe these seeds; they are no "
-            "significance test."
+            f"With {seeds} seeds the 95 % interval reaches {t:.1f} standard errors to each side: only large and "
+            "steady differences can be told."
         )
+    cells = run.conflicts["cell_key"].nunique()
+    if cells:
+        have = "has" if cells == 1 else "have"
+        notes.append(
+            f"{plural(cells, 'cell')} {have} different results in different run folders (named below); those of the "
+            "first folder in which it ended ok are shown."
+        )
+    commits = {commit for source in run.sources for commit in source.commits}
+    if len(run.sources) > 1 and len(commits) > 1:
+        notes.append(f"The merged runs were made at {len(commits)} commits: {', '.join(sorted(commits))}.")
     for dataset, model, seed in statistics.split_conflicts(run.records).itertuples(index=False):
         notes.append(
             f"{run.plan.heading(dataset, model)}, seed {seed}: the arms were trained on different splits; "

@@ -40,6 +40,12 @@ def plain(value: float) -> str:
     return f"{value:.10g}".replace("-", MINUS)
 
 
+def as_printed(*values: float) -> str:
+    """Published numbers with the digits that they were given with, and equally many: `39.3 ± 2.0`, `0.4`."""
+    digits = max(len(repr(float(value)).partition(".")[2]) for value in values)
+    return " ± ".join(number(value, digits) for value in values)
+
+
 def plus_minus(mean: float, sd: float) -> str:
     """`mean ± sd` with equally many decimals; the mean alone where there is no sd (one seed)."""
     digits = None if pd.isna(mean) else decimals(mean)
@@ -47,10 +53,10 @@ def plus_minus(mean: float, sd: float) -> str:
 
 
 def signed(value: float) -> str:
-    """A signed number with one decimal; what rounds to zero has no sign."""
+    """A signed number with one decimal (none from 1000 on); what rounds to zero has no sign."""
     if pd.isna(value):
         return NONE
-    text = f"{value:+.1f}"
+    text = f"{value:+.0f}" if abs(value) >= 1000 else f"{value:+.1f}"
     return "0.0" if float(text) == 0 else text.replace("-", MINUS)
 
 
@@ -68,3 +74,8 @@ def listing(parts: list[str]) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def p_value(p: float) -> str:
+    """A p-value: `< 0.001`, else three decimals."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 
 from reports import tables
+from reports.export import write_tables
 from reports.files import replacing
-from reports.findings import HEADLINES, cautions, findings
-from reports.reading import READING
 from reports.records import CURVE_SCHEMA, RECORD_SCHEMA, write_frame
 from reports.results import Results
 from reports.run import Run, read_run
+
+if TYPE_CHECKING:
+    from reports.layout import Report
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ def unbroken(text: str) -> str:
     return re.sub(r" (?=[±%]|meV)|(?<=±) ", "\N{NO-BREAK SPACE}", text)
 
 
+def whole(text: str) -> str:
+    """A number with its sd, sign or range as one word; of text without digits only the last sign."""
+    return re.sub(" " if re.search(r"\d", text) else r" (?=\W$)", "\N{NO-BREAK SPACE}", text)
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
@@ -52,68 +59,75 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["md"] = markdown_text
     environment.filters["unbroken"] = unbroken
-    environment.globals["zip"] = zip
+    environment.filters["whole"] = whole
+    environment.globals["sort_value"] = tables.sort_value
     return environment
 
 
-def _context(run: Run) -> dict[str, Any]:
-    # Training processes import this package to write records: they need no plotting.
-    from reports.figures import convergence
-    from reports.sweeps import explanation, sweep_figures, sweep_table
+def _style(environment: jinja2.Environment) -> str:
+    from reports.figures import COLOURS, DARK_COLOURS, STYLE, variables
 
-    results = Results(run)
-    plan = run.plan
-    return {
-        "plan": plan,
-        "states": {state: run.count(state) for state in ("ok", "diverged", "failed", "running", "pending")},
-        "cautions": cautions(results),
-        "findings": findings(results),
-        "errors": tables.error_table(results),
-        "errors_last": tables.error_table(results, "last"),
-        "changes": tables.change_table(results),
-        "reach": tables.reach_table(results),
-        "costs": tables.cost_table(results),
-        "arms": tables.arm_table(results),
-        "splits": tables.split_table(results),
-        "unfinished": tables.unfinished_table(results),
-        "provenance": tables.provenance_table(results),
-        "split_hashes": tables.split_hash_table(results),
-        "sweep_figures": sweep_figures(results),
-        "sweep_words": explanation(plan.sweep) if plan.sweep else "",
-        "sweep_table": sweep_table(results),
-        "figures": [drawing for metric in HEADLINES for drawing in convergence(run, metric)],
-        "config": json.dumps(plan.config, indent=2, ensure_ascii=False),
-        "reading": READING,
-    }
+    template = environment.get_template("style.css")
+    return template.render(arms=variables(COLOURS), dark_arms=variables(DARK_COLOURS), plots=STYLE)
 
 
-def build_report(run_folder: Path, out: Path | None = None) -> ReportPaths:
-    """Write the report of a run folder, finished or not, into `out` (default: `report` in the run folder).
+def _write(report: Report, out: Path) -> ReportPaths:
+    """Write page, Markdown and figures of a report into `out`; all is made before the first file is written."""
+    from reports.figures.palette import pens
 
-    Writes `index.html`, `report.md`, `figures/*.png`, and the merged `records.parquet` and `curves.parquet`.
-    All of it is made before the first file is written, and each file is replaced in one step. The same
-    records give the same bytes. Raises `RecordError` if the run folder cannot be read, `OSError` if `out`
-    cannot be written.
-    """
-    run = read_run(run_folder)
-    out = Path(out) if out is not None else run.folder / "report"
-    context = _context(run)
     environment = _environment()
-    style = Markup(environment.get_template("style.css").render())
-    html = environment.get_template("index.html.j2").render(context, style=style)
-    markdown = environment.get_template("report.md.j2").render(context)
-
-    (out / "figures").mkdir(parents=True, exist_ok=True)
-    write_frame(run.records, out / "records.parquet", RECORD_SCHEMA)
-    write_frame(run.curves, out / "curves.parquet", CURVE_SCHEMA)
+    html = environment.get_template("index.html.j2").render(
+        report=report,
+        style=Markup(_style(environment)),
+        script=Markup(environment.get_template("script.js").render()),
+        pens=pens(report.strategies),
+    )
+    markdown = environment.get_template("report.md.j2").render(report=report)
+    figures = out / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
     paths = ReportPaths(out / "index.html", out / "report.md")
-    drawings = [*context["sweep_figures"], *context["figures"]]
-    files = {out / "figures" / f"{figure.name}.png": figure.png for figure in drawings}
+    files = {figures / f"{drawing.name}.svg": drawing.file.encode() for drawing in report.drawings}
     files |= {paths.markdown: markdown.encode(), paths.html: html.encode()}
     for path, content in files.items():
         with replacing(path) as temporary:
             temporary.write_bytes(content)
     return paths
+
+
+def build_report(run_folders: Path | Sequence[Path], out: Path | None = None) -> ReportPaths:
+    """Write the report of one or more run folders, finished or not, into `out`.
+
+    Writes `index.html`, `report.md`, `figures/*.svg`, `tables/*.csv` and `*.tex`, and the merged `records.parquet`
+    and `curves.parquet`. `out` is by default `report` in the (first) run folder. Page, Markdown and figures are made
+    before the first file is written, and each file is replaced in one step. The same records give the same bytes.
+    Raises `RecordError` if a run folder cannot be read, `OSError` if `out` cannot be written.
+    """
+    # Training processes import this package to write records: they need no plotting.
+    from reports.layout import report
+    from reports.merging import read_runs
+
+    folders = [Path(run_folders)] if isinstance(run_folders, (str, Path)) else [Path(path) for path in run_folders]
+    run = read_run(folders[0]) if len(folders) == 1 else read_runs(folders)
+    out = Path(out) if out is not None else folders[0] / "report"
+    results = Results(run)
+    made = report(results)
+    out.mkdir(parents=True, exist_ok=True)
+    write_frame(run.records, out / "records.parquet", RECORD_SCHEMA)
+    write_frame(run.curves, out / "curves.parquet", CURVE_SCHEMA)
+    write_tables(results, out / "tables")
+    return _write(made, out)
+
+
+def build_comparison(a: Path, b: Path, out: Path) -> ReportPaths:
+    """Write two run folders side by side into `out`: `index.html` and `report.md`.
+
+    Raises `RecordError` if a run folder cannot be read, `OSError` if `out` cannot be written.
+    """
+    from reports.comparing import compare
+    from reports.layout import comparison
+
+    first, second = read_run(a), read_run(b)
+    return _write(comparison(compare(first, second), first, second), Path(out))
 
 
 def summary_table(run: Run) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What the words of a report mean: shown at its end."""
+"""What the words of a report mean: shown at its end. `docs/protocol.md` says the same at length."""
 
 READING = (
     (
@@ -20,16 +20,33 @@ READING = (
     ),
     (
         "Change in %, paired by seed",
-        "100 × (mean of the arm / mean of the baseline − 1), both means over the seeds that both arms "
-        "have. With the same seed both arms have the same split, initial weights and order of data, so "
-        "the change of each single seed is shown too. If these differ in sign, no difference can be "
-        "told.",
+        "With the same seed both arms have the same split, initial weights and order of data. Of each "
+        "common seed the ratio of the two errors is taken; the change is the geometric mean of these "
+        "ratios, less one. It is not the ratio of the means shown beside it, though usually close.",
+    ),
+    (
+        "95 % interval",
+        "Of Student's t for the mean of the logarithms of these ratios, with n − 1 degrees of freedom. "
+        "It holds for few seeds if the logarithms scatter normally, which few seeds cannot show. With "
+        "two or three seeds it is very wide: that is how little they tell. With one there is none.",
+    ),
+    (
+        "p and corrected p",
+        "Two-sided p-value of the same t-test, and the same after Holm's correction over the family: "
+        "every comparison of an arm with each baseline, in force and in energy, that has two common "
+        "seeds or more. “Lower” and “higher” are said only where the corrected p is below 0.05; "
+        "otherwise no difference can be told, which does not mean that there is none.",
+    ),
+    (
+        "Diverged and failed cells",
+        "They are counted and named, and enter no mean, interval or test. An arm that loses its worst seeds looks "
+        "better than it is.",
     ),
     (
         "Baselines",
         "A pretrained arm spends more epochs than one trained from scratch for the same finetuning "
         "epochs. A baseline with the same total number of epochs tells what pretraining adds beyond "
-        "longer training. Epochs are not equal work: see the seconds under Costs.",
+        "longer training. Epochs are not equal work: see the seconds under Cost.",
     ),
     (
         "Best and last checkpoint",
@@ -41,11 +58,16 @@ READING = (
         "Where the data are trajectories, training, validation and test frames come from different trajectories.",
     ),
     (
-        "Epochs to reach",
-        "For each seed, the first finetuning epoch at which the validation force RMSE is at or below "
-        "that of the first baseline at its last epoch. One epoch's error is noisy, and so is this "
-        "number. Learning-rate schedules differ in length between arms, which favours the shorter one "
-        "at equal epochs.",
+        "Reaching an error, and speed-up",
+        "For each seed, the first epoch at which the validation force error is at or below that of the "
+        "first baseline at its last epoch; the speed-up is what the baseline needed to be there first, "
+        "divided by that, with pretraining counted and not. One epoch's error is noisy, and so are these "
+        "numbers. Learning-rate schedules differ in length between arms, which favours the shorter one.",
+    ),
+    (
+        "Published values",
+        "As printed in the paper, for the same kind of data, model and arm. The units of its energies "
+        "and forces are inferred. The mark § says that the data here are others.",
     ),
 )
 """(term, meaning), in order."""

@@ -204,7 +204,7 @@ def check_curves(frame: pd.DataFrame) -> None:
     if sorted(frame.columns) != sorted(names):
         raise RecordError(f"curves have the columns {sorted(frame.columns)}; exactly {names} are expected")
     for column, allowed in (("phase", PHASES), ("split", CURVE_SPLITS), ("metric", CURVE_METRICS)):
-        unknown = sorted(set(frame[column].map(str)) - set(allowed))
+        unknown = sorted(set(map(str, frame[column].unique())) - set(allowed))
         if unknown:
             raise RecordError(f"curves: {column} {unknown[0]!r} is not known; allowed are {', '.join(allowed)}")
     needed = frame[[name for name in names if name != "value"]]

@@ -1,34 +1,121 @@
-"""Means, spreads, seed-paired changes and epochs to reach an error: pure functions of records and curves."""
+"""Means, spreads, and seed-paired changes with intervals and corrected p-values: pure functions of the records."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
+from reports.convergence import epochs_to_reach, summarise_reach, validation_curves
 from reports.records import METRICS
 
+__all__ = [
+    "ARM",
+    "LEVEL",
+    "epochs_to_reach",
+    "error_quantiles",
+    "holm",
+    "paired_changes",
+    "pooled_changes",
+    "seed_values",
+    "split_conflicts",
+    "summarise",
+    "summarise_reach",
+    "t_factor",
+    "validation_curves",
+]
+
 ARM = ["dataset", "model", "strategy"]
+
+LEVEL = 0.95
+"""Level of the intervals; a corrected p-value below 1 − LEVEL tells a difference."""
+
+CHANGE = ["n", "change_percent", "low_percent", "high_percent", "p", "lowest_percent", "highest_percent", "agree"]
+
+QUANTILES = (0.5, 0.9, 0.95, 0.99)
+"""Of absolute errors, as reports show them."""
 
 
 def seed_values(
     records: pd.DataFrame, metrics: Sequence[str] = METRICS, split: str = "test", checkpoint: str = "best"
 ) -> pd.DataFrame:
-    """One row a dataset, model, strategy, seed and metric, with its `value`; only of cells that ended ok."""
+    """One row a dataset, model, strategy, seed and metric, with its `value`; only of cells that ended ok.
+
+    For the split `extra` the column `extra`, the further dataset's name, stands between seed and metric.
+    """
     chosen = records[(records["status"] == "ok") & (records["split"] == split) & (records["checkpoint"] == checkpoint)]
-    long = chosen.melt([*ARM, "seed"], list(metrics), var_name="metric", value_name="value")
+    names = [*ARM, "seed", *(["extra"] if split == "extra" else [])]
+    long = chosen.melt(names, list(metrics), var_name="metric", value_name="value")
     return long.dropna(subset=["value"]).reset_index(drop=True)
 
 
 def summarise(
     records: pd.DataFrame, metrics: Sequence[str] = METRICS, split: str = "test", checkpoint: str = "best"
 ) -> pd.DataFrame:
-    """Mean and spread over seeds: columns dataset, model, strategy, metric, `n`, `mean`, `sd`.
+    """Mean and spread over seeds: columns dataset, model, strategy (, extra), metric, `n`, `mean`, `sd`.
 
     `sd` is the sample standard deviation (ddof = 1), NaN for one seed. Units are those of the metric.
     """
-    groups = seed_values(records, metrics, split, checkpoint).groupby([*ARM, "metric"], sort=False)["value"]
-    return groups.agg(n="count", mean="mean", sd="std").reset_index()
+    values = seed_values(records, metrics, split, checkpoint)
+    names = [name for name in values.columns if name not in ("seed", "value")]
+    return values.groupby(names, sort=False)["value"].agg(n="count", mean="mean", sd="std").reset_index()
+
+
+def _percent(log_ratio: pd.Series) -> pd.Series:
+    return 100 * np.expm1(log_ratio)
+
+
+def t_factor(n: int) -> float:
+    """Half the width of the interval of a mean over `n` values, in standard errors: a quantile of Student's t."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
+
+
+def _t_interval(groups: pd.DataFrame) -> pd.DataFrame:
+    """Estimate, interval and p-value in % from `n`, `mean` and `sd` of log ratios; NaN for n = 1."""
+    half, p = np.full(len(groups), np.nan), np.full(len(groups), np.nan)
+    n, mean, sd = (groups[name].to_numpy(dtype=float) for name in ("n", "mean", "sd"))
+    many = n > 1
+    error = sd[many] / np.sqrt(n[many])
+    half[many] = stats.t.ppf((1 + LEVEL) / 2, n[many] - 1) * error
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p[many] = 2 * stats.t.sf(np.abs(mean[many]) / error, n[many] - 1)
+    # All ratios are 1: nothing changed, and 0/0 stands above.
+    p[many & (mean == 0) & (sd == 0)] = 1.0
+    return groups.assign(
+        change_percent=_percent(groups["mean"]),
+        low_percent=_percent(groups["mean"] - half),
+        high_percent=_percent(groups["mean"] + half),
+        p=p,
+    )
+
+
+def log_ratios(
+    records: pd.DataFrame,
+    baselines: Sequence[str],
+    metrics: Sequence[str] = METRICS,
+    split: str = "test",
+    checkpoint: str = "best",
+) -> pd.DataFrame:
+    """log(arm / baseline) of each error, one row a common seed.
+
+    Columns: dataset, model, strategy, baseline, metric, seed and `log_ratio`. Arms of one seed share split, initial
+    weights and data order. Errors of exactly zero have no ratio: such a pair has no row.
+    """
+    values = seed_values(records, metrics, split, checkpoint)
+    names = [*ARM, "baseline", "metric", "seed", "log_ratio"]
+    parts = []
+    for baseline in baselines:
+        reference = values[values["strategy"] == baseline].drop(columns="strategy")
+        pairs = values[values["strategy"] != baseline].merge(
+            reference, on=["dataset", "model", "metric", "seed"], suffixes=("", "_baseline")
+        )
+        pairs = pairs[(pairs["value"] > 0) & (pairs["value_baseline"] > 0)]
+        pairs["log_ratio"] = np.log(pairs["value"]) - np.log(pairs["value_baseline"])
+        parts.append(pairs.assign(baseline=baseline)[names])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
 
 
 def paired_changes(
@@ -38,96 +125,91 @@ def paired_changes(
     split: str = "test",
     checkpoint: str = "best",
 ) -> pd.DataFrame:
-    """Change of each arm against each baseline, from the seeds that both have.
+    """Change of each arm against each baseline, by the paired t-test on the logarithms of errors.
 
-    Columns: dataset, model, strategy, baseline, metric, and
+    Errors are positive and differ by factors, so their logarithms are compared: d = log(arm / baseline) of each
+    common seed, with mean m and sample standard deviation s over n seeds. Columns: dataset, model, strategy,
+    baseline, metric, and
 
     * `n`: number of common seeds,
-    * `change_percent` = 100 (mean(arm) / mean(baseline) − 1), both means over the common seeds,
-    * `lowest_percent`, `highest_percent`: smallest and largest of the per-seed changes
-      100 (arm / baseline − 1); arms share split, initial weights and data order of a seed,
-    * `agree`: there are at least two common seeds and all per-seed changes have the same sign (none is zero).
+    * `change_percent` = 100 (exp(m) − 1): the geometric mean of the ratios of single seeds, less one,
+    * `low_percent`, `high_percent`: the same of m ± t(n − 1) s / √n, the 95 % interval (Student 1908); NaN for
+      one seed, for which there is none,
+    * `p`: two-sided p-value of the same t-test, uncorrected; NaN for one seed,
+    * `lowest_percent`, `highest_percent`: smallest and largest change of a single seed,
+    * `agree`: there are at least two common seeds and all changes have the same sign (none is zero).
 
     Negative is better. An arm without a common seed has no row; a baseline is not compared with itself.
     """
-    values = seed_values(records, metrics, split, checkpoint)
     names = [*ARM, "baseline", "metric"]
-    parts = []
-    for baseline in baselines:
-        reference = values[values["strategy"] == baseline].drop(columns="strategy")
-        pairs = values[values["strategy"] != baseline].merge(
-            reference, on=["dataset", "model", "metric", "seed"], suffixes=("", "_baseline")
-        )
-        pairs["percent"] = 100 * (pairs["value"] / pairs["value_baseline"] - 1)
-        parts.append(pairs.assign(baseline=baseline))
-    if not parts:
-        return pd.DataFrame(columns=[*names, "n", "change_percent", "lowest_percent", "highest_percent", "agree"])
-    changes = (
-        pd.concat(parts, ignore_index=True)
-        .groupby(names, sort=False)
-        .agg(
-            n=("seed", "count"),
-            mean=("value", "mean"),
-            mean_baseline=("value_baseline", "mean"),
-            lowest_percent=("percent", "min"),
-            highest_percent=("percent", "max"),
-        )
-        .reset_index()
-    )
-    changes["change_percent"] = 100 * (changes["mean"] / changes["mean_baseline"] - 1)
-    one_sided = (changes["highest_percent"] < 0) | (changes["lowest_percent"] > 0)
-    changes["agree"] = (changes["n"] > 1) & one_sided
-    return changes[[*names, "n", "change_percent", "lowest_percent", "highest_percent", "agree"]]
+    ratios = log_ratios(records, baselines, metrics, split, checkpoint)
+    if ratios.empty:
+        return pd.DataFrame(columns=[*names, *CHANGE])
+    groups = ratios.groupby(names, sort=False)["log_ratio"].agg(n="count", mean="mean", sd="std", low="min", high="max")
+    changes = _t_interval(groups.reset_index())
+    changes["lowest_percent"] = _percent(changes["low"])
+    changes["highest_percent"] = _percent(changes["high"])
+    changes["agree"] = (changes["n"] > 1) & ((changes["high"] < 0) | (changes["low"] > 0))
+    return changes[[*names, *CHANGE]]
 
 
-def validation_curves(records: pd.DataFrame, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Validation `metric` against finetuning epoch of the cells that ended ok.
-
-    Columns: cell_key, dataset, model, strategy, seed, pretrain_epochs, `epoch` (from 1, finetuning), `value`,
-    and `total_epoch` = pretrain_epochs + epoch.
-    """
-    cells = records.loc[records["status"] == "ok", ["cell_key", *ARM, "seed", "pretrain_epochs"]]
-    chosen = curves[(curves["phase"] == "finetune") & (curves["split"] == "val") & (curves["metric"] == metric)]
-    joined = cells.drop_duplicates("cell_key").merge(chosen[["cell_key", "epoch", "value"]].dropna(), on="cell_key")
-    joined["total_epoch"] = joined["pretrain_epochs"] + joined["epoch"]
-    return joined
-
-
-def epochs_to_reach(
-    records: pd.DataFrame, curves: pd.DataFrame, baseline: str, metric: str = "force_rmse_mev_per_A"
+def pooled_changes(
+    records: pd.DataFrame, baselines: Sequence[str], metrics: Sequence[str], datasets: Sequence[str]
 ) -> pd.DataFrame:
-    """For each cell, the first epoch at which it is as good as `baseline` was at its end.
+    """Change averaged over datasets (molecules of one collection), each counting once.
 
-    The target of a seed is the baseline's validation `metric` at its last finetuning epoch with that seed.
-    Columns: dataset, model, strategy, seed, `target` (unit of the metric), `epoch` (first finetuning epoch
-    whose validation value is at or below the target), `total_epoch` (pretraining epochs added). Both are <NA>
-    for a cell that never gets there. Seeds for which the baseline has no finished cell have no row. The
-    baseline itself is included: it may have been there before its end.
+    The log ratios of a dataset are averaged over its seeds; mean, interval and p-value are then those of
+    `paired_changes` with datasets in the place of seeds: they speak of further molecules like these, not of
+    further seeds. Columns: model, strategy, baseline, metric, `n` (datasets), `seeds_min`, `seeds_max` (of a
+    dataset), `lower` (datasets whose mean change is negative), `change_percent`, `low_percent`, `high_percent`, `p`.
     """
-    values = validation_curves(records, curves, metric)
-    reference = values[values["strategy"] == baseline].sort_values("epoch")
-    seed = ["dataset", "model", "seed"]
-    targets = reference.drop_duplicates(seed, keep="last")[[*seed, "value"]].rename(columns={"value": "target"})
-    compared = values.merge(targets, on=seed)
-    cells = compared[["cell_key", *ARM, "seed", "target"]].drop_duplicates("cell_key")
-    hits = compared[compared["value"] <= compared["target"]].sort_values("epoch")
-    first = hits.drop_duplicates("cell_key")[["cell_key", "epoch", "total_epoch"]]
-    reached = cells.merge(first, on="cell_key", how="left").drop(columns="cell_key")
-    return reached.astype({"epoch": "Int64", "total_epoch": "Int64"})
+    names = ["model", "strategy", "baseline", "metric"]
+    columns = [*names, "n", "seeds_min", "seeds_max", "lower", "change_percent", "low_percent", "high_percent", "p"]
+    ratios = log_ratios(records[records["dataset"].isin(datasets)], baselines, metrics)
+    if ratios.empty:
+        return pd.DataFrame(columns=columns)
+    means = ratios.groupby([*names, "dataset"], sort=False)["log_ratio"].agg(ratio="mean", seeds="count").reset_index()
+    groups = means.assign(lower=means["ratio"] < 0).groupby(names, sort=False)
+    pooled = groups.agg(
+        n=("ratio", "count"), mean=("ratio", "mean"), sd=("ratio", "std"), lower=("lower", "sum"),
+        seeds_min=("seeds", "min"), seeds_max=("seeds", "max"),
+    )  # fmt: skip
+    return _t_interval(pooled.reset_index())[columns]
 
 
-def summarise_reach(reached: pd.DataFrame) -> pd.DataFrame:
-    """`epochs_to_reach` over seeds.
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """p-values corrected for being several (Holm 1979, Scand. J. Statist. 6, 65): the step-down Bonferroni.
 
-    Columns: dataset, model, strategy, `seeds`, `reached` (how many got there), `target_mean`, and mean, min
-    and max of `epoch` and `total_epoch` over those that got there (<NA> if none).
+    With the m given values in ascending order, the i-th (from 0) becomes the largest of (m − j) p_j over j ≤ i, at
+    most 1. NaN stays NaN and is not counted in m: what was not tested is no part of the family.
     """
-    statistics = {f"{name}_{how}": (name, how) for name in ("epoch", "total_epoch") for how in ("mean", "min", "max")}
-    return (
-        reached.groupby(ARM, sort=False)
-        .agg(seeds=("seed", "count"), reached=("epoch", "count"), target_mean=("target", "mean"), **statistics)
-        .reset_index()
+    values = np.asarray(p, dtype=float)
+    corrected = np.full(values.shape, np.nan)
+    tested = np.flatnonzero(~np.isnan(values))
+    order = tested[np.argsort(values[tested], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1.0)
+    return corrected
+
+
+def error_quantiles(records: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Quantiles of the absolute errors of sampled predictions, of each cell that ended ok.
+
+    Columns: dataset, model, strategy, seed, quantity, `sampled` (number of predictions), and one for each of
+    `QUANTILES`, in meV/atom (energies) or meV/Å (force components).
+    """
+    cells = records.loc[records["status"] == "ok", ["cell_key", *ARM, "seed"]].drop_duplicates("cell_key")
+    errors = predictions[["cell_key", "quantity"]].assign(
+        error=(predictions["predicted"] - predictions["reference"]).abs()
     )
+    errors = errors[errors["cell_key"].isin(cells["cell_key"])]
+    if errors.empty:
+        return pd.DataFrame(columns=[*ARM, "seed", "quantity", "sampled", *QUANTILES])
+    groups = errors.groupby(["cell_key", "quantity"], sort=False)["error"]
+    wide = groups.quantile(np.array(QUANTILES)).unstack()
+    wide["sampled"] = groups.size()
+    joined = cells.merge(wide.reset_index(), on="cell_key")
+    return joined[[*ARM, "seed", "quantity", "sampled", *QUANTILES]]
 
 
 def split_conflicts(records: pd.DataFrame) -> pd.DataFrame:

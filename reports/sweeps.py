@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.figures import INK, Drawing, compose, log_errors, look
-from reports.findings import HEADLINES
 from reports.formatting import NONE, QUANTITIES, listing, number, plain
+from reports.plan import Arm, Plan, Sweep
 from reports.results import Results
-from reports.run import Arm, Plan, Run, Sweep
+from reports.run import Run
 from reports.statistics import ARM, seed_values
 from reports.tables import (
     LEGEND,
@@ -167,6 +167,11 @@ def _describe(plan: Plan, group: Group, errors: Errors, sweep: Sweep, metric: st
     )
 
 
+def _headlines(results: Results) -> tuple[str, str]:
+    """Force and energy metric that the swept datasets are judged by: those of the first."""
+    return results.headline_metrics(results.run.plan.arms[0].dataset)
+
+
 def explanation(sweep: Sweep) -> str:
     """How to read the figures."""
     text = (
@@ -190,14 +195,15 @@ def sweep_figures(results: Results) -> list[Drawing]:
     plan, sweep = results.run.plan, results.run.plan.sweep
     if sweep is None:
         return []
-    errors = {metric: _errors(results.run, metric) for metric in HEADLINES}
+    headlines = _headlines(results)
+    errors = {metric: _errors(results.run, metric) for metric in headlines}
     every = groups(plan, sweep)
     drawings = []
     # Names of datasets and models come from outside: a number makes a safe file name.
     for number_of_group, group in enumerate(every, start=1):
         panels = {
             metric: _describe(plan, group, errors[metric], sweep, metric)
-            for metric in HEADLINES
+            for metric in headlines
             if any(arm in errors[metric] for arm in group.on_axis)
         }
         if panels:
@@ -215,7 +221,7 @@ def sweep_table(results: Results) -> Table | None:
     plan, sweep = results.run.plan, results.run.plan.sweep
     if sweep is None or sweep.over == "strategy":
         return None
-    columns, shown = error_columns(results, HEADLINES)
+    columns, shown = error_columns(results, _headlines(results))
     frames = {arm: value_range(frame_counts(results, arm.dataset, "train")["n_frames"]) for arm in plan.arms}
     every = groups(plan, sweep)
     points = [point for group in every for points in group.lines.values() for point in points]
@@ -237,4 +243,5 @@ def sweep_table(results: Results) -> Table | None:
             for name, points in group.lines.items()
         ],
         (SIGNS, LEGEND),
+        name="sweep",
     )

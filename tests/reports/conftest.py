@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from reports import Record, write_curves, write_records
+from reports import Record, build_report, write_curves, write_records
 
 EPOCHS = {"scratch": (0, 4), "scratch-extended": (0, 6), "masked": (2, 4), "denoised": (2, 4)}
 """(pretraining, finetuning) epochs of the arms; `PRETRAINED` of any other."""
@@ -112,6 +114,80 @@ Outcome = tuple[float, float] | tuple[str, str] | None
 """(force RMSE, energy RMSE) of a finished cell, (status, reason) of a lost one, None if never started."""
 Outcomes = Mapping[str | tuple[str, str, str], Mapping[int, Outcome]]
 """By strategy, or by dataset, model and strategy; then by seed."""
+
+
+class Page(HTMLParser):
+    """The text, the tags and the heading levels of a page; fails on tags that do not nest."""
+
+    VOID = frozenset({"meta", "br", "hr", "img", "link", "input"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.tags: list[tuple[str, dict[str, Any]]] = []
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attributes: list[Any]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[Any]) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    @property
+    def plain(self) -> str:
+        """The text with ordinary spaces."""
+        return " ".join(self.text.replace("\N{NO-BREAK SPACE}", " ").split())
+
+    @property
+    def headings(self) -> list[int]:
+        return [int(tag[1]) for tag, _ in self.tags if re.fullmatch("h[1-6]", tag)]
+
+
+def _both(folder: Path) -> tuple[Page, str]:
+    paths = build_report(folder)
+    return Page(paths.html.read_text(encoding="utf-8")), paths.markdown.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def parse() -> Callable[[str], Page]:
+    """The text, tags and headings of a page."""
+    return Page
+
+
+@pytest.fixture
+def both() -> Callable[[Path], tuple[Page, str]]:
+    """Makes the report of a run folder: the parsed page and the Markdown."""
+    return _both
+
+
+@pytest.fixture(scope="module")
+def full(
+    request: pytest.FixtureRequest,
+    run_factory: Callable[[Path], Callable[..., Path]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, Page, str]:
+    """Folder, parsed page and Markdown of a run with the outcomes `FULL` of the test's module."""
+    folder = run_factory(tmp_path_factory.mktemp("full"))(request.module.FULL)
+    return folder, *_both(folder)
 
 
 @pytest.fixture

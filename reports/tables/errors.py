@@ -1,0 +1,213 @@
+"""Test errors: the main table, all errors, and the paper's and other methods' numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reports import kinds
+from reports.formatting import NONE, QUANTITIES, as_printed, signed, titled
+from reports.plan import Arm
+from reports.published import PaperValue, anchors, paper_notes, paper_value
+from reports.records import METRICS
+from reports.results import Change, Results
+from reports.tables.layout import (
+    LEGEND,
+    SIGNS,
+    Column,
+    Number,
+    Rows,
+    Table,
+    by_pair,
+    change_cell,
+    finished_seeds,
+    interval,
+    mean_cell,
+)
+
+OTHER = "§"
+OTHER_DATA = f"{OTHER} published for other data of this kind (another number of molecules, or a surrogate)."
+
+GROUPS = {
+    "force_rmse_mev_per_A": ("force, meV/Å", "RMSE"),
+    "force_mae_mev_per_A": ("force, meV/Å", "MAE"),
+    "energy_rmse_mev": ("energy, meV per cell", "RMSE"),
+    "energy_mae_mev": ("energy, meV per cell", "MAE"),
+    "energy_rmse_mev_per_atom": ("energy, meV/atom", "RMSE"),
+    "energy_mae_mev_per_atom": ("energy, meV/atom", "MAE"),
+}
+"""Metric -> (header above, header) of its column."""
+
+Shown = tuple[str, str | None]
+"""What an error column shows: a metric, and the baseline if it is a change against it."""
+
+
+def error_columns(results: Results, metrics: Sequence[str]) -> tuple[list[Column], list[Shown]]:
+    """Columns for these metrics, each followed by a change against every baseline."""
+    columns: list[Column] = []
+    shown: list[Shown] = []
+    for metric in metrics:
+        group, title = GROUPS[metric]
+        columns.append(Column(title, group))
+        shown.append((metric, None))
+        for baseline in results.run.plan.baselines:
+            columns.append(Column(f"{title} vs {baseline}, %", group))
+            shown.append((metric, baseline))
+    return columns, shown
+
+
+def error_texts(results: Results, arm: Arm, shown: Sequence[Shown], checkpoint: str = "best") -> list[str]:
+    """The cells of an arm under `error_columns`."""
+    return [
+        mean_cell(results, arm, metric, checkpoint)
+        if baseline is None
+        else change_cell(results.change(arm, baseline, metric, checkpoint))
+        for metric, baseline in shown
+    ]
+
+
+def _paper_cell(paper: PaperValue | None) -> str:
+    if paper is None:
+        return NONE
+    other = "" if paper.same_data else f" {OTHER}"
+    if paper.mean is None:
+        return f"{paper.text}{other}"
+    ratio = "" if paper.ratio is None else f" (ratio {paper.ratio:g})"
+    text = as_printed(paper.mean) if paper.sd is None else as_printed(paper.mean, paper.sd)
+    return Number(f"{text}{other}{ratio}", paper.mean)
+
+
+def _main_table(results: Results, metrics: tuple[str, str], datasets: Sequence[str]) -> Table:
+    plan = results.run.plan
+    per_atom = metrics[1] + "_per_atom"
+    # A column of the paper's numbers where it has any, for one of these arms.
+    arms = [arm for arm in plan.arms if arm.dataset in datasets]
+    papers = {(arm, metric): paper_value(plan, arm, metric) for arm in arms for metric in metrics}
+    columns = [Column("arm", numeric=False), Column("seeds")]
+    for metric in metrics:
+        added, _ = error_columns(results, [metric])
+        columns += added
+        if any(papers[arm, metric] for arm in arms):
+            columns.append(Column("published (unit inferred)", GROUPS[metric][0]))
+    columns.append(Column(GROUPS[per_atom][1], GROUPS[per_atom][0]))
+
+    def row(arm: Arm) -> Rows:
+        cells = [arm.strategy, finished_seeds(results, arm)]
+        for metric in metrics:
+            cells += error_texts(results, arm, error_columns(results, [metric])[1])
+            if any(papers[other, metric] for other in arms):
+                cells.append(_paper_cell(papers[arm, metric]))
+        return [[*cells, mean_cell(results, arm, per_atom)]]
+
+    name = GROUPS[metrics[0]][1]
+    notes = [SIGNS, LEGEND]
+    shown = [paper for paper in papers.values() if paper]
+    if shown:
+        notes.append(
+            "Published: arXiv 2402.15921, whose text lost the units; that they are meV/Å and meV per cell is "
+            f"inferred. {' '.join(paper_notes(plan, datasets))}"
+        )
+    if any(not paper.same_data for paper in shown):
+        notes.append(OTHER_DATA)
+    return Table(
+        f"Test {name} of the checkpoint with the lowest validation loss: mean ± standard deviation over seeds; "
+        "change in %, paired by seed (95 % interval).",
+        columns,
+        by_pair(results, row, datasets),
+        tuple(notes),
+        name=f"main-{name.lower()}",
+    )
+
+
+def main_tables(results: Results) -> list[Table]:
+    """The main result: RMSE as in the paper's Table 1, and MAE as in its Table 2 for rMD17; one or both."""
+    datasets = list(dict.fromkeys(arm.dataset for arm in results.run.plan.arms))
+    groups: dict[tuple[str, str], list[str]] = {}
+    for dataset in datasets:
+        groups.setdefault(results.headline_metrics(dataset), []).append(dataset)
+    return [_main_table(results, metrics, names) for metrics, names in groups.items()]
+
+
+def anchor_table(results: Results) -> Table:
+    """What other methods reach on these data."""
+    plan = results.run.plan
+    groups: dict[str, Rows] = {}
+    for anchor in anchors(plan):
+        label = plan.labels.datasets.get(anchor.dataset, anchor.dataset)
+        cells = []
+        for quantity in ("force", "energy"):
+            parts = [
+                (metric, getattr(anchor.row, metric)[0])
+                for metric in METRICS
+                if metric.startswith(quantity) and getattr(anchor.row, metric, None)
+            ]
+            # At most one number of each quantity was published for these.
+            text = [f"{as_printed(number)} {QUANTITIES[metric][1]} ({GROUPS[metric][1]})" for metric, number in parts]
+            cells.append(Number(text[0], parts[0][1]) if parts else NONE)
+        data = anchor.data if anchor.same_data else f"{OTHER} {anchor.data}, for which this dataset stands in"
+        groups.setdefault(label, []).append([anchor.row.method, data, *cells, anchor.source.text])
+    return Table(
+        "What other methods reach, as published: test errors.",
+        [
+            Column("method", numeric=False),
+            Column("trained on", numeric=False),
+            Column("force"),
+            Column("energy"),
+            Column("source", numeric=False),
+        ],
+        list(groups.items()),
+        name="anchors",
+        absent="No published numbers of other methods are known for these data.",
+    )
+
+
+def error_table(results: Results, checkpoint: str = "best") -> Table:
+    """All test errors, mean ± sd over seeds."""
+
+    def row(arm: Arm) -> Rows:
+        means = [mean_cell(results, arm, metric, checkpoint) for metric in METRICS]
+        return [[arm.strategy, finished_seeds(results, arm), *means]]
+
+    which = "with the lowest validation loss" if checkpoint == "best" else "at the end of finetuning"
+    return Table(
+        f"All test errors of the checkpoint {which}: mean ± standard deviation over seeds.",
+        [
+            Column("arm", numeric=False),
+            Column("seeds"),
+            *(Column(title, group) for group, title in (GROUPS[metric] for metric in METRICS)),
+        ],
+        by_pair(results, row),
+        ("Seeds: finished of planned.",),
+        name="errors" if checkpoint == "best" else f"errors-{checkpoint}",
+    )
+
+
+def _short(change: Change | None) -> str:
+    if change is None:
+        return NONE
+    hedge = " (one seed)" if change.n == 1 else interval(change.low, change.high)
+    return f"{signed(change.percent)} %{hedge}"
+
+
+def summary_frame(results: Results, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+    """The headline numbers as text, one row an arm, for a terminal: a change with its 95 % interval."""
+    plan = results.run.plan
+    if metrics is None:
+        kinds_of = [kinds.headline_metrics(plan, arm.dataset) for arm in plan.arms]
+        metrics = list(dict.fromkeys(metric for pair in kinds_of or [kinds.RMSE] for metric in pair))
+    lines = []
+    for arm in plan.arms:
+        line = {
+            "dataset": arm.dataset,
+            "model": arm.model,
+            "arm": arm.strategy,
+            "seeds": str(finished_seeds(results, arm)),
+        }
+        line |= {titled(metric): str(mean_cell(results, arm, metric)) for metric in metrics}
+        for baseline in plan.baselines:
+            for metric in metrics:
+                short = QUANTITIES[metric][0].removesuffix(" RMSE")
+                line[f"{short} vs {baseline}"] = _short(results.change(arm, baseline, metric))
+        lines.append(line)
+    return pd.DataFrame(lines)
