@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import traceback
@@ -12,8 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch_geometric.data import Data
 
 from benchmark.checks import audit_cell, contents
@@ -28,7 +31,7 @@ from benchmark.training.callbacks import CurveRecorder, Report
 from benchmark.training.data import SplitDataModule
 from benchmark.training.loop import Fit, evaluate, fit
 from benchmark.training.modules import Diverged, FinetuneModule, PotentialModule, PretrainModule
-from reports import Record, write_curves, write_records
+from reports import Record, write_curves, write_elements, write_predictions, write_records
 from reports.files import replacing
 from tasks.audit import Auditor
 from tasks.datasets.splits import Split
@@ -159,7 +162,7 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
             name: [normalisation.normalise(sample) for sample in library.load(entry).samples]
             for name, entry in cell.dataset.extra_tests.items()
         }
-        write_records(_measure(planned, settings, module, tested, extra, attempt), folder.record)
+        _measure(planned, settings, module, tested, extra, split.test, attempt)
 
 
 def _measure(
@@ -168,26 +171,29 @@ def _measure(
     module: FinetuneModule,
     tested: Mapping[str, Sequence[Data]],
     extra: Mapping[str, Sequence[Data]],
+    test_frames: NDArray[np.int64],
     attempt: Attempt,
-) -> list[Record]:
-    """One row for each checkpoint and set of frames: the first time that test frames are looked at."""
+) -> None:
+    """Errors of each checkpoint and set of frames as rows of the record: the first time that test frames are met.
+
+    Errors by element and a sample of the predictions are left beside it.
+    """
+    cell, folder = planned.cell, attempt.folder
     sets: list[tuple[str, str | None, Sequence[Data]]] = [(name, None, samples) for name, samples in tested.items()]
     sets += [("extra", name, samples) for name, samples in extra.items()]
-    return [
-        Record(
-            **identity(planned, settings),
-            **attempt.facts,
-            **evaluate(module, samples, planned.cell.eval_batch_size, file, settings.device),
-            status="ok",
-            split=split,
-            extra=name,
-            checkpoint=checkpoint,
-            n_frames=len(samples),
-            n_atoms=sum(sample.num_nodes for sample in samples),
-        )
-        for checkpoint, file in ((name, attempt.folder.path / f"{name}.ckpt") for name in ("best", "last"))
-        for split, name, samples in sets
-    ]
+    rows, elements = [], []
+    for checkpoint, (split, name, samples) in itertools.product(("best", "last"), sets):
+        file = folder.path / f"{checkpoint}.ckpt"
+        errors, details = evaluate(module, samples, cell.eval_batch_size, file, settings.device)
+        place = {"split": split, "extra": name, "checkpoint": checkpoint}
+        counts = {"n_frames": len(samples), "n_atoms": sum(sample.num_nodes for sample in samples)}
+        rows.append(Record(**identity(planned, settings), **attempt.facts, **errors, **place, **counts, status="ok"))
+        elements.append(details.elements().assign(cell_key=cell.key, **place))
+        if (split, checkpoint) == ("test", "best"):
+            shown = details.predictions(test_frames, stream_seed(cell.seed, "predictions"))
+            write_predictions(shown.assign(cell_key=cell.key), folder.predictions)
+    write_elements(pd.concat(elements, ignore_index=True), folder.elements)
+    write_records(rows, folder.record)
 
 
 def identity(planned: PlannedCell, settings: Settings) -> dict[str, Any]:

@@ -7,7 +7,7 @@
                   provenance.json    configuration, versions, commit, hardware, split hash
                   splits.npz         indices of training, validation and test frames
                   best.ckpt last.ckpt
-                  curves.parquet record.parquet
+                  curves.parquet record.parquet elements.parquet predictions.parquet
                   log.txt
     RUN/pretrainings/KEY/            likewise, with potential.pt in place of a record
     RUN/report/
@@ -45,6 +45,16 @@ class JobFolder:
     def record(self) -> Path:
         """The cell's rows."""
         return self.path / "record.parquet"
+
+    @property
+    def elements(self) -> Path:
+        """The cell's force errors by element."""
+        return self.path / "elements.parquet"
+
+    @property
+    def predictions(self) -> Path:
+        """A sample of the cell's test predictions."""
+        return self.path / "predictions.parquet"
 
     @property
     def curves(self) -> Path:

@@ -1,7 +1,7 @@
 """Records -> tables, figures, HTML, Markdown. A report is a function of the records; nothing here trains."""
 
 from reports.comparing import Comparison, compare
-from reports.details import ELEMENT_SCHEMA, PREDICTION_SCHEMA, write_elements, write_predictions
+from reports.details import ELEMENT_SCHEMA, MOST_PREDICTIONS, PREDICTION_SCHEMA, write_elements, write_predictions
 from reports.merging import read_runs
 from reports.page import ReportPaths, build_comparison, build_report, summary_table
 from reports.plan import Plan, Sweep
@@ -12,6 +12,7 @@ __all__ = [
     "CURVE_METRICS",
     "ELEMENT_SCHEMA",
     "METRICS",
+    "MOST_PREDICTIONS",
     "PREDICTION_SCHEMA",
     "Comparison",
     "Plan",

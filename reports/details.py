@@ -39,12 +39,13 @@ PREDICTION_SCHEMA = pa.schema(
     ]
 )
 """Reference and prediction: one row an energy (meV/atom, the training set's reference energies of the elements
-removed) or a force component (meV/Å). Test split, best checkpoint; a random sample of at most `MOST` a cell."""
+removed) or a force component (meV/Å). Test split, best checkpoint; a random sample of at most `MOST_PREDICTIONS` a
+cell."""
 
 SPLITS = ("train", "val", "test", "extra")
 CHECKPOINTS = ("best", "last")
 QUANTITY_UNITS = {"energy": "meV/atom", "force": "meV/Å"}
-MOST = {"energy": 1000, "force": 2000}
+MOST_PREDICTIONS = {"energy": 1000, "force": 2000}
 """Largest number of predictions of each quantity that a cell leaves."""
 
 
@@ -89,7 +90,7 @@ def check_elements(frame: pd.DataFrame) -> None:
 
 
 def check_predictions(frame: pd.DataFrame) -> None:
-    """Raise `RecordError` unless `frame` has the columns and values of predictions, and no more than `MOST` a cell."""
+    """Raise `RecordError` unless `frame` has the columns and values of predictions, and not too many of a cell."""
     what = "predictions"
     _check_columns(frame, PREDICTION_SCHEMA, what)
     _check_names(frame, "quantity", tuple(QUANTITY_UNITS), what)
@@ -101,7 +102,7 @@ def check_predictions(frame: pd.DataFrame) -> None:
     values = frame[["reference", "predicted"]].to_numpy(dtype=float)
     if not np.isfinite(values).all():
         raise RecordError(f"{what}: reference and predicted must be finite; a cell that diverged leaves none")
-    for quantity, most in MOST.items():
+    for quantity, most in MOST_PREDICTIONS.items():
         counts = frame.loc[frame["quantity"] == quantity, "cell_key"].value_counts()
         if len(counts) and counts.iloc[0] > most:
             raise RecordError(
@@ -124,7 +125,7 @@ def write_predictions(frame: pd.DataFrame, path: Path) -> None:
     """Write predictions (columns of `PREDICTION_SCHEMA`) to the Parquet file `path`, whole or not at all.
 
     Raises `RecordError` on missing or further columns, unknown quantities or elements, values that are not
-    finite, or more than `MOST` of a quantity for one cell.
+    finite, or more than `MOST_PREDICTIONS` of a quantity for one cell.
     """
     check_predictions(frame)
     write_frame(frame, Path(path), PREDICTION_SCHEMA)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Batch
 
 from benchmark.training.metrics import EV_TO_MEV
-
-MAX_ENERGIES = 1000
-MAX_FORCES = 2000
+from reports import MOST_PREDICTIONS
 
 
 class Details:
@@ -51,11 +48,11 @@ class Details:
             )
         return pd.DataFrame(rows)
 
-    def predictions(self, frames: Sequence[int], seed: int) -> pd.DataFrame:
-        """References and predictions, at most ``MAX_ENERGIES`` energies and ``MAX_FORCES`` force components.
+    def predictions(self, frames: NDArray[np.int64], seed: int) -> pd.DataFrame:
+        """References and predictions, at most as many as ``MOST_PREDICTIONS`` says.
 
         Args:
-            frames: index in the dataset of each frame that was evaluated.
+            frames: index in the dataset of each frame that was evaluated, (F,).
             seed: of the choice, where there are more.
 
         Returns:
@@ -64,15 +61,15 @@ class Details:
         """
         energies, forces, z, atoms = self._joined()
         rng = np.random.default_rng(seed)
-        of_atom = np.repeat(np.asarray(frames), atoms)
-        chosen = _choose(len(energies), MAX_ENERGIES, rng)
-        component = _choose(forces[0].size, MAX_FORCES, rng)
+        of_atom = np.repeat(frames, atoms)
+        chosen = _choose(len(energies), MOST_PREDICTIONS["energy"], rng)
+        component = _choose(forces[0].size, MOST_PREDICTIONS["force"], rng)
         atom = component // 3
         tables = [
             pd.DataFrame(
                 {
                     "quantity": "energy",
-                    "frame": np.asarray(frames)[chosen],
+                    "frame": frames[chosen],
                     "element": pd.array([pd.NA] * len(chosen), dtype="Int64"),
                     "reference": self._unit_meV * energies[chosen, 0],
                     "predicted": self._unit_meV * energies[chosen, 1],

@@ -15,6 +15,7 @@ from torch_geometric.loader import DataLoader
 from benchmark.config import Phase
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, Report, StopWithParent
 from benchmark.training.data import SplitDataModule
+from benchmark.training.details import Details
 from benchmark.training.modules import FinetuneModule, PotentialModule
 
 
@@ -80,10 +81,11 @@ def fit(
 
 def evaluate(
     module: FinetuneModule, samples: Sequence[Data], batch_size: int, checkpoint: Path, device: str
-) -> dict[str, float]:
-    """Exact errors of a checkpoint on labelled, normalised samples, by the records' names."""
+) -> tuple[dict[str, float], Details]:
+    """Exact errors of a checkpoint on labelled, normalised samples, by the records' names, and their details."""
     weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(weights)
     loader = DataLoader(list(samples), batch_size=batch_size)
+    module.begin_test()
     make_trainer(device).test(module, dataloaders=loader, verbose=False)
-    return module.take_errors("test")
+    return module.end_test()

@@ -16,6 +16,7 @@ from torchmdnet.module import LNNP, FloatCastDatasetWrapper, LossFunction
 
 from benchmark.config import Finetune, Phase
 from benchmark.streams import Stream, stream_seed
+from benchmark.training.details import Details
 from benchmark.training.metrics import ErrorSums, ExactMean
 from tasks.models.base import Potential
 from tasks.pretexts.base import Pretext
@@ -141,6 +142,7 @@ class FinetuneModule(PotentialModule):
         super().__init__(potential, phase, losses)
         self._scale_eV = scale_eV
         self._reset_sums()
+        self.details: Details | None = None
 
     def _reset_sums(self) -> None:
         self.errors = {stage: ErrorSums(self._scale_eV) for stage in ("train", "val", "test")}
@@ -159,6 +161,8 @@ class FinetuneModule(PotentialModule):
     ) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = super()._compute_losses(y, neg_y, batch, loss_fn, loss_name, stage)
         self.errors[stage].update(y, neg_y, batch)
+        if stage == "test" and self.details is not None:
+            self.details.update(y, neg_y, batch)
         self._loss_means[stage]["y"].update(losses["y"], y.numel())
         self._loss_means[stage]["neg_dy"].update(losses["neg_dy"], neg_y.numel())
         return losses
@@ -176,14 +180,20 @@ class FinetuneModule(PotentialModule):
         self.log_validation_loss(self.exact_loss("val"))
 
     def on_test_epoch_end(self) -> None:
-        """Nothing to log: ``take_errors`` reads the sums; LNNP's lists are emptied."""
+        """Nothing to log: ``end_test`` reads the sums; LNNP's lists are emptied."""
         self._reset_losses_dict()
 
-    def take_errors(self, stage: str) -> dict[str, float]:
-        """Errors of a stage by the records' names; resets all sums."""
-        errors = self.errors[stage].compute()
+    def begin_test(self) -> None:
+        """Collect details from now on, of frames that are tested."""
+        self.details = Details(self._scale_eV)
+
+    def end_test(self) -> tuple[dict[str, float], Details]:
+        """Errors of the tested frames by the records' names, and details; resets all sums."""
+        errors, details = self.errors["test"].compute(), self.details
+        assert details is not None
         self._reset_sums()
-        return errors
+        self.details = None
+        return errors, details
 
     def curve_values(self) -> dict[tuple[str, str], float]:
         """Losses and errors on training frames (as they were met) and validation frames; resets the sums."""

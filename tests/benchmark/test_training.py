@@ -59,8 +59,8 @@ def test_resumed_fit_equals_an_uninterrupted_one(make_potential, make_data, fine
     rows, rows_again = ([r[:2] + r[3:] for r in c.rows] for c in (curves, curves_again))
     assert rows == rows_again
     for checkpoint in ("best.ckpt", "last.ckpt"):
-        first = evaluate(whole, data.test_dataset, 2, tmp_path / "whole" / checkpoint, "cpu")
-        second = evaluate(resumed, data.test_dataset, 2, tmp_path / "moved" / checkpoint, "cpu")
+        first, _ = evaluate(whole, data.test_dataset, 2, tmp_path / "whole" / checkpoint, "cpu")
+        second, _ = evaluate(resumed, data.test_dataset, 2, tmp_path / "moved" / checkpoint, "cpu")
         assert first == second
 
 
@@ -124,7 +124,7 @@ def test_best_and_last_are_told_apart(make_potential, make_data, finetuning, tmp
     assert last == finetuning.epochs
     assert best == done.best_epoch
     losses = [row[5] for row in curves.rows if row[3:5] == ["val", "force_rmse_mev_per_A"]]
-    measured = evaluate(module, data.val_dataset, 2, tmp_path / "last.ckpt", "cpu")["force_rmse_mev_per_A"]
+    measured = evaluate(module, data.val_dataset, 2, tmp_path / "last.ckpt", "cpu")[0]["force_rmse_mev_per_A"]
     assert measured == pytest.approx(losses[-1], rel=1e-5)
 
 

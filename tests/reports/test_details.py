@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reports import RecordError, read_run, write_elements, write_predictions
-from reports.details import ELEMENT_SCHEMA, MOST, PREDICTION_SCHEMA
+from reports.details import ELEMENT_SCHEMA, MOST_PREDICTIONS, PREDICTION_SCHEMA
 
 OUTCOMES = {"scratch": {0: (120.0, 500.0)}, "masked": {0: (60.0, 100.0)}}
 
@@ -107,7 +107,7 @@ def test_predictions_that_contradict_the_schema_are_refused(tmp_path, changes, m
 
 
 def test_more_predictions_than_a_sample_are_refused(tmp_path):
-    energies = predictions("a" * 12).iloc[[0] * MOST["energy"]]
+    energies = predictions("a" * 12).iloc[[0] * MOST_PREDICTIONS["energy"]]
     write_predictions(energies, tmp_path / "predictions.parquet")
     with pytest.raises(RecordError, match=r"1001 of quantity 'energy'.*at most 1000"):
         write_predictions(pd.concat([energies, energies.iloc[:1]]), tmp_path / "more.parquet")
