@@ -84,11 +84,27 @@ def run(
 
 
 @app.command()
-def report(run_folder: RunPath) -> None:
-    """Make the report of a run folder again, without training."""
-    from reports import build_report
+def report(
+    run_folders: Annotated[
+        list[Path] | None, typer.Argument(help="One run folder, or several whose cells are reported together.")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="Two run folders to put side by side, instead.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; default RUN/report of the first, of a comparison B/comparison.")
+    ] = None,
+) -> None:
+    """Make the report of one or more run folders again, without training; or compare two."""
+    from reports import build_comparison, build_report
 
-    paths = build_report(run_folder)
+    if bool(run_folders) == bool(compare):
+        raise BenchmarkError("report takes run folders, or --compare with two of them; give one of these")
+    if compare:
+        paths = build_comparison(*compare, out or compare[1] / "comparison")
+    else:
+        assert run_folders
+        paths = build_report(run_folders, out)
     console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
 
 

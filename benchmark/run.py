@@ -16,7 +16,8 @@ from benchmark.config import Entry, Suite, build, load_suite
 from benchmark.data import Library
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
-from benchmark.jobs import pending_jobs
+from benchmark.jobs import Job, pending_jobs
+from benchmark.live_report import LiveReport
 from benchmark.plan import PlannedCell, make_plan, select_names
 from benchmark.progress import Display
 from benchmark.reuse import take_over
@@ -130,7 +131,13 @@ def execute(prepared: Prepared, request: Request, display: Display) -> ReportPat
             display.console.print(note, highlight=False, markup=False, soft_wrap=True)
         todo = pending_jobs(prepared.cells, settings)
         display.begin_jobs(todo, total_cells=len(prepared.cells))
-        run_jobs(todo, prepared.workers, display.update)
+        with LiveReport(folder.path) as live:
+
+            def update(running: Sequence[Job], ended: Job | None) -> None:
+                display.update(running, ended)
+                live.update(cell_ended=ended is not None and isinstance(ended.work, PlannedCell))
+
+            run_jobs(todo, prepared.workers, update)
         return build_report(folder.path)
     finally:
         lock.release()

@@ -199,8 +199,8 @@ def summary_frame(results: Results, metrics: Sequence[str] | None = None) -> pd.
     lines = []
     for arm in plan.arms:
         line = {
-            "dataset": arm.dataset,
-            "model": arm.model,
+            "dataset": plan.labels.datasets.get(arm.dataset) or arm.dataset,
+            "model": plan.labels.models.get(arm.model) or arm.model,
             "arm": arm.strategy,
             "seeds": str(finished_seeds(results, arm)),
         }

@@ -94,7 +94,7 @@ class RunnerFiles(DatasetTask):
             progress,
         )
         if progress:
-            progress(f"{self.title}: ready", 1.0)
+            progress("ready", 1.0)
 
     def load(self, data_dir: Path) -> Dataset:
         """Builds the samples from the binary form; see `DatasetTask.load`."""
@@ -131,7 +131,7 @@ class RunnerFiles(DatasetTask):
     ) -> dict[str, Any]:
         """Writes the binary form into `folder` and returns the provenance."""
         if progress:
-            progress(f"{self.title}: reading {raw.name}", 0.0)
+            progress(f"reading {raw.name}", 0.0)
         began = time.monotonic()
         structures = read_structures(raw)
         parse_s = time.monotonic() - began
@@ -141,7 +141,7 @@ class RunnerFiles(DatasetTask):
         topologies: list[Topology | None] = []
         for done, index in enumerate(chosen):
             if progress and done % 200 == 0:
-                progress(f"{self.title}: molecules of {len(chosen)} structures", 0.5 + 0.5 * done / len(chosen))
+                progress(f"molecules of {len(chosen)} structures", 0.5 + 0.5 * done / len(chosen))
             topologies.append(self.topology(structures, index))
         arrays = _arrays(structures, chosen, topologies)
         arrays["groups"] = _numbered(groups[chosen])
