@@ -102,7 +102,7 @@ def run_pretraining(pretraining: Pretraining, settings: Settings) -> None:
         data = _data_module(pool.samples, pool.split, pretraining, folder, len(pool.split.train))
         _add_provenance(
             folder,
-            split_hash=pool.split.hash(),
+            split_hashes=pool.split_hashes,
             datasets=[library.load(part).describe() for part in pretraining.parts],
             contents=contents(pretraining, library),
             frames={"train": len(pool.split.train), "val": len(pool.split.val), "left_out": pool.left_out},

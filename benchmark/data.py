@@ -64,11 +64,13 @@ class Pool:
         samples: frames of all parts, one part after the other.
         split: which of them train and validate; none tests.
         left_out: frames that the pretext cannot be applied to.
+        split_hashes: hash of the split of each part.
     """
 
     samples: list[Data]
     split: Split
     left_out: int
+    split_hashes: list[str]
 
 
 def pool_structures(parts: Sequence[Part], pretext: Pretext, seed: int, library: Library) -> Pool:
@@ -80,9 +82,10 @@ def pool_structures(parts: Sequence[Part], pretext: Pretext, seed: int, library:
     """
     samples: list[Data] = []
     chosen: dict[str, list[int]] = {"train": [], "val": []}
-    left_out = 0
+    left_out, split_hashes = 0, []
     for part in parts:
         dataset, split = library.load_split(part, seed)
+        split_hashes.append(split.hash())
         for name, kept in chosen.items():
             for frame in split.as_dict()[name]:
                 sample = dataset.samples[frame]
@@ -104,7 +107,7 @@ def pool_structures(parts: Sequence[Part], pretext: Pretext, seed: int, library:
             "none. Pretrain on structures of one sort"
         )
     none = np.empty(0, dtype=np.int64)
-    return Pool(samples, Split(np.array(chosen["train"]), np.array(chosen["val"]), none), left_out)
+    return Pool(samples, Split(np.array(chosen["train"]), np.array(chosen["val"]), none), left_out, split_hashes)
 
 
 def _unlabelled(sample: Data) -> Data:

@@ -52,21 +52,28 @@ def test_every_cell_carries_its_provenance(smoke):
         assert re.fullmatch(r"[0-9a-f]{12}", provenance["split_hash"])
         assert provenance["hardware"]["cores"] >= 1
         assert provenance["dataset"]["parameters"]["molecules"] == 8
-    # Pretraining saw the training and validation frames of its cells, and no test frame.
+    # Pretraining had the split of its cells, and of it the training and validation frames only.
     for cell in plan["cells"]:
         if cell["pretraining_key"]:
-            own, shared = (
-                np.load(out / kind / cell[key] / "splits.npz")
-                for kind, key in (("cells", "key"), ("pretrainings", "pretraining_key"))
-            )
-            assert all(np.array_equal(own[name], shared[name]) for name in ("idx_train", "idx_val", "idx_test"))
+            own = np.load(out / "cells" / cell["key"] / "splits.npz")
+            folder = out / "pretrainings" / cell["pretraining_key"]
+            pool, provenance = np.load(folder / "splits.npz"), json.loads((folder / "provenance.json").read_text())
+            finetuned = json.loads((out / "cells" / cell["key"] / "provenance.json").read_text())
+            assert provenance["split_hashes"] == [finetuned["split_hash"]]
+            assert provenance["contents"] == finetuned["contents"]
+            assert [len(pool[name]) for name in ("idx_train", "idx_val")] == [
+                len(own["idx_train"]),
+                len(own["idx_val"]),
+            ]
+            assert len(pool["idx_test"]) == 0
+            assert len(own["idx_test"]) > 0
     shared = {c["pretraining_key"] for c in plan["cells"]} - {None}
     assert {p.name for p in (out / "pretrainings").iterdir()} == shared
 
 
 def test_finetuning_starts_from_the_pretrained_weights(smoke, data_dir, tmp_path):
     """With a learning rate of next to nothing the finetuned weights are the pretrained ones, all of them."""
-    suite = yaml.safe_load((SUITES / "water.yaml").read_text(encoding="utf-8"))
+    suite = yaml.safe_load((SUITES / "tip3p.yaml").read_text(encoding="utf-8"))
     suite["scales"]["smoke"]["training"]["finetune"] |= {"lr": 1e-30, "lr_min": 1e-30, "epochs": 1}
     path = tmp_path / "frozen.yaml"
     path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
@@ -102,7 +109,7 @@ def test_same_command_again_repeats_nothing_and_status_tells(smoke, data_dir):
 
 def test_killed_run_is_resumed_and_equals_an_uninterrupted_one(smoke, data_dir, tmp_path):
     """Kill everything in the middle (the workers with their parent), run again: the same numbers."""
-    suite = yaml.safe_load((SUITES / "water.yaml").read_text(encoding="utf-8"))
+    suite = yaml.safe_load((SUITES / "tip3p.yaml").read_text(encoding="utf-8"))
     suite["scales"]["smoke"]["training"]["finetune"]["epochs"] = 15
     path = tmp_path / "longer.yaml"
     path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
@@ -129,7 +136,7 @@ def test_killed_run_is_resumed_and_equals_an_uninterrupted_one(smoke, data_dir, 
 
 
 def test_divergence_is_recorded_with_its_step_and_named(data_dir, smoke, tmp_path):
-    suite = yaml.safe_load((SUITES / "water.yaml").read_text(encoding="utf-8"))
+    suite = yaml.safe_load((SUITES / "tip3p.yaml").read_text(encoding="utf-8"))
     suite["scales"]["smoke"]["training"]["finetune"] |= {"lr": 1e30, "lr_min": 1e29}
     path = tmp_path / "wild.yaml"
     path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
@@ -169,7 +176,7 @@ def test_failure_is_recorded_with_what_depends_on_it_and_tried_again(smoke, data
 
 def test_a_worker_that_dies_is_a_failed_cell(data_dir, smoke, tmp_path):
     """Killed from outside, as when memory runs out: the run goes on and says so."""
-    suite = yaml.safe_load((SUITES / "water.yaml").read_text(encoding="utf-8"))
+    suite = yaml.safe_load((SUITES / "tip3p.yaml").read_text(encoding="utf-8"))
     suite["scales"]["smoke"]["training"]["finetune"]["epochs"] = 500
     path = tmp_path / "long.yaml"
     path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")

@@ -10,13 +10,12 @@ import pandas as pd
 import pytest
 
 from benchmark.cell import Settings
-from benchmark.config import build, load_suite
+from benchmark.config import load_suite
 from benchmark.data import Library
 from benchmark.errors import BenchmarkError
 from benchmark.plan import make_plan
 from benchmark.reuse import take_over
 from tasks.normalisation import Normalisation
-from tasks.registry import DATASETS
 from tests.benchmark.runs import command, records
 
 
@@ -96,16 +95,18 @@ def test_a_labelled_share_is_all_that_finetuning_sees(data_dir, smoke, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     cells = json.loads((out / "plan.json").read_text())["cells"]
     splits = {c["strategy"]: np.load(out / "cells" / c["key"] / "splits.npz") for c in cells}
-    whole = np.load(next(out.glob("pretrainings/*/splits.npz")))
-    assert len(whole["idx_train"]) == 16
+    tip3p = load_suite("water", "smoke").datasets["tip3p"]
+    _, whole = Library(data_dir).load_split(tip3p, 0)
+    pool = np.load(next(out.glob("pretrainings/*/splits.npz")))
+    assert len(pool["idx_train"]) == len(whole.train) == 16
     assert np.array_equal(splits["scratch"]["idx_train"], splits["masked"]["idx_train"])
     assert len(splits["masked"]["idx_train"]) == 3
-    assert set(splits["masked"]["idx_train"]) < set(whole["idx_train"])
-    assert np.array_equal(splits["masked"]["idx_test"], whole["idx_test"])
+    assert set(splits["masked"]["idx_train"]) < set(whole.train)
+    assert np.array_equal(splits["masked"]["idx_test"], whole.test)
     rows = records(out)
     assert set(rows.loc[rows["split"] == "train", "n_frames"]) == {3}
     assert set(rows["finetune_steps"]) == {12}, "as many steps as with all labels"
-    samples = build(DATASETS, load_suite("water", "smoke").datasets["tip3p"]).load(data_dir).samples
+    samples = Library(data_dir).load(tip3p).samples
     scale = Normalisation.fit([samples[i] for i in splits["masked"]["idx_train"]]).scale_eV
     for cell in cells:
         provenance = json.loads((out / "cells" / cell["key"] / "provenance.json").read_text())
