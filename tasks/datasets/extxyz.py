@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 from torch_geometric.data import Data
 
-from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
+from tasks.datasets.base import DatasetConfig, DatasetError
 from tasks.datasets.molecules import find_bonds, topology_of_bonds
 from tasks.datasets.plausibility import energy_unit_eV, force_unit_eV_per_A, length_unit_A
 from tasks.datasets.user_files import (
     Frames,
+    UserFiles,
     block_groups,
     check_one_sort,
     describe_compositions,
@@ -107,7 +108,7 @@ class ExtXYZConfig(DatasetConfig):
         return {"energy": self.energy_unit, "length": self.length_unit, "force": force}
 
 
-class ExtXYZ(DatasetTask):
+class ExtXYZ(UserFiles):
     """Structures with energies and forces from one file, all periodic in three directions or all isolated.
 
     The file is read as it is, once in each process; nothing is written. Molecules and sites are found from the
@@ -124,31 +125,8 @@ class ExtXYZ(DatasetTask):
     def title(self) -> str:
         return f"labelled structures of {Path(self.config.path).name}"
 
-    def prepare(self, data_dir: Path, progress: Progress | None = None, workers: int = 1) -> None:
-        """Reads the file, so that what is wrong with it is told; see `DatasetTask.prepare`."""
-        if progress:
-            progress(f"{self.title}: reading", 0.0)
-        frames = self._frames(data_dir)
-        if progress:
-            progress(f"{frames.title}: ready", 1.0)
-
-    def load(self, data_dir: Path) -> Dataset:
-        """See `DatasetTask.load`."""
-        return self._frames(data_dir).dataset()
-
-    def outline(self, data_dir: Path) -> Outline:
-        """See `DatasetTask.outline`; the file is read for it."""
-        return Outline(self._frames(data_dir).groups)
-
-    def example(self, data_dir: Path, seed: int = 0) -> Data:
-        """A frame of the file, the first for seed 0, in the folder that was last asked for; see `DatasetTask.example`.
-
-        Raises:
-            DatasetError: the file cannot be read.
-        """
-        return self._frames(data_dir).example(seed)
-
-    def _frames(self, data_dir: Path) -> Frames:
+    def frames(self, data_dir: Path) -> Frames:
+        """See `UserFiles.frames`."""
         path = find_file(self.config.path, data_dir)
         return _read(path, file_version(path), self.config)
 

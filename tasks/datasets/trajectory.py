@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from torch_geometric.data import Data
 
-from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
+from tasks.datasets.base import DatasetConfig, DatasetError, Outline
 from tasks.datasets.molecules import HYDROGEN, Topology, find_bonds, topology_of_bonds
 from tasks.datasets.user_files import (
     Frames,
+    UserFiles,
     block_groups,
     check_one_sort,
     describe_compositions,
@@ -73,7 +74,7 @@ class TrajectoryConfig(DatasetConfig):
         return (names,) if isinstance(names, str) else names
 
 
-class Trajectory(DatasetTask):
+class Trajectory(UserFiles):
     """Structures of one or more trajectories over one topology, all periodic or all isolated; without labels.
 
     The files are read as they are, once in each process. Atoms may be wrapped in any way: molecules and sites are
@@ -92,18 +93,6 @@ class Trajectory(DatasetTask):
     def title(self) -> str:
         return f"structures of {', '.join(Path(name).name for name in self.config.trajectory)}"
 
-    def prepare(self, data_dir: Path, progress: Progress | None = None, workers: int = 1) -> None:
-        """Reads the files, so that what is wrong with them is told; see `DatasetTask.prepare`."""
-        if progress:
-            progress(f"{self.title}: reading", 0.0)
-        frames = self._frames(data_dir)
-        if progress:
-            progress(f"{frames.title}: ready", 1.0)
-
-    def load(self, data_dir: Path) -> Dataset:
-        """See `DatasetTask.load`."""
-        return self._frames(data_dir).dataset()
-
     def outline(self, data_dir: Path) -> Outline:
         """See `DatasetTask.outline`; frames are counted for it and not read."""
         topology, trajectories = self._files(data_dir)
@@ -112,15 +101,8 @@ class Trajectory(DatasetTask):
         counts = [len(_open(universe, path, self.config)) for path, _ in trajectories]
         return Outline(_groups(counts, [path for path, _ in trajectories], self.config))
 
-    def example(self, data_dir: Path, seed: int = 0) -> Data:
-        """A frame, the first for seed 0, in the folder that was last asked for; see `DatasetTask.example`.
-
-        Raises:
-            DatasetError: the files cannot be read.
-        """
-        return self._frames(data_dir).example(seed)
-
-    def _frames(self, data_dir: Path) -> Frames:
+    def frames(self, data_dir: Path) -> Frames:
+        """See `UserFiles.frames`."""
         topology, trajectories = self._files(data_dir)
         return _read(topology, trajectories, self.config)
 

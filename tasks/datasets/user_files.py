@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch_geometric.data import Data
 
-from tasks.datasets.base import Dataset, DatasetError, Outline
+from tasks.datasets.base import Dataset, DatasetError, DatasetTask, Outline, Progress
 from tasks.datasets.boxes import reduced_box
 from tasks.datasets.molecules import Topology
 
@@ -43,6 +44,42 @@ class Frames:
         """One of the structures, without labels."""
         sample = copy.copy(self.samples[seed % len(self.samples)])
         return Data(**{name: value for name, value in sample.to_dict().items() if name not in ("y", "neg_dy")})
+
+
+class UserFiles(DatasetTask):
+    """A dataset of the user's own files: read as they are, once in each process; nothing is written."""
+
+    @abc.abstractmethod
+    def frames(self, data_dir: Path) -> Frames:
+        """What the files hold; read when first asked for, and again when a file has changed.
+
+        Raises:
+            DatasetError: a file is missing or cannot be read.
+        """
+
+    def prepare(self, data_dir: Path, progress: Progress | None = None, workers: int = 1) -> None:
+        """Reads the files, so that what is wrong with them is told; see `DatasetTask.prepare`."""
+        if progress:
+            progress(f"{self.title}: reading", 0.0)
+        frames = self.frames(data_dir)
+        if progress:
+            progress(f"{frames.title}: ready", 1.0)
+
+    def load(self, data_dir: Path) -> Dataset:
+        """See `DatasetTask.load`."""
+        return self.frames(data_dir).dataset()
+
+    def outline(self, data_dir: Path) -> Outline:
+        """See `DatasetTask.outline`; the files are read for it."""
+        return Outline(self.frames(data_dir).groups)
+
+    def example(self, data_dir: Path, seed: int = 0) -> Data:
+        """A frame of the files, the first for seed 0; see `DatasetTask.example`.
+
+        Raises:
+            DatasetError: a file is missing or cannot be read.
+        """
+        return self.frames(data_dir).example(seed)
 
 
 def find_file(name: str, data_dir: Path) -> Path:
