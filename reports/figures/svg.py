@@ -57,6 +57,10 @@ _STARTS = {"o": (0, -3.6), "s": (-3.2, -3.2), "^": (0, -4.6), "D": (0, -4.4), "v
 Values = Sequence[float] | NDArray[np.float64]
 
 
+TICK_SPACE = 40
+"""Smallest room for a tick's label, in pixels."""
+
+
 def short(value: float) -> str:
     """A coordinate in few characters: one decimal, no needless zero."""
     text = f"{value:.1f}"
@@ -108,7 +112,9 @@ class Scale:
 
     @property
     def ticks(self) -> list[float]:
-        return log_ticks(self.low, self.high) if self.log else nice_ticks(self.low, self.high)
+        if self.log:
+            return log_ticks(self.low, self.high)
+        return nice_ticks(self.low, self.high, max(2, min(6, int(abs(self.end - self.start) / TICK_SPACE))))
 
 
 def _points(xs: Values, ys: Values) -> str:
