@@ -33,7 +33,7 @@ from benchmark.training.loop import Fit, evaluate, fit
 from benchmark.training.modules import Diverged, FinetuneModule, PotentialModule, PretrainModule
 from reports import Record, write_curves, write_elements, write_predictions, write_records
 from reports.files import replacing
-from tasks.audit import Auditor
+from tasks.audit import Auditor, LeakError
 from tasks.datasets.splits import Split
 from tasks.models.base import Potential
 from tasks.normalisation import Normalisation
@@ -127,8 +127,7 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
 
     with _job(folder, settings, planned.model_dump(mode="json"), give_up) as attempt:
         library = Library(settings.data_dir)
-        audit = audit_cell(cell, library, Auditor(), planned.dataset)
-        attempt.facts.update({f"audit_{name}": value for name, value in asdict(audit).items()}, audit_duplicates=0)
+        attempt.facts.update(_audit(planned, library))
         dataset, whole = library.load_split(cell.dataset, cell.seed)
         split = whole.labelled(cell.dataset.labelled, stream_seed(cell.seed, "labelled"))
         attempt.facts["split_hash"] = split.hash()
@@ -136,7 +135,7 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
         attempt.facts["n_parameters"] = sum(p.numel() for p in potential.parameters())
         if cell.pretraining is not None:
             pretrained = run.pretraining(cell.pretraining.key)
-            attempt.facts.update(read_json(pretrained.result) or {})
+            attempt.facts.update(_part_of_cost(read_json(pretrained.result) or {}, cell.pretraining.sharers))
             potential.load_state_dict(torch.load(pretrained.potential, weights_only=True))
         normalisation = Normalisation.fit([dataset.samples[i] for i in split.train])
         samples = [normalisation.normalise(sample) for sample in dataset.samples]
@@ -147,6 +146,7 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
             normalisation={"reference_eV": normalisation.reference_eV, "scale_eV": normalisation.scale_eV},
             dataset=dataset.describe(),
             contents=contents(cell, library),
+            pretraining_frames=_pretraining_frames(run, cell),
         )
         module = FinetuneModule(potential, cell.phase, normalisation.scale_eV)
         done = _fit(module, data, cell.phase, attempt, settings, "finetune")
@@ -163,6 +163,22 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
             for name, entry in cell.dataset.extra_tests.items()
         }
         _measure(planned, settings, module, tested, extra, split.test, attempt)
+
+
+def _audit(planned: PlannedCell, library: Library) -> dict[str, Any]:
+    """What a record says of the audit.
+
+    Raises:
+        LeakError: if it finds anything.
+    """
+    audit = audit_cell(planned.cell, library, Auditor(), planned.dataset)
+    return {"audit_duplicates": 0, **{f"audit_{name}": value for name, value in asdict(audit).items()}}
+
+
+def _part_of_cost(result: dict[str, Any], sharers: int) -> dict[str, Any]:
+    """Steps and seconds of a pretraining that one of so many datasets bears."""
+    part = {"pretrain_seconds": result["pretrain_seconds"] / sharers}
+    return {**part, "pretrain_steps": round(result["pretrain_steps"] / sharers)}
 
 
 def _measure(
@@ -194,6 +210,15 @@ def _measure(
             write_predictions(shown.assign(cell_key=cell.key), folder.predictions)
     write_elements(pd.concat(elements, ignore_index=True), folder.elements)
     write_records(rows, folder.record)
+
+
+def _pretraining_frames(run: RunFolder, cell: Cell) -> dict[str, int] | None:
+    """Frames that the pretraining had, and those that its pretext could not be applied to; None without one."""
+    if cell.pretraining is None:
+        return None
+    provenance = read_json(run.pretraining(cell.pretraining.key).provenance) or {}
+    frames: dict[str, int] | None = provenance.get("frames")
+    return frames
 
 
 def identity(planned: PlannedCell, settings: Settings) -> dict[str, Any]:
@@ -261,6 +286,8 @@ def _job(
         give_up("diverged", str(error), attempt)
     except Exception as error:
         traceback.print_exc()
+        if isinstance(error, LeakError):
+            attempt.facts["audit_duplicates"] = error.found
         if attempt.curves.rows:
             attempt.facts["finetune_steps"] = attempt.curves.rows[-1][1]
         give_up("failed", f"{type(error).__name__}: {error}", attempt)

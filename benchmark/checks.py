@@ -6,6 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from ase.data import chemical_symbols
+from ase.formula import Formula
+from numpy.typing import NDArray
+
 from benchmark.config import DatasetEntry, Entry, StructuresEntry, Suite, build
 from benchmark.data import Library, count_training_frames, pool_structures
 from benchmark.errors import BenchmarkError
@@ -16,6 +21,8 @@ from tasks.datasets.base import Dataset, DatasetError
 from tasks.datasets.boxes import check_boxes
 from tasks.datasets.plausibility import unit_warnings
 from tasks.registry import MODELS, PRETEXTS
+
+MAX_Z = len(chemical_symbols)
 
 
 def needed_entries(suite: Suite, cells: Sequence[PlannedCell]) -> dict[str, Entry]:
@@ -78,8 +85,8 @@ def check_data(suite: Suite, cells: Sequence[PlannedCell], library: Library) -> 
             raise DatasetError(f"dataset {name!r}: {error}") from error
         for model in dict.fromkeys(cell.model for cell in cells):
             _check_model(suite, model, name, datasets[name])
-    _check_extra_tests(datasets)
     for pretraining in _distinct(planned.cell.pretraining for planned in cells):
+        # Refuses what it cannot pool.
         pool_structures(pretraining.parts, build(PRETEXTS, pretraining.pretext), pretraining.seed, library)
     auditor = Auditor()
     audited: set[str] = set()
@@ -87,6 +94,7 @@ def check_data(suite: Suite, cells: Sequence[PlannedCell], library: Library) -> 
         content = _audited_content(planned.cell)
         if content not in audited:
             audited.add(content)
+            _check_reference_energies(planned.cell, library, planned.dataset)
             audit_cell(planned.cell, library, auditor, planned.dataset)
     return datasets
 
@@ -119,15 +127,19 @@ def audit_cell(cell: Cell, library: Library, auditor: Auditor, name: str) -> Aud
     for extra, entry in cell.dataset.extra_tests.items():
         further = library.load(entry)
         test.append(Part(f"the further test set {extra}", further, further.all_frames))
-    # What a pretext is validated on trains nothing, and may validate again; test frames are not even to be there.
-    auditor.audit(watched, [], test)
-    return auditor.audit(seen, [Part(f"the validation set of {name}", dataset, split.val)], test)
+    validation = Part(f"the validation set of {name}", dataset, split.val)
+    # What is validated on trains nothing, but it chooses: test frames are not even to be there.
+    auditor.audit([*watched, validation], [], test)
+    return auditor.audit(seen, [validation], test)
 
 
 def contents(work: Cell | Pretraining, library: Library) -> list[str]:
     """Content hashes of all data that a job reads: equal only for the same frames."""
-    entries = work.parts if isinstance(work, Pretraining) else (work.dataset, *work.dataset.extra_tests.values())
-    return [library.load(entry).content_hash for entry in entries]
+    if isinstance(work, Pretraining):
+        return [library.load(part).content_hash for part in work.parts]
+    entries = (work.dataset, *work.dataset.extra_tests.values())
+    own = [library.load(entry).content_hash for entry in entries]
+    return own + (contents(work.pretraining, library) if work.pretraining is not None else [])
 
 
 def _check_model(suite: Suite, model: str, name: str, dataset: Dataset) -> None:
@@ -141,18 +153,38 @@ def _check_model(suite: Suite, model: str, name: str, dataset: Dataset) -> None:
     check_boxes(dataset.samples, cutoff, name)
 
 
-def _check_extra_tests(datasets: dict[str, Dataset]) -> None:
-    """A potential cannot be tested on species whose reference energies its training set does not give."""
-    for name, extra in datasets.items():
-        base = datasets.get(name.partition("/")[0])
-        if base is None or base is extra:
-            continue
-        unknown = sorted(set(extra.species) - set(base.species))
-        if unknown:
-            raise DatasetError(
-                f"further test set {name!r} has atomic numbers {unknown}, which the training data lacks "
-                f"({list(base.species)}); leave it out"
-            )
+def _check_reference_energies(cell: Cell, library: Library, name: str) -> None:
+    """Make sure that the labelled training frames tell the energies of all that is validated and tested.
+
+    Reference energies of the elements are a least-squares fit to the training frames' compositions: what is no
+    combination of these has no energy that a potential could be measured by.
+
+    Raises:
+        DatasetError: naming the first composition that training does not determine.
+    """
+    dataset, whole = library.load_split(cell.dataset, cell.seed)
+    split = whole.labelled(cell.dataset.labelled, stream_seed(cell.seed, "labelled"))
+    known = np.array(sorted(_compositions(dataset, split.train)), dtype=np.float64)
+    held_out = {f"the validation set of {name}": (dataset, split.val), f"the test set of {name}": (dataset, split.test)}
+    for extra, entry in cell.dataset.extra_tests.items():
+        further = library.load(entry)
+        held_out[f"the further test set {extra}"] = (further, further.all_frames)
+    projector = np.linalg.pinv(known) @ known
+    for where, (source, frames) in held_out.items():
+        for composition in sorted(_compositions(source, frames)):
+            counts = np.array(composition, dtype=np.float64)
+            if np.abs(counts @ projector - counts).max() > 1e-6:
+                formula = Formula.from_dict({chemical_symbols[z]: n for z, n in enumerate(composition) if n})
+                raise DatasetError(
+                    f"{where} has structures of {formula:hill}, whose energies the {len(split.train)} labelled "
+                    f"training frames of seed {cell.seed} do not determine: their compositions are not combined of those in "
+                    f"training. Have such structures in training, or leave them out"
+                )
+
+
+def _compositions(dataset: Dataset, frames: NDArray[np.int64]) -> set[tuple[int, ...]]:
+    """Atoms of each element in the frames, by atomic number: each composition once."""
+    return {tuple(np.bincount(dataset.samples[frame].z.numpy(), minlength=MAX_Z).tolist()) for frame in frames}
 
 
 def _distinct(pretrainings: Iterable[Pretraining | None]) -> list[Pretraining]:

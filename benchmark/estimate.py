@@ -66,7 +66,7 @@ def estimate(prepared: Prepared) -> Estimate:
             if frames is None:
                 raise BenchmarkError(
                     f"frames of dataset kind {part.kind!r} cannot be counted before its data is there. Prepare it "
-                    f"first: python -m benchmark data prepare --suite {prepared.suite.name}"
+                    f"first: python -m benchmark data prepare, with the same --suite, --scale and --data-dir"
                 )
             key = f"{part.model_dump_json(include={'kind', 'options'})} {work.model.model_dump_json()}"
             if key not in step_seconds:

@@ -39,9 +39,15 @@ class Work(Strict):
 
 
 class Pretraining(Work):
-    """All that determines a pretrained potential; cells that need the same one share it."""
+    """All that determines a pretrained potential; cells that need the same one share it.
+
+    Attributes:
+        parts: the datasets whose structures it sees.
+        sharers: datasets that bear its cost, each the same part: those of a pool, else 1.
+    """
 
     parts: tuple[Part, ...]
+    sharers: int
     pretext: Entry
     phase: Phase
 
@@ -182,8 +188,10 @@ class _Planner:
     def _pretraining(self, arm: Strategy, dataset: str, model: str, seed: int) -> Pretraining:
         assert arm.pretext is not None
         training = self._pretraining_training(arm.pretrain_on == "own", dataset, model)
+        parts = self._parts(arm, dataset)
         return Pretraining(
-            parts=tuple(self._parts(arm, dataset)),
+            parts=tuple(parts.values()),
+            sharers=len(parts) if arm.pretrain_on == "pooled" else 1,
             pretext=arm.pretext,
             phase=training.pretrain,
             **self._common(model, training, seed),
@@ -193,17 +201,16 @@ class _Planner:
         """How pretraining is trained: what several datasets may share is not trained as one of them."""
         return self.suite.training_of(dataset if own else None, model)
 
-    def _sources(self, arm: Strategy, dataset: str) -> list[str]:
-        """Names of the datasets and structures that an arm pretrains on."""
+    def _parts(self, arm: Strategy, dataset: str) -> dict[str, Part]:
+        """Where pretraining's structures come from, by name: each once, whatever share of its labels may be used."""
         if isinstance(arm.pretrain_on, list):
-            return [*dict.fromkeys(arm.pretrain_on)]
-        return [dataset] if arm.pretrain_on == "own" else self.chosen
-
-    def _parts(self, arm: Strategy, dataset: str) -> list[Part]:
-        """Where pretraining's structures come from: labels, and how many of them may be used, play no part."""
+            names = arm.pretrain_on
+        else:
+            names = [dataset] if arm.pretrain_on == "own" else self.chosen
         entries = {**self.suite.datasets, **self.suite.structures}
-        content = {"kind", "options", "split"}
-        return [Part(**entries[name].model_dump(include=content)) for name in self._sources(arm, dataset)]
+        parts = {name: Part(**entries[name].model_dump(include={"kind", "options", "split"})) for name in names}
+        first = {part.model_dump_json(): name for name, part in reversed(parts.items())}
+        return {name: part for name, part in parts.items() if first[part.model_dump_json()] == name}
 
     def _epochs_to_match(self, extended: str, dataset: str, model: str, seed: int) -> int:
         """Epochs over the dataset's training frames that see as many frames as the pretraining does."""
@@ -212,8 +219,9 @@ class _Planner:
         epochs = self._pretraining_training(own, dataset, model).pretrain.epochs
         if arm is None or own:
             return epochs
-        seen = sum(self._training_frames(name, seed) for name in self._sources(arm, dataset))
-        sharers = len(self.chosen) if arm.pretrain_on == "pooled" else 1
+        sources = self._parts(arm, dataset)
+        seen = sum(self._training_frames(name, seed) for name in sources)
+        sharers = len(sources) if arm.pretrain_on == "pooled" else 1
         return math.ceil(epochs * seen / sharers / self._training_frames(dataset, seed))
 
     def _training_frames(self, name: str, seed: int) -> int:
@@ -226,6 +234,6 @@ class _Planner:
             raise BenchmarkError(
                 f"frames of dataset {name!r} cannot be counted before its data is in {self.data_dir}, and an "
                 f"arm is matched to a pretraining on other structures. Prepare it first: python -m benchmark data "
-                f"prepare --suite {self.suite.name}"
+                f"prepare, with the same --suite, --scale and --data-dir"
             )
         return frames

@@ -19,6 +19,7 @@ from benchmark.files import read_json, write_json
 from benchmark.jobs import Job, make_jobs
 from benchmark.plan import PlannedCell
 from benchmark.provenance import describe_environment
+from benchmark.store import RunFolder
 from reports.records import RECORD_SCHEMA, write_frame
 
 
@@ -54,6 +55,11 @@ def take_over(cells: Sequence[PlannedCell], settings: Settings, earlier: Sequenc
             then = {**_conditions(provenance), "data": provenance.get("contents")}
             wanted = {**now, "data": contents(work, library)}
             differing = [name for name in wanted if then[name] != wanted[name]]
+            if job.needs is not None:
+                # A folder may have been gone on with later: its pretraining may be of other conditions than its cells.
+                pretrained = RunFolder(source.settings.run).pretraining(job.needs)
+                before = _conditions(read_json(pretrained.provenance) or {})
+                differing += [f"{name} of its pretraining" for name in now if before[name] != now[name]]
             if not differing:
                 _copy(source, job, provenance)
                 break

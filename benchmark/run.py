@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -146,7 +147,7 @@ def execute(prepared: Prepared, request: Request, display: Display) -> ReportPat
 def prepare_suite(
     name: str, scale: str, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
 ) -> None:
-    """Make sure that the chosen datasets of a suite, and all its structures, are there.
+    """Make sure that the chosen datasets of a suite, and all that its arms name for pretraining, are there.
 
     Raises:
         BenchmarkError: for anything the user should correct.
@@ -154,7 +155,10 @@ def prepare_suite(
     """
     suite = load_suite(name, scale)
     datasets, _, _ = select_names(suite, select)
-    prepare_data({**entries_of(suite, datasets), **suite.structures}, data_dir, _workers(jobs, "cpu"), display)
+    lists = [arm.pretrain_on for arm in suite.strategies.values() if isinstance(arm.pretrain_on, list)]
+    named = {*itertools.chain(*lists)}
+    pretrained_on = {name: entry for name, entry in {**suite.datasets, **suite.structures}.items() if name in named}
+    prepare_data({**entries_of(suite, datasets), **pretrained_on}, data_dir, _workers(jobs, "cpu"), display)
 
 
 def prepare_data(entries: Mapping[str, Entry], data_dir: Path, workers: int, display: Display) -> None:

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,7 +146,8 @@ class RunFolder:
         differing = [
             key
             for key in sorted(old.keys() | new.keys())
-            if key.rpartition(".")[2] not in ("seeds", "title", "description", "label")
+            if key not in ("seeds", "title", "description")
+            and not (key.endswith(".label") and ".options." not in key)
             and not key.startswith("sweep")
             and old.get(key) != new.get(key)
         ]
@@ -200,6 +201,7 @@ class RunFolder:
                     f"folder with --out"
                 )
         rows = {row["key"]: row for row in before["cells"]} | {c.cell.key: c.summary() for c in cells}
+        _check_distinct(self.path, rows.values())
         commands = dict.fromkeys([*before["command"].splitlines(), command])
         write_json(
             self.plan,
@@ -218,6 +220,19 @@ class RunFolder:
                 "cells": sorted(rows.values(), key=lambda row: row["seed"]),
             },
         )
+
+
+def _check_distinct(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Raise BenchmarkError if the same names stand for different work, as after pretraining on another selection."""
+    keys: dict[tuple[Any, ...], str] = {}
+    for row in rows:
+        place = (row["dataset"], row["model"], row["strategy"], row["seed"])
+        if keys.setdefault(place, row["key"]) != row["key"]:
+            raise BenchmarkError(
+                f"run folder {path} has another cell {'/'.join(map(str, place[:3]))}/seed {place[3]}: with another "
+                f"--select an arm that pretrains on pooled datasets is another. Nothing was changed; choose another "
+                f"folder with --out"
+            )
 
 
 def _labels(suite: Suite, data: Mapping[str, Dataset]) -> dict[str, dict[str, str]]:

@@ -27,7 +27,15 @@ SHOWN = 3
 
 
 class LeakError(DatasetError):
-    """A validation or test frame was seen in training or pretraining."""
+    """A validation or test frame was seen in training or pretraining.
+
+    Attributes:
+        found: how many such frames there are.
+    """
+
+    def __init__(self, message: str, found: int) -> None:
+        super().__init__(message)
+        self.found = found
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,8 @@ class Auditor:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             raise LeakError(
                 f"leakage: {'; '.join(found[:SHOWN])}{more}. Errors on such frames say nothing: take them out of the "
-                f"training or pretraining data (another split, or fewer frames), or out of the test data"
+                f"training or pretraining data (another split, or fewer frames), or out of the test data",
+                found=len(found),
             )
         return Audit(
             seen_frames=sum(len(part.frames) for part in seen),
@@ -174,12 +183,15 @@ def _identical(seen: Sequence[Part], held_out: Sequence[Part]) -> list[str]:
 
 
 def _by_composition(parts: Sequence[Part]) -> dict[bytes, list[tuple[Part, int]]]:
-    """Frames by what they are made of: equal for the same atoms, if both are periodic or both are not."""
+    """Frames by the atoms that they are made of.
+
+    A molecule in a vacuum box is the one without a box, as long as it is smaller than half of it: geometry decides.
+    """
     members: dict[bytes, list[tuple[Part, int]]] = {}
     for part in parts:
         for frame in part.frames:
             sample = part.dataset.samples[frame]
-            composition = bytes(["box" in sample]) + np.sort(sample.z.numpy()).astype("<i2").tobytes()
+            composition = np.sort(sample.z.numpy()).astype("<i2").tobytes()
             members.setdefault(composition, []).append((part, int(frame)))
     return members
 

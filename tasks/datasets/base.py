@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,12 +86,17 @@ class Dataset:
 
     @cached_property
     def content_hash(self) -> str:
-        """First 12 hex digits of the SHA-256 over all numbers of all frames, in order: equal for equal data."""
+        """First 12 hex digits of the SHA-256 over all numbers of all frames, in order, and of the outline.
+
+        Equal for equal data: for frames, what belongs together in them, and how they can be split.
+        """
         digest = hashlib.sha256()
         for sample in self.samples:
-            for name in ("z", "pos", "y", "neg_dy", "box"):
+            for name in ("z", "pos", "y", "neg_dy", "box", "molecule", "site"):
                 if name in sample:
                     digest.update(name.encode() + sample[name].numpy().tobytes())
+        for indices in (self.outline.groups, *itertools.chain(*self.outline.official)):
+            digest.update(b"indices" + np.ascontiguousarray(indices, dtype="<i8").tobytes())
         return digest.hexdigest()[:12]
 
     def describe(self) -> dict[str, Any]:

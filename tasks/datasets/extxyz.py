@@ -253,11 +253,14 @@ def _groups(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
     """Groups of the frames, (F,), and their moments, (F, 2), where the order in time is known."""
     frames = np.arange(len(names), dtype=np.int64)
+    # Of a selection the distance in time is not known.
+    whole = config.index.strip() == ":"
     if config.blocks is not None:
-        return block_groups(len(names), config.blocks, place), np.stack([np.zeros_like(frames), frames], axis=1)
+        moments = np.stack([np.zeros_like(frames), frames], axis=1) if whole else None
+        return block_groups(len(names), config.blocks, place), moments
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     groups = np.array([numbers[name] for name in names], dtype=np.int64)
-    if config.group_key is None:
+    if config.group_key is None or not whole:
         return groups, None
     # Frames of a trajectory are counted in the order of the file.
     counted: Counter[int] = Counter()

@@ -156,6 +156,11 @@ class RunnerFiles(DatasetTask):
                 f"in {unknown} of {len(chosen)} structures the water molecules cannot be told apart (an oxygen without "
                 f"exactly two hydrogens, or a hydrogen between two oxygens); masking leaves these structures out"
             )
+        if moments is None:
+            origin["warnings"].append(
+                "the comments do not tell for all structures which trajectory they are from (seed=...): those count as "
+                "one each, and a split may part neighbours in time"
+            )
         sizes = Counter(int(topology.molecule.max()) + 1 for topology in topologies if topology is not None)
         widths = box_widths(structures.boxes[chosen]) if np.isfinite(structures.boxes).all() else None
         return {

@@ -51,9 +51,9 @@ class RPBE(RunnerFiles):
 
     def find_files(self, data_dir: Path) -> Path | None:
         """See `RunnerFiles.find_files`."""
-        archive = find(SOURCE, ARCHIVE, data_dir)
+        # An archive may be an earlier download from elsewhere: the user's own folder comes first.
         folders = [data_dir / FOLDER, data_dir / SOURCE / FOLDER]
-        return archive or next((folder for folder in folders if folder.is_dir()), None)
+        return next((folder for folder in folders if folder.is_dir()), None) or find(SOURCE, ARCHIVE, data_dir)
 
     def obtain_files(self, data_dir: Path, progress: Progress | None) -> Path:
         """See `RunnerFiles.obtain_files`."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor
 from torch_geometric.data import Batch, Data
 
 from tasks.models.base import Head
-
-if TYPE_CHECKING:
-    pass
 
 
 class PretextError(ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import ase.io
 import numpy as np
@@ -16,8 +17,8 @@ from benchmark.config import load_suite
 from benchmark.data import Library, pool_structures
 from benchmark.errors import BenchmarkError
 from benchmark.plan import make_plan
-from tasks.audit import Auditor
-from tasks.datasets.base import DatasetError
+from tasks.audit import Auditor, LeakError
+from tasks.datasets.base import DatasetError, Outline
 from tasks.pretexts.base import PretextError
 from tasks.pretexts.masking import Masking, MaskingConfig
 from tests.benchmark.runs import command, records
@@ -205,6 +206,9 @@ def test_the_whole_chain_on_a_pool_with_a_further_test_set(own, tmp_path):
     assert len(list((tmp_path / "run" / "pretrainings").iterdir())) == 1
     masked = rows[(rows["dataset"] == "a") & (rows["strategy"] == "masked")].set_index(["split", "checkpoint"])
     assert set(masked["audit_duplicates"]) == {0}
+    cost = json.loads(next((tmp_path / "run").glob("pretrainings/*/result.json")).read_text())
+    assert set(masked["pretrain_steps"]) == {cost["pretrain_steps"] / 2}
+    assert set(masked["pretrain_seconds"]) == {cost["pretrain_seconds"] / 2}
     assert set(masked["audit_seen_frames"]) == {12 + 12 + 6}
     assert set(masked["audit_checked_frames"]) == {4 + 4 + 7}
     assert (masked.loc[("extra", "best"), "extra"], masked.loc[("extra", "best"), "n_frames"]) == ("wide", 7)
@@ -236,7 +240,82 @@ def test_cells_of_clean_data_pass_the_audit_and_know_their_contents(own, tmp_pat
     audit = audit_cell(cell, library, Auditor(), "b")
     assert (audit.seen_frames, audit.checked_frames) == (6 + 12 + 6, 4)
     assert contents(cell.pretraining, library) == [library.load(part).content_hash for part in cell.pretraining.parts]
-    assert len(contents(cell, library)) == 1
+    assert contents(cell, library) == [library.load(cell.dataset).content_hash, *contents(cell.pretraining, library)]
+
+
+def test_another_trajectory_makes_another_content_of_the_cells_that_pretrain_on_it(own, tmp_path):
+    cells = cells_of(own(strategies=arms(pretrain_on=["c"])))
+    before = {arm: contents(cells["a", arm], Library(tmp_path)) for arm in ("scratch", "masked")}
+    write_frames(own.files["c"], 50, seed=33)
+    after = {arm: contents(cells["a", arm], Library(tmp_path)) for arm in ("scratch", "masked")}
+    assert before["scratch"] == after["scratch"]
+    assert before["masked"] != after["masked"]
+
+
+def test_other_groups_or_molecules_are_other_data(own, tmp_path):
+    """Frames that are the same but split otherwise, or masked otherwise, give other results."""
+    data = Library(tmp_path).load(load_suite(str(own()), "tiny").datasets["a"])
+    copies = [sample.clone() for sample in data.samples]
+    other = [sample.clone() for sample in data.samples]
+    other[3].site = other[3].site.flip(0)
+    grouped = Outline(np.arange(20) // 4)
+    hashes = {
+        replace(data, samples=copies).content_hash,
+        replace(data, outline=grouped).content_hash,
+        replace(data, outline=Outline(data.outline.groups, ((np.arange(3), np.arange(3, 6)),))).content_hash,
+        replace(data, samples=other).content_hash,
+    }
+    assert data.content_hash in hashes
+    assert len(hashes) == 4
+
+
+def test_shares_of_labels_are_one_part_of_a_pool(own):
+    """Three shares of one dataset: pretraining sees its frames once, and the baseline is charged for all of them."""
+    datasets = {"a": entry(own.files["a"], split={"val": 0.2, "test": 0.2}, labelled=[0.25, 0.5, 1])}
+    cells = cells_of(own(datasets=datasets))
+    pretraining = cells["a@25%", "masked"].pretraining
+    assert len(pretraining.parts) == pretraining.sharers == 1
+    assert cells["a@25%", "longer"].phase.epochs == 3 + 2
+
+
+def test_another_selection_of_a_pool_needs_another_folder(own, tmp_path, refuse):
+    path = own()
+    common = ("run", "--suite", path, "--scale", "tiny", "--out", tmp_path / "run", "--data-dir", tmp_path)
+    done = command(*common, "--select", "dataset=a,strategy=masked", "--jobs", 1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    refuse(*common, "--select", "strategy=masked", fragments=["another cell a/egnn/masked/seed 0", "--out"])
+    assert len(list((tmp_path / "run" / "cells").iterdir())) == 1
+    assert command("report", tmp_path / "run").returncode == 0
+
+
+def test_what_training_does_not_determine_is_refused_before_any_training(own, tmp_path, refuse):
+    """A further test set of another composition, and a species that only a test frame has."""
+    extra = tmp_path / "extra.xyz"
+    write_frames(extra, 3, seed=8, symbols="CCHHHHHH")
+    path = own(datasets={"a": entry(own.files["a"], split={"val": 0.2, "test": 0.2}, extra_tests={"e": entry(extra)})})
+    refuse("run", "--suite", path, "--scale", "tiny", "--out", tmp_path / "run", "--data-dir", tmp_path,
+           fragments=["further test set e has structures of C2H6,", "do not determine"])  # fmt: skip
+    chlorine = write_frames(tmp_path / "cl.xyz", 1, seed=5, symbols="CCClHHHHHH")
+    write_frames(own.files["a"], 19, seed=1, append=chlorine)
+    path = own(datasets={"a": entry(own.files["a"], split={"train": 10, "val": 5})})
+    suite = load_suite(str(path), "tiny")
+    _, split = Library(tmp_path).load_split(suite.datasets["a"], 0)
+    assert 0 not in split.train
+    refuse("run", "--suite", path, "--scale", "tiny", "--out", tmp_path / "run", "--data-dir", tmp_path,
+           fragments=["C2H6Cl", "do not determine"])  # fmt: skip
+    assert not (tmp_path / "run" / "cells").exists()
+
+
+def test_test_frames_are_not_to_choose_the_checkpoint_either(own, tmp_path):
+    suite = load_suite(str(own()), "tiny")
+    library = Library(tmp_path)
+    _, split = library.load_split(suite.datasets["a"], 0)
+    frames = ase.io.read(own.files["a"], ":")
+    ase.io.write(tmp_path / "copies.xyz", [frames[k] for k in split.val], format="extxyz")
+    extra = {"copies": entry(tmp_path / "copies.xyz")}
+    path = own(datasets={"a": entry(own.files["a"], split={"val": 0.2, "test": 0.2}, extra_tests=extra)})
+    with pytest.raises(LeakError, match=r"further test set copies has the geometry of .* the validation set of a"):
+        audit_cell(cells_of(path)["a", "scratch"], Library(tmp_path), Auditor(), "a")
 
 
 def test_data_that_is_missing_is_named_before_anything_is_done(own, tmp_path, refuse):

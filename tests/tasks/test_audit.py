@@ -75,12 +75,19 @@ def test_the_next_frame_of_a_trajectory_is_another(seed):
     assert SAME_A < 0.004
 
 
-def test_other_compositions_and_boxes_are_other_frames():
+def test_other_compositions_are_other_frames():
     water = make_water(2, 3)
     heavy = water.clone()
     heavy.z = torch.where(water.z == 1, 2, water.z)
-    isolated = Data(z=water.z, pos=water.pos)
-    assert Auditor().audit([part([water])], [], [part([heavy, isolated])]).checked_frames == 2
+    assert Auditor().audit([part([water])], [], [part([heavy])]).checked_frames == 1
+
+
+def test_a_molecule_in_a_vacuum_box_is_the_one_without():
+    alone = molecule(4)
+    boxed = Data(z=alone.z, pos=alone.pos % 30, box=torch.eye(3).unsqueeze(0) * 30)
+    with pytest.raises(LeakError) as error:
+        Auditor().audit([part([boxed])], [], [part([alone])])
+    assert error.value.found == 1
 
 
 def test_the_same_frame_of_the_same_data_is_found_once():
