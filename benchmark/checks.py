@@ -177,8 +177,8 @@ def _check_reference_energies(cell: Cell, library: Library, name: str) -> None:
                 formula = Formula.from_dict({chemical_symbols[z]: n for z, n in enumerate(composition) if n})
                 raise DatasetError(
                     f"{where} has structures of {formula:hill}, whose energies the {len(split.train)} labelled "
-                    f"training frames of seed {cell.seed} do not determine: their compositions are not combined of those in "
-                    f"training. Have such structures in training, or leave them out"
+                    f"training frames of seed {cell.seed} do not determine: their compositions are not combined of "
+                    f"those in training. Have such structures in training, or leave them out"
                 )
 
 

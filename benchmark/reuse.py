@@ -59,7 +59,7 @@ def take_over(cells: Sequence[PlannedCell], settings: Settings, earlier: Sequenc
                 # A folder may have been gone on with later: its pretraining may be of other conditions than its cells.
                 pretrained = RunFolder(source.settings.run).pretraining(job.needs)
                 before = _conditions(read_json(pretrained.provenance) or {})
-                differing += [f"{name} of its pretraining" for name in now if before[name] != now[name]]
+                differing += [name for name in now if before[name] != now[name] and name not in differing]
             if not differing:
                 _copy(source, job, provenance)
                 break

@@ -34,29 +34,12 @@ def _side(records: pd.DataFrame, name: str) -> pd.DataFrame:
     return records.assign(model=model, strategy=name)
 
 
-def _other_splits(a: pd.DataFrame, b: pd.DataFrame) -> set[tuple[Any, ...]]:
-    """(dataset, model, strategy, seed) of the finished cells whose frames differ between the runs."""
-    names = ["dataset", "model", "strategy", "seed"]
-    columns = [*names, "split_hash"]
-    known = [frame.loc[frame["status"] == "ok", columns].dropna().drop_duplicates(names) for frame in (a, b)]
-    both = known[0].merge(known[1], on=names)
-    return set(both.loc[both["split_hash_x"] != both["split_hash_y"], names].itertuples(index=False, name=None))
-
-
-def _without(records: pd.DataFrame, cells: set[tuple[Any, ...]]) -> pd.DataFrame:
-    if not cells:
-        return records
-    places = zip(records["dataset"], records["model"], records["strategy"], records["seed"], strict=True)
-    return records[[place not in cells for place in places]]
-
-
 def changes_between(a: Run, b: Run) -> dict[tuple[Arm, str], Change]:
     """Change of every error from run `a` to run `b` by arm and metric, paired by seed; see `paired_changes`.
 
     Holm's correction is made over the two headline metrics of all arms. Seeds whose splits differ are not paired.
     """
-    other = _other_splits(a.records, b.records)
-    both = pd.concat([_side(_without(a.records, other), A), _side(b.records, B)], ignore_index=True)
+    both = pd.concat([_side(a.records, A), _side(b.records, B)], ignore_index=True)
     frame = paired_changes(both, [A])
     results = Results(a)
     arms = [Arm(row["dataset"], *row["model"].split("\n", 1)) for row in rows_of(frame)]

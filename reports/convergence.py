@@ -12,14 +12,19 @@ COSTS = ("epoch", "total_epoch", "step", "total_step", "seconds", "total_seconds
 pretraining's added."""
 
 
+def other_split(hashes: pd.Series, reference: pd.Series) -> pd.Series:
+    """Where two split hashes are both known and differ: such cells are not paired."""
+    return hashes.notna() & reference.notna() & (hashes != reference)
+
+
 def validation_curves(records: pd.DataFrame, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Validation `metric` against the progress of finetuning, of the cells that ended ok.
 
-    Columns: cell_key, dataset, model, strategy, seed, pretrain_epochs, `value`, and the `COSTS`: `epoch` (from 1),
-    `step` and `seconds` within finetuning; `total_epoch`, `total_step`, `total_seconds` with those of the whole
-    pretraining added (seconds are NaN where the pretraining's were not recorded).
+    Columns: cell_key, dataset, model, strategy, seed, split_hash, pretrain_epochs, `value`, and the `COSTS`: `epoch`
+    (from 1), `step` and `seconds` within finetuning; `total_epoch`, `total_step`, `total_seconds` with those of the
+    whole pretraining added (seconds are NaN where the pretraining's were not recorded).
     """
-    names = ["pretrain_epochs", "pretrain_steps", "pretrain_seconds"]
+    names = ["split_hash", "pretrain_epochs", "pretrain_steps", "pretrain_seconds"]
     cells = records.loc[records["status"] == "ok", ["cell_key", *CELL, *names]].drop_duplicates("cell_key")
     chosen = curves[(curves["phase"] == "finetune") & (curves["split"] == "val") & (curves["metric"] == metric)]
     chosen = chosen[["cell_key", "epoch", "step", "seconds", "value"]].dropna()
@@ -42,13 +47,14 @@ def epochs_to_reach(
     the first validation at or below the target, <NA> for a cell that never gets there; and `speedup_` of each:
     what the baseline needed to be there *first* (its noisy curve may touch the target before its end), divided by
     what this cell needed. The baseline's own speed-up is 1. Seeds for which the baseline has no finished cell
-    have no row.
+    have no row, nor has a cell whose split is known to differ from the baseline's.
     """
     values = validation_curves(records, curves, metric)
     reference = values[values["strategy"] == baseline].sort_values("epoch")
     seed = ["dataset", "model", "seed"]
-    targets = reference.drop_duplicates(seed, keep="last")[[*seed, "value"]].rename(columns={"value": "target"})
-    compared = values.merge(targets, on=seed)
+    targets = reference.drop_duplicates(seed, keep="last")[[*seed, "split_hash", "value"]]
+    compared = values.merge(targets.rename(columns={"value": "target"}), on=seed, suffixes=("", "_baseline"))
+    compared = compared[~other_split(compared["split_hash"], compared["split_hash_baseline"])]
     cells = compared[["cell_key", *CELL, "target"]].drop_duplicates("cell_key")
     hits = compared[compared["value"] <= compared["target"]].sort_values("epoch")
     first = hits.drop_duplicates("cell_key")[["cell_key", *COSTS]]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports import kinds, statistics
+import pandas as pd
+
+from reports import statistics
 from reports.formatting import QUANTITIES, listing, p_value, plural, plus_minus, signed
-from reports.headline import budget, headline
+from reports.headline import NO_BASELINE, all_lost, budget, headline
 from reports.plan import Arm
 from reports.results import Change, Results
 from reports.run import STATES
 
-__all__ = ["HEADLINES", "Finding", "cautions", "data_warnings", "finding", "findings", "headline", "verdict"]
+__all__ = ["Finding", "cautions", "data_warnings", "finding", "findings", "headline", "verdict"]
 
-HEADLINES = kinds.RMSE
-"""Metrics that figures show, and that findings speak of where a dataset has none of its own."""
+NEAR_FRAMES = 10
+"""A test frame this near to a training frame of its trajectory is hardly a new one."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,15 @@ def _against(results: Results, arm: Arm, baseline: str, metric: str) -> str:
     mean, change = results.mean(base, metric), results.change(arm, baseline, metric)
     own = results.mean(arm, metric)
     if mean is None or own is None:
-        return f"nothing yet for {baseline}, of which no cell has finished"
+        lost = all_lost(results, base)
+        return (
+            f"{baseline}, which {lost}{NO_BASELINE}"
+            if lost
+            else f"nothing yet for {baseline}, of which no cell has finished"
+        )
     text = f"{plus_minus(mean.mean, mean.sd)} for {baseline}{budget(results.run.plan, arm, base)}"
     if change is None:
-        return f"{text} (no seed in common with errors above zero: not compared)"
+        return f"{text} (no seed in common with the same split and errors above zero: not compared)"
     return f"{text} ({verdict(change, change.n == own.n == mean.n)})"
 
 
@@ -135,7 +142,15 @@ def cautions(results: Results) -> list[str]:
         notes.append(f"The merged runs were made at {len(commits)} commits: {', '.join(sorted(commits))}.")
     for dataset, model, seed in statistics.split_conflicts(run.records).itertuples(index=False):
         notes.append(
-            f"{run.plan.heading(dataset, model)}, seed {seed}: the arms were trained on different splits; "
-            "their differences are not paired."
+            f"{run.plan.heading(dataset, model)}, seed {seed}: the arms were trained on different splits. They are not "
+            "paired: comparisons of arms whose splits differ leave this seed out."
         )
+    nearest = run.records.loc[run.records["status"] == "ok", "audit_nearest_frames"].min()
+    if pd.notna(nearest) and nearest <= NEAR_FRAMES:
+        notes.append(
+            f"Test frames lie as near as {plural(int(nearest), 'frame')} of the simulation to training frames: the "
+            "errors say little about other trajectories."
+        )
+    if run.sweeps_differ:
+        notes.append("The runs' ablation figures differ and are left out: report each run alone to see them.")
     return notes

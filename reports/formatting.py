@@ -77,5 +77,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def p_value(p: float) -> str:
-    """A p-value: `< 0.001`, else three decimals."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    """A p-value: `< 0.001`, else three decimals, and four near 0.05 so that it is seen on which side it lies."""
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.4f}" if 0.045 <= p <= 0.055 else f"{p:.3f}"

@@ -11,6 +11,8 @@ from reports.results import Change, Pooled, Results
 
 SINGLE = "one seed, which tells nothing,"
 
+NO_BASELINE = ": nothing to compare with"
+
 NAMED = 3
 """How many arms a sentence names; of more it gives their number and range."""
 
@@ -31,12 +33,12 @@ class Item:
     quantity: str
     change: Change | Pooled
     basis: str
-    """What interval and estimate rest on: seeds, or molecules."""
+    """What interval and estimate rest on."""
 
     @property
     def place(self) -> str:
         """Model and data."""
-        join = " over " if isinstance(self.change, Pooled) else " on "
+        join = " averaged over " if isinstance(self.change, Pooled) else " on "
         return join.join(name for name in (self.model, self.data) if name)
 
     @property
@@ -46,7 +48,7 @@ class Item:
     @property
     def interval(self) -> str:
         """What the interval is called."""
-        return "95 % CI over molecules" if isinstance(self.change, Pooled) else "95 % CI"
+        return "95 % CI over seeds" if isinstance(self.change, Pooled) else "95 % CI"
 
     @property
     def estimate(self) -> str:
@@ -108,18 +110,17 @@ def _pooled_items(results: Results, quantity: int) -> list[Item]:
         arm = Arm(pooled.datasets[0], pooled.model, pooled.strategy)
         base = arm._replace(strategy=pooled.baseline)
         known = arm in plan.arms and base in plan.arms
-        seeds = spread(pooled.seeds_min, pooled.seeds_max)
+        seeds = plural(pooled.n, "seed") if pooled.n > 1 else "one seed each"
         items.append(
             Item(
                 _subject(plan, results, arm),
                 plan.labels.models.get(pooled.model, pooled.model),
-                f"{plural(pooled.n, 'molecule')} of rMD17",
+                f"{pooled.molecules} molecules of rMD17",
                 pooled.baseline,
                 budget(plan, arm, base) if known else "",
                 QUANTITIES[pooled.metric][0],
                 pooled,
-                f"lower in {pooled.lower} of {plural(pooled.n, 'molecule')}, {seeds} "
-                f"{'seed' if seeds == '1' else 'seeds'} each",
+                f"lower in {pooled.lower} of {pooled.molecules} molecules, {seeds}",
             )
         )
     return items
@@ -128,15 +129,17 @@ def _pooled_items(results: Results, quantity: int) -> list[Item]:
 def _items(results: Results, quantity: int) -> list[Item]:
     """The comparisons of force (0) or energy (1) errors; molecules that are pooled do not stand alone."""
     plan = results.run.plan
-    pooled = {name for one in results.pooled if one.n > 1 for name in one.datasets}
-    items = _pooled_items(results, quantity) if pooled else []
+    pooled = {
+        (name, one.model, one.strategy, one.baseline, one.metric) for one in results.pooled for name in one.datasets
+    }
+    items = _pooled_items(results, quantity)
     for arm in plan.arms:
-        if arm.strategy in plan.baselines or arm.dataset in pooled:
+        if arm.strategy in plan.baselines:
             continue
         metric = results.headline_metrics(arm.dataset)[quantity]
         for baseline in results.references(arm):
             change, base = results.change(arm, baseline, metric), arm._replace(strategy=baseline)
-            if change is not None:
+            if change is not None and (*arm, baseline, metric) not in pooled:
                 items.append(
                     Item(
                         _subject(plan, results, arm),
@@ -179,7 +182,7 @@ def _clause(item: Item, first: bool) -> str:
             return f"{against} it is {verdict} by {size} {rest}"
         verb = "lowers" if verdict == "lower" else "raises"
         return f"{_opening(item)} {verb} the {item.quantity} of {item.place} by {size} {against} {rest}"
-    why = "" if item.tested else ": one seed is an anecdote" if isinstance(item.change, Change) else ": one molecule"
+    why = "" if item.tested else ": one seed is an anecdote" if isinstance(item.change, Change) else ": not tested"
     if first:
         return (
             f"{_opening(item)}, {item.quantity} of {item.place}: no difference can be told {against} "
@@ -188,16 +191,40 @@ def _clause(item: Item, first: bool) -> str:
     return f"{against} no difference can be told ({item.numbers}{why})"
 
 
-def _absent(results: Results, items: Sequence[Item]) -> list[str]:
-    """Planned baselines that nothing could be compared with."""
-    plan, found = results.run.plan, {item.baseline for item in items}
-    arms = [arm for arm in plan.arms if arm.strategy not in plan.baselines]
-    wanted = {name for arm in arms for name in results.references(arm)} - found
-    return [
-        f"against {name} nothing can be said yet: no seed in common has finished"
-        for name in plan.baselines
-        if name in wanted
-    ]
+def all_lost(results: Results, arm: Arm) -> str:
+    """`diverged in 3 of 3 seeds`; empty unless every cell of the arm diverged or failed."""
+    counts, planned = results.states(arm), results.planned(arm)
+    ended = {state: counts[state] for state in ("diverged", "failed") if counts.get(state)}
+    if sum(ended.values()) < planned:
+        return ""
+    return listing([f"{state} in {count} of {plural(planned, 'seed')}" for state, count in ended.items()])
+
+
+def _absent(results: Results, quantity: int) -> list[str]:
+    """Planned baselines that nothing could be compared with, each with its model and data if there are several."""
+    plan = results.run.plan
+    compared: dict[Arm, bool] = {}
+    for arm in plan.arms:
+        metric = results.headline_metrics(arm.dataset)[quantity]
+        for baseline in results.references(arm) if arm.strategy not in plan.baselines else []:
+            base = arm._replace(strategy=baseline)
+            compared[base] = compared.get(base, False) or results.change(arm, baseline, metric) is not None
+    missing: dict[tuple[str, str], list[str]] = {}
+    for base, found in compared.items():
+        if not found:
+            heading = plan.heading(base.dataset, base.model)
+            missing.setdefault((base.strategy, all_lost(results, base)), []).append(heading)
+    yet = " yet" if results.run.count("pending", "running") else ""
+    texts = []
+    for (name, lost_how), headings in missing.items():
+        where = f" of {listing(headings) if len(headings) <= NAMED else f'{len(headings)} models on their data'}"
+        who = name + (where if len(plan.pairs) > 1 else "")
+        texts.append(
+            f"{who} {lost_how}{NO_BASELINE}"
+            if lost_how
+            else f"against {who} nothing can be said{yet}: no seed in common has finished with the same split"
+        )
+    return texts
 
 
 def _label(item: Item, items: Sequence[Item]) -> str:
@@ -215,10 +242,10 @@ def _group(kind: str, items: Sequence[Item], every: Sequence[Item]) -> str:
     if len(items) <= NAMED:
         return f"{kind} for {listing([f'{_label(item, every)} ({item.estimate})' for item in items])}"
     percents = [item.change.percent for item in items]
-    return f"{kind} for {len(items)} ({signed(min(percents))} to {signed(max(percents))} %)"
+    return f"{kind} for {len(items)} (changes between {signed(min(percents))} and {signed(max(percents))} %)"
 
 
-def _tally(results: Results, items: Sequence[Item]) -> str:
+def _tally(results: Results, items: Sequence[Item], quantity: int) -> str:
     """One sentence on many comparisons: how many went which way, against each baseline."""
     parts = []
     for baseline in results.run.plan.baselines:
@@ -234,7 +261,7 @@ def _tally(results: Results, items: Sequence[Item]) -> str:
     places = dict.fromkeys(item.place for item in items)
     networks = len({(item.subject, item.place) for item in items})
     of = next(iter(places)) if len(places) == 1 else plural(networks, "pretrained network")
-    return f"{_capital(quantities)} of {of}: {'; '.join([*parts, *_absent(results, items)])}."
+    return f"{_capital(quantities)} of {of}: {'; '.join([*parts, *_absent(results, quantity)])}."
 
 
 def _basis(results: Results, many: bool) -> list[str]:
@@ -256,7 +283,7 @@ def _basis(results: Results, many: bool) -> list[str]:
             count = run.count("diverged", "failed")
             parts.append(f"{plural(count, 'cell')} of {len(losses)} arms diverged or failed, which flatters an arm")
     if many:
-        seeds = sorted({item.change.n for item in _items(results, 0) if isinstance(item.change, Change)})
+        seeds = sorted({item.change.n for item in _items(results, 0)})
         if seeds:
             parts.append(
                 "comparisons rest on one seed, an anecdote: no difference can be told"
@@ -293,17 +320,20 @@ def headline(results: Results) -> list[str]:
     if not any(by_quantity):
         counts = [f"{results.run.count(state)} {state}" for state in ("ok", "diverged", "failed", "running", "pending")
                   if results.run.count(state)]  # fmt: skip
+        lost_baselines = [text for text in _absent(results, 0) if text.endswith(NO_BASELINE)]
+        said = "said yet" if results.run.count("pending", "running") else "compared"
         return [
-            "Nothing can be said yet: no arm has finished with a seed that a baseline has finished too "
-            f"({plural(len(plan.cells), 'cell')}: {listing(counts)})."
+            f"Nothing can be {said}: no arm has finished with a seed that a baseline has finished too "
+            f"({plural(len(plan.cells), 'cell')}: {listing(counts)}).",
+            *([f"{'; '.join(lost_baselines)}."] if lost_baselines else []),
         ]
     places = {(item.subject, item.place) for items in by_quantity for item in items}
     many = len(places) > 1
     sentences = []
-    for items in by_quantity:
+    for quantity, items in enumerate(by_quantity):
         if items and many:
-            sentences.append(_tally(results, items))
+            sentences.append(_tally(results, items, quantity))
         elif items:
             clauses = [_clause(item, first=i == 0) for i, item in enumerate(items)]
-            sentences.append("; ".join([*clauses, *_absent(results, items)]) + ".")
+            sentences.append("; ".join([*clauses, *_absent(results, quantity)]) + ".")
     return [*sentences, *_basis(results, many)]

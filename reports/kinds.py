@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from reports.plan import Plan
@@ -39,10 +40,17 @@ def molecule(plan: Plan, dataset: str) -> str | None:
     return str(name) if name and dataset_kind(plan, dataset) == "rmd17" else None
 
 
-def is_surrogate(plan: Plan, dataset: str) -> bool:
-    """Whether a dataset stands in for another one, as its label says."""
-    names = (plan.labels.datasets.get(dataset, ""), str(_entry(plan, "datasets", dataset).get("label") or ""), dataset)
-    return any("surrogate" in name.lower() for name in names)
+def surrogates(plan: Plan, provenance: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """Datasets that stand in for others, wholly or in part: as the provenance of a cell says, or as they are called."""
+    found = set()
+    for cell in plan.cells:
+        dataset = provenance.get(cell.key, {}).get("dataset")
+        recorded = dataset.get("surrogate_structures", 0) if isinstance(dataset, dict) else 0
+        label = str(_entry(plan, "datasets", cell.dataset).get("label") or "")
+        names = (plan.labels.datasets.get(cell.dataset, ""), label, cell.dataset)
+        if recorded > 0 or any("surrogate" in name.lower() for name in names):
+            found.add(cell.dataset)
+    return frozenset(found)
 
 
 def labelled_share(plan: Plan, dataset: str) -> float:

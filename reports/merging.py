@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from reports.plan import Labels, Plan
+from reports.plan import Labels, Plan, Sweep
 from reports.records import METRICS, RecordError
 from reports.results import rows_of
 from reports.run import CONFLICT_COLUMNS, Run, Source, read_run
@@ -32,6 +32,11 @@ def _laid_under(first: Any, second: Any) -> Any:
     return first
 
 
+def _sweeps(runs: Sequence[Run]) -> list[Sweep]:
+    """The different ablation axes of these runs."""
+    return list({run.plan.sweep.model_dump_json(): run.plan.sweep for run in runs if run.plan.sweep}.values())
+
+
 def _merge_plans(runs: Sequence[Run], names: Sequence[str]) -> Plan:
     plans = [run.plan for run in runs]
     cells = {cell.key: cell for plan in reversed(plans) for cell in plan.cells}
@@ -51,7 +56,7 @@ def _merge_plans(runs: Sequence[Run], names: Sequence[str]) -> Plan:
         config = _laid_under(config, plan.config)
     if any(plan.config != plans[0].config for plan in plans):
         config = {**config, "merged_from": {name: plan.config for name, plan in zip(names, plans, strict=True)}}
-    sweeps = {plan.sweep.model_dump_json(): plan.sweep for plan in plans if plan.sweep}
+    sweeps = _sweeps(runs)
     labels = {
         kind: _laid_under_all([getattr(plan.labels, kind) for plan in plans])
         for kind in ("datasets", "models", "strategies")
@@ -67,7 +72,7 @@ def _merge_plans(runs: Sequence[Run], names: Sequence[str]) -> Plan:
             command=_first((plan.command for plan in plans), "\n"),
             baselines=list(dict.fromkeys(name for plan in plans for name in plan.baselines)),
             labels=Labels(**labels),
-            sweep=next(iter(sweeps.values())) if len(sweeps) == 1 else None,
+            sweep=sweeps[0] if len(sweeps) == 1 else None,
             config=config,
             cells=[cells[key] for key in order],
         )
@@ -175,6 +180,7 @@ def read_runs(folders: Sequence[Path]) -> Run:
         merged("predictions"),
         tuple(_renamed(run.sources[0], name) for run, name in zip(runs, names, strict=True)),
         pd.DataFrame(conflicts, columns=CONFLICT_COLUMNS),
+        sweeps_differ=len(_sweeps(runs)) > 1,
     )
 
 

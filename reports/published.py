@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
@@ -53,20 +53,23 @@ class AnchorRow(_Row):
     source: str
 
 
-class PaperBlock(_Strict):
-    """The paper's results for one dataset; `options` are those of a dataset with the same structures."""
-
+class _Block(_Strict):
     dataset: str
-    options: dict[str, Any] = {}
+    options: dict[str, list[Any]] = {}
+    """What the options of a dataset may be for it to hold the same structures."""
+
+
+class PaperBlock(_Block):
+    """The paper's results for one dataset."""
+
     table: str
     note: str
     rows: list[PaperRow]
 
 
-class AnchorBlock(_Strict):
+class AnchorBlock(_Block):
     """Results of other methods for one dataset; `data` is what they were trained on."""
 
-    dataset: str
     data: str
     rows: list[AnchorRow]
 
@@ -87,7 +90,8 @@ class PaperValue(_Strict):
     text: str | None
     ratio: float | None
     same_data: bool
-    """Whether it was measured on data like these: not for a surrogate, nor for a cell of another size."""
+    """Whether it was measured on data like these: not for a surrogate, a cell of another size, or another amount of
+    frames."""
 
 
 class Anchor(_Strict):
@@ -112,15 +116,21 @@ def _same_molecule(row: _Row, plan: Plan, dataset: str) -> bool:
     return (row.molecule or "") == (name or "").lower().replace("_", " ").removesuffix("acid").strip()
 
 
-def paper_value(plan: Plan, arm: Arm, metric: str) -> PaperValue | None:
-    """The paper's number for an arm of the same kind of dataset, model and pretext; None if it has none."""
+def _same_data(block: _Block, plan: Plan, dataset: str, surrogates: Collection[str]) -> bool:
+    options: Mapping[str, Any] = kinds.dataset_options(plan, dataset)
+    whole = dataset not in surrogates and kinds.labelled_share(plan, dataset) == 1
+    return whole and all(options.get(name) in allowed for name, allowed in block.options.items())
+
+
+def paper_value(plan: Plan, arm: Arm, metric: str, surrogates: Collection[str]) -> PaperValue | None:
+    """The paper's number for an arm of the same kind of dataset, model and pretext; None if it has none.
+
+    `surrogates`: datasets that stand in for others.
+    """
     what = kinds.role(plan, arm.strategy)
     for block in published().paper:
         if block.dataset != kinds.dataset_kind(plan, arm.dataset):
             continue
-        options = kinds.dataset_options(plan, arm.dataset)
-        same = not kinds.is_surrogate(plan, arm.dataset)
-        same = same and all(options.get(name) == value for name, value in block.options.items())
         for row in block.rows:
             matches = (row.model, row.arm) == (kinds.model_kind(plan, arm.model), what)
             value = getattr(row, metric, None)
@@ -130,7 +140,7 @@ def paper_value(plan: Plan, arm: Arm, metric: str) -> PaperValue | None:
                     sd=value[1] if value and len(value) > 1 else None,
                     text=row.text,
                     ratio=row.ratio,
-                    same_data=same,
+                    same_data=_same_data(block, plan, arm.dataset, surrogates),
                 )
     return None
 
@@ -141,16 +151,15 @@ def paper_notes(plan: Plan, datasets: Sequence[str]) -> list[str]:
     return [f"{block.table}: {block.note}" for block in published().paper if block.dataset in wanted]
 
 
-def anchors(plan: Plan) -> list[Anchor]:
-    """What other methods reach on the datasets of a plan, in the plan's order."""
+def anchors(plan: Plan, surrogates: Collection[str]) -> list[Anchor]:
+    """What other methods reach on the datasets of a plan, in the plan's order; `surrogates` as for `paper_value`."""
     found = []
     for dataset in dict.fromkeys(arm.dataset for arm in plan.arms):
-        same = not kinds.is_surrogate(plan, dataset)
         for block in published().anchors:
             if block.dataset == kinds.dataset_kind(plan, dataset):
                 found += [
                     Anchor(dataset=dataset, data=block.data, row=row, source=published().sources[row.source],
-                           same_data=same)
+                           same_data=_same_data(block, plan, dataset, surrogates))
                     for row in block.rows
                     if _same_molecule(row, plan, dataset)
                 ]  # fmt: skip

@@ -22,7 +22,8 @@ READING = (
         "Change in %, paired by seed",
         "With the same seed both arms have the same split, initial weights and order of data. Of each "
         "common seed the ratio of the two errors is taken; the change is the geometric mean of these "
-        "ratios, less one. It is not the ratio of the means shown beside it, though usually close.",
+        "ratios, less one. It is not the ratio of the means shown beside it, though usually close. Seeds "
+        "whose arms had different splits are left out.",
     ),
     (
         "95 % interval",
@@ -34,7 +35,8 @@ READING = (
         "p and corrected p",
         "Two-sided p-value of the same t-test, and the same after Holm's correction over the family: "
         "every comparison of an arm with each baseline, in force and in energy, that has two common "
-        "seeds or more. “Lower” and “higher” are said only where the corrected p is below 0.05; "
+        "seeds or more. Averages over molecules are a family of their own, with intervals over seeds: they say nothing "
+        "of further molecules. “Lower” and “higher” are said only where the corrected p is below 0.05; "
         "otherwise no difference can be told, which does not mean that there is none.",
     ),
     (
@@ -46,7 +48,8 @@ READING = (
         "Baselines",
         "A pretrained arm spends more epochs than one trained from scratch for the same finetuning "
         "epochs. A baseline with the same total number of epochs tells what pretraining adds beyond "
-        "longer training. Epochs are not equal work: see the seconds under Cost.",
+        "longer training. Epochs are not equal work: see the seconds under Cost. Of a pretraining on the pool of "
+        "several datasets each of them is charged its part: the whole divided by their number.",
     ),
     (
         "Best and last checkpoint",
@@ -55,7 +58,9 @@ READING = (
     ),
     (
         "Test frames",
-        "Where the data are trajectories, training, validation and test frames come from different trajectories.",
+        "Where the split is by trajectory, training, validation and test frames come from different trajectories. "
+        "Other splits are by frame: those of the authors of rMD17 take all their frames from one trajectory. The last "
+        "column of the audit says how near test and training frames of one trajectory lie, in frames as simulated.",
     ),
     (
         "Reaching an error, and speed-up",

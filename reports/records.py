@@ -110,11 +110,13 @@ class Record(BaseModel):
     finetune_epochs: Count
     """Epochs of finetuning (of training, without pretraining)."""
     pretrain_steps: Count
-    """Optimizer steps of pretraining."""
+    """Optimizer steps of pretraining; of a pretraining on the pool of several datasets, this dataset's part: the whole
+    divided by their number."""
     finetune_steps: Count
     """Optimizer steps of finetuning."""
     pretrain_seconds: Seconds | None = None
-    """Wall time of pretraining, s. A pretraining that cells share is counted in each of them."""
+    """Wall time of pretraining, s; of a pretraining on the pool of several datasets, this dataset's part: the whole
+    divided by their number. One that cells share otherwise is counted in each of them."""
     finetune_seconds: Seconds | None = None
     """Wall time of finetuning, s."""
     best_epoch: Count | None = None

@@ -21,6 +21,13 @@ class Mean(NamedTuple):
     sd: float
 
 
+def _verdict(change: Change | Pooled) -> str:
+    """`lower`, `higher`, or '' where no difference can be told."""
+    if not change.p_holm < 1 - statistics.LEVEL:
+        return ""
+    return "lower" if change.percent < 0 else "higher"
+
+
 class Change(NamedTuple):
     """Seed-paired change against a baseline, in %; see `statistics.paired_changes`.
 
@@ -41,9 +48,7 @@ class Change(NamedTuple):
     @property
     def verdict(self) -> str:
         """`lower`, `higher`, or '' where no difference can be told."""
-        if not self.p_holm < 1 - statistics.LEVEL:
-            return ""
-        return "lower" if self.percent < 0 else "higher"
+        return _verdict(self)
 
 
 class Pooled(NamedTuple):
@@ -55,9 +60,10 @@ class Pooled(NamedTuple):
     baseline: str
     metric: str
     n: int
-    seeds_min: int
-    seeds_max: int
+    """Seeds."""
+    molecules: int
     lower: int
+    """Molecules whose change is negative."""
     percent: float
     low: float
     high: float
@@ -67,9 +73,7 @@ class Pooled(NamedTuple):
     @property
     def verdict(self) -> str:
         """`lower`, `higher`, or '' where no difference can be told."""
-        if not self.p_holm < 1 - statistics.LEVEL:
-            return ""
-        return "lower" if self.percent < 0 else "higher"
+        return _verdict(self)
 
 
 class Results:
@@ -128,7 +132,7 @@ class Results:
 
     @cached_property
     def pooled(self) -> list[Pooled]:
-        """Changes over the molecules of a collection, corrected over all of them together."""
+        """Changes averaged over the molecules of a collection, corrected over all that were tested together."""
         plan = self.run.plan
         found = []
         for datasets in kinds.molecule_groups(plan):
@@ -145,8 +149,7 @@ class Results:
                 row["baseline"],
                 row["metric"],
                 row["n"],
-                row["seeds_min"],
-                row["seeds_max"],
+                row["molecules"],
                 row["lower"],
                 row["change_percent"],
                 row["low_percent"],
@@ -175,6 +178,11 @@ class Results:
     def headline_metrics(self, dataset: str) -> tuple[str, str]:
         """(force, energy) metric that a dataset is judged by; see `kinds.headline_metrics`."""
         return kinds.headline_metrics(self.run.plan, dataset)
+
+    @cached_property
+    def surrogates(self) -> frozenset[str]:
+        """Datasets that stand in for others; see `kinds.surrogates`."""
+        return kinds.surrogates(self.run.plan, self.run.provenance)
 
     def role(self, arm: Arm) -> str:
         """What an arm is; see `kinds.role`."""

@@ -80,6 +80,8 @@ class Run:
     predictions: pd.DataFrame = field(default_factory=lambda: PREDICTION_SCHEMA.empty_table().to_pandas())
     sources: tuple[Source, ...] = ()
     conflicts: pd.DataFrame = field(default_factory=_no_conflicts)
+    sweeps_differ: bool = False
+    """Whether merged runs are ablations along different axes, none of which is then kept."""
 
     @cached_property
     def states(self) -> list[CellState]:

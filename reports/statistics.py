@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from reports.convergence import epochs_to_reach, summarise_reach, validation_curves
+from reports.convergence import epochs_to_reach, other_split, summarise_reach, validation_curves
 from reports.records import METRICS
 
 __all__ = [
@@ -42,12 +42,12 @@ QUANTILES = (0.5, 0.9, 0.95, 0.99)
 def seed_values(
     records: pd.DataFrame, metrics: Sequence[str] = METRICS, split: str = "test", checkpoint: str = "best"
 ) -> pd.DataFrame:
-    """One row a dataset, model, strategy, seed and metric, with its `value`; only of cells that ended ok.
+    """One row a dataset, model, strategy, seed and metric, with `split_hash` and `value`; of cells that ended ok.
 
-    For the split `extra` the column `extra`, the further dataset's name, stands between seed and metric.
+    For the split `extra` the column `extra`, the further dataset's name, stands before the metric.
     """
     chosen = records[(records["status"] == "ok") & (records["split"] == split) & (records["checkpoint"] == checkpoint)]
-    names = [*ARM, "seed", *(["extra"] if split == "extra" else [])]
+    names = [*ARM, "seed", "split_hash", *(["extra"] if split == "extra" else [])]
     long = chosen.melt(names, list(metrics), var_name="metric", value_name="value")
     return long.dropna(subset=["value"]).reset_index(drop=True)
 
@@ -60,7 +60,7 @@ def summarise(
     `sd` is the sample standard deviation (ddof = 1), NaN for one seed. Units are those of the metric.
     """
     values = seed_values(records, metrics, split, checkpoint)
-    names = [name for name in values.columns if name not in ("seed", "value")]
+    names = [name for name in values.columns if name not in ("seed", "split_hash", "value")]
     return values.groupby(names, sort=False)["value"].agg(n="count", mean="mean", sd="std").reset_index()
 
 
@@ -102,7 +102,8 @@ def log_ratios(
     """log(arm / baseline) of each error, one row a common seed.
 
     Columns: dataset, model, strategy, baseline, metric, seed and `log_ratio`. Arms of one seed share split, initial
-    weights and data order. Errors of exactly zero have no ratio: such a pair has no row.
+    weights and data order. Two cells whose splits are known to differ are no pair and have no row; nor has a pair with
+    an error of exactly zero, which has no ratio.
     """
     values = seed_values(records, metrics, split, checkpoint)
     names = [*ARM, "baseline", "metric", "seed", "log_ratio"]
@@ -113,6 +114,7 @@ def log_ratios(
             reference, on=["dataset", "model", "metric", "seed"], suffixes=("", "_baseline")
         )
         pairs = pairs[(pairs["value"] > 0) & (pairs["value_baseline"] > 0)]
+        pairs = pairs[~other_split(pairs["split_hash"], pairs["split_hash_baseline"])]
         pairs["log_ratio"] = np.log(pairs["value"]) - np.log(pairs["value_baseline"])
         parts.append(pairs.assign(baseline=baseline)[names])
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
@@ -158,23 +160,27 @@ def pooled_changes(
 ) -> pd.DataFrame:
     """Change averaged over datasets (molecules of one collection), each counting once.
 
-    The log ratios of a dataset are averaged over its seeds; mean, interval and p-value are then those of
-    `paired_changes` with datasets in the place of seeds: they speak of further molecules like these, not of
-    further seeds. Columns: model, strategy, baseline, metric, `n` (datasets), `seeds_min`, `seeds_max` (of a
-    dataset), `lower` (datasets whose mean change is negative), `change_percent`, `low_percent`, `high_percent`, `p`.
+    Molecules may share one pretrained network of each seed, and are then not independent: the log ratios are averaged
+    over molecules within a seed; mean, interval and p-value are those of `paired_changes` for these averages. They
+    speak of further seeds, not of further molecules. Averaged are the molecules that have any ratio, over the seeds
+    in which all of these have one; without such a seed, or with fewer than two molecules, there is no row.
+
+    Columns: model, strategy, baseline, metric, `n` (seeds), `molecules`, `lower` (molecules whose mean change is
+    negative), `change_percent`, `low_percent`, `high_percent`, `p`; the last three are NaN for one seed.
     """
     names = ["model", "strategy", "baseline", "metric"]
-    columns = [*names, "n", "seeds_min", "seeds_max", "lower", "change_percent", "low_percent", "high_percent", "p"]
+    columns = [*names, "n", "molecules", "lower", "change_percent", "low_percent", "high_percent", "p"]
     ratios = log_ratios(records[records["dataset"].isin(datasets)], baselines, metrics)
+    ratios["molecules"] = ratios.groupby(names)["dataset"].transform("nunique")
+    here = ratios.groupby([*names, "seed"])["dataset"].transform("nunique")
+    ratios = ratios[(here == ratios["molecules"]) & (here > 1)]
     if ratios.empty:
         return pd.DataFrame(columns=columns)
-    means = ratios.groupby([*names, "dataset"], sort=False)["log_ratio"].agg(ratio="mean", seeds="count").reset_index()
-    groups = means.assign(lower=means["ratio"] < 0).groupby(names, sort=False)
-    pooled = groups.agg(
-        n=("ratio", "count"), mean=("ratio", "mean"), sd=("ratio", "std"), lower=("lower", "sum"),
-        seeds_min=("seeds", "min"), seeds_max=("seeds", "max"),
-    )  # fmt: skip
-    return _t_interval(pooled.reset_index())[columns]
+    by_molecule = ratios.groupby([*names, "dataset"], sort=False)["log_ratio"].mean()
+    lower = (by_molecule < 0).groupby(names, sort=False).sum().rename("lower")
+    by_seed = ratios.groupby([*names, "molecules", "seed"], sort=False)["log_ratio"].mean()
+    pooled = by_seed.groupby([*names, "molecules"], sort=False).agg(n="count", mean="mean", sd="std").reset_index()
+    return _t_interval(pooled.merge(lower.reset_index(), on=names))[columns]
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:

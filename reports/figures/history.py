@@ -40,7 +40,7 @@ class Trace:
     own: dict[str, np.ndarray]
     """Finetuning's epochs, steps and seconds (mean over seeds), by the keys of `AXES`."""
     before: dict[str, float]
-    """Pretraining's."""
+    """Pretraining's; NaN seconds where no seed recorded them."""
 
     @property
     def label(self) -> str:
@@ -56,12 +56,13 @@ class Trace:
 def _over_seeds(results: Results, metric: str) -> dict[Arm, pd.DataFrame]:
     """Mean, smallest and largest value of every epoch, by arm."""
     values = validation_curves(results.run.records, results.run.curves, metric)
-    values = values[values["value"] > 0]
+    values = values[values["value"] > 0].copy()
     statistics: dict[str, Any] = {"mean": ("value", "mean"), "low": ("value", "min"), "high": ("value", "max")}
     for name in AXES:
         if name != "epoch":
             statistics[name] = (name, "mean")
-        statistics[f"total_{name}"] = (f"total_{name}", "mean")
+        values[f"before_{name}"] = (values[f"total_{name}"] - values[name]).astype(float)
+        statistics[f"before_{name}"] = (f"before_{name}", "mean")
     grouped = values.groupby([*ARM, "epoch"], sort=True).agg(seeds=("seed", "nunique"), **statistics).reset_index()
     return {Arm(*map(str, place)): frame for place, frame in grouped.groupby(ARM, sort=False)}
 
@@ -77,7 +78,7 @@ def _trace(strategy: str, pen: Pen, frame: pd.DataFrame) -> Trace:
         low=thin["low"].to_numpy(float),
         high=thin["high"].to_numpy(float),
         own={name: thin[name].to_numpy(float) for name in AXES},
-        before={name: float((frame[f"total_{name}"] - frame[name]).mean()) for name in AXES},
+        before={name: float(frame[f"before_{name}"].mean()) for name in AXES},
     )
 
 
@@ -110,6 +111,17 @@ def _panel(traces: list[Trace], metric: str, axis: str) -> Panel:
     return panel
 
 
+def _words(traces: list[Trace], drawn: list[Trace], metric: str, axis: str) -> str:
+    """What a panel shows; the arms that are not drawn took a time that was not recorded."""
+    quantity, unit = QUANTITIES[metric]
+    if axis == "epoch":
+        labels = listing([trace.label for trace in traces])
+        return f"Validation {quantity} in {unit}, logarithmic, against {AXES[axis]}; means over seeds: {labels}."
+    missing = [trace.strategy for trace in traces if trace not in drawn]
+    without = f", without {listing(missing)}, whose pretraining time was not recorded" if missing else ""
+    return f"The same {quantity} against {AXES[axis]}{without}."
+
+
 def convergence(results: Results) -> list[Drawing]:
     """Validation force and energy error against each of `AXES`: a drawing for each dataset and model.
 
@@ -138,17 +150,15 @@ def convergence(results: Results) -> list[Drawing]:
             name for name in plan.strategies if any(t.strategy == name for found in traces.values() for t in found)
         ]
         pictures, rows = [], []
-        for axis, title in AXES.items():
+        by_metric: dict[str, list[str]] = {metric: [] for metric in traces}
+        for axis in AXES:
             for metric, found in traces.items():
-                words = "Validation {} in {}".format(*QUANTITIES[metric])
-                alt = (
-                    f"{words}, logarithmic, against {title}; means over seeds: {listing([t.label for t in found])}."
-                    if axis == "epoch"
-                    else f"The same {QUANTITIES[metric][0]} against {title}."
-                )
-                pictures.append(Picture(_panel(found, metric, axis).svg(plain), alt, f"by-{axis}"))
-        for at, metric in enumerate(traces):
-            same = [picture.svg for picture in pictures[at :: len(traces)]]
+                timed = [trace for trace in found if not np.isnan(trace.before[axis])]
+                if timed:
+                    svg = _panel(timed, metric, axis).svg(plain)
+                    pictures.append(Picture(svg, _words(found, timed, metric, axis), f"by-{axis}"))
+                    by_metric[metric].append(svg)
+        for metric, same in by_metric.items():
             quantity = QUANTITIES[metric][0]
             rows.append(Row(same, f"Validation {quantity}, pretraining counted"))
             if any(trace.before["epoch"] for trace in traces[metric]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.formatting import NONE, QUANTITIES, p_value, plural, signed, spread, titled
+from reports.formatting import NONE, QUANTITIES, p_value, plural, signed, titled
 from reports.plan import Arm
 from reports.records import METRICS
 from reports.results import Results
@@ -92,15 +92,14 @@ def pooled_table(results: Results) -> Table:
     groups: dict[str, Rows] = {}
     labels = results.run.plan.labels
     for pooled in results.pooled:
-        seeds = spread(pooled.seeds_min, pooled.seeds_max)
-        verdict = (pooled.verdict or UNTOLD) if pooled.n > 1 else "one molecule: not tested"
+        verdict = (pooled.verdict or UNTOLD) if pooled.n > 1 else "one seed each: not tested"
         groups.setdefault(labels.models.get(pooled.model, pooled.model), []).append(
             [
                 f"{pooled.strategy} vs {pooled.baseline}",
                 QUANTITIES[pooled.metric][0],
+                Number(str(pooled.molecules), pooled.molecules),
                 Number(str(pooled.n), pooled.n),
-                seeds,
-                Number(f"{pooled.lower} of {pooled.n}", pooled.lower),
+                Number(f"{pooled.lower} of {pooled.molecules}", pooled.lower),
                 Number(signed(pooled.percent), pooled.percent),
                 interval(pooled.low, pooled.high).strip(" ()") or NONE,
                 p_cell(pooled.p),
@@ -108,14 +107,15 @@ def pooled_table(results: Results) -> Table:
                 verdict,
             ]
         )
+    tested = sum(pooled.n > 1 for pooled in results.pooled)
     return Table(
-        "Changes averaged over molecules, each counting once; Holm's correction is made over the "
-        f"{plural(len(results.pooled), 'row')} of this table.",
+        "Changes averaged over molecules, each counting once, with intervals over seeds. Holm's correction is made "
+        f"over {plural(tested, 'row')} of this table: all that have two common seeds or more.",
         [
             Column("comparison", numeric=False),
             Column("error", numeric=False),
             Column("molecules"),
-            Column("seeds of each"),
+            Column("common seeds"),
             Column("lower in"),
             Column("change (%)"),
             Column("95 % interval (%)"),
@@ -125,8 +125,9 @@ def pooled_table(results: Results) -> Table:
         ],
         list(groups.items()),
         (
-            "Change: geometric mean over molecules. Interval and p-value are over molecules: they speak of further "
-            "molecules like these.",
+            "Change: geometric mean over molecules and seeds. The logarithms are averaged over molecules within a "
+            "seed, for molecules may share a pretrained network; interval and p-value are over seeds. They say nothing "
+            "of further molecules.",
         ),
         name="pooled",
     )

@@ -27,7 +27,9 @@ from reports.tables.layout import (
 )
 
 OTHER = "§"
-OTHER_DATA = f"{OTHER} published for other data of this kind (another number of molecules, or a surrogate)."
+OTHER_DATA = (
+    f"{OTHER} published for other data of this kind (another number of molecules or of frames, or a surrogate)."
+)
 
 GROUPS = {
     "force_rmse_mev_per_A": ("force, meV/Å", "RMSE"),
@@ -83,7 +85,7 @@ def _main_table(results: Results, metrics: tuple[str, str], datasets: Sequence[s
     per_atom = metrics[1] + "_per_atom"
     # A column of the paper's numbers where it has any, for one of these arms.
     arms = [arm for arm in plan.arms if arm.dataset in datasets]
-    papers = {(arm, metric): paper_value(plan, arm, metric) for arm in arms for metric in metrics}
+    papers = {(arm, metric): paper_value(plan, arm, metric, results.surrogates) for arm in arms for metric in metrics}
     columns = [Column("arm", numeric=False), Column("seeds")]
     for metric in metrics:
         added, _ = error_columns(results, [metric])
@@ -133,7 +135,8 @@ def anchor_table(results: Results) -> Table:
     """What other methods reach on these data."""
     plan = results.run.plan
     groups: dict[str, Rows] = {}
-    for anchor in anchors(plan):
+    found = anchors(plan, results.surrogates)
+    for anchor in found:
         label = plan.labels.datasets.get(anchor.dataset, anchor.dataset)
         cells = []
         for quantity in ("force", "energy"):
@@ -145,7 +148,7 @@ def anchor_table(results: Results) -> Table:
             # At most one number of each quantity was published for these.
             text = [f"{as_printed(number)} {QUANTITIES[metric][1]} ({GROUPS[metric][1]})" for metric, number in parts]
             cells.append(Number(text[0], parts[0][1]) if parts else NONE)
-        data = anchor.data if anchor.same_data else f"{OTHER} {anchor.data}, for which this dataset stands in"
+        data = anchor.data if anchor.same_data else f"{OTHER} {anchor.data}"
         groups.setdefault(label, []).append([anchor.row.method, data, *cells, anchor.source.text])
     return Table(
         "What other methods reach, as published: test errors.",
@@ -157,6 +160,7 @@ def anchor_table(results: Results) -> Table:
             Column("source", numeric=False),
         ],
         list(groups.items()),
+        () if all(anchor.same_data for anchor in found) else (OTHER_DATA,),
         name="anchors",
         absent="No published numbers of other methods are known for these data.",
     )

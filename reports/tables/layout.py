@@ -17,7 +17,8 @@ SIGNS = (
     "t-test on logarithms."
 )
 LEGEND = (
-    f"{TOLD} a difference can be told: p < 0.05 after Holm's correction over all comparisons of the report. "
+    f"{TOLD} a difference can be told: p < 0.05 after Holm's correction over the comparisons under Statistics. "
+    "Changes of one baseline against another are not tested. "
     f"{SINGLE} one common seed: an anecdote, without interval or test."
 )
 

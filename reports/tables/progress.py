@@ -144,8 +144,9 @@ def cost_table(results: Results) -> Table:
         ],
         by_pair(results, rows),
         (
-            "Wall time of training, with validation between epochs. A pretraining that several cells share is counted "
-            "in each of them. Frames/s: training frames times epochs, per second. Energy use is not measured.",
+            "Wall time of training, with validation between epochs. Of a pretraining on the pool of several datasets "
+            "each is charged its part: the whole divided by their number; one that cells share otherwise is counted in "
+            "each of them. Frames/s: training frames times epochs, per second. Energy use is not measured.",
         ),
         name="costs",
         absent="No cell has finished.",

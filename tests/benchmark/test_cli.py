@@ -60,7 +60,7 @@ def test_every_cell_carries_its_provenance(smoke):
             pool, provenance = np.load(folder / "splits.npz"), json.loads((folder / "provenance.json").read_text())
             finetuned = json.loads((out / "cells" / cell["key"] / "provenance.json").read_text())
             assert provenance["split_hashes"] == [finetuned["split_hash"]]
-            assert provenance["contents"] == finetuned["contents"]
+            assert finetuned["contents"] == 2 * provenance["contents"]
             assert [len(pool[name]) for name in ("idx_train", "idx_val")] == [
                 len(own["idx_train"]),
                 len(own["idx_val"]),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from reports import read_run, write_curves
+from reports import build_report, read_run, write_curves, write_records
 from reports.details import PREDICTION_SCHEMA
 from reports.figures import COLOURS, DARK_COLOURS, comparisons, convergence, distributions, look, markers, parity
 from reports.figures.history import MARKS, MOST_PAIRS, MOST_POINTS
@@ -335,3 +335,20 @@ def test_hostile_names_stay_text(make_run):
     (drawing,) = convergence(Results(changed))
     assert any(title.startswith(hostile) for title in titles(drawing.panels[0].svg))
     assert hostile in [element.text for element in parsed(drawing.file).iter(f"{SVG}text")]
+
+
+def test_an_arm_without_a_pretraining_time_is_not_drawn_against_seconds(make_run, record, key_of):
+    folder = make_run({"scratch": {0: (10.0, 10.0)}, "masked": {0: (5.0, 5.0)}, "denoised": {0: (6.0, 6.0)}})
+    path = folder / "cells" / key_of("masked", 0) / "record.parquet"
+    write_records([record("masked", 0, pretrain_seconds=None)], path)
+    (drawing,) = convergence(results_of(folder))
+    seconds = [panel for panel in drawing.panels if panel.css == "by-seconds"]
+    assert len(seconds) == 2
+    for panel in seconds:
+        assert "without masked, whose pretraining time was not recorded" in panel.alt
+        assert "denoised, second" in panel.svg
+        assert "masked, second" not in panel.svg
+    html = build_report(folder).html.read_text(encoding="utf-8")
+    svgs = re.findall("<svg.*?</svg>", html, flags=re.DOTALL)
+    assert svgs
+    assert not any(re.search(r"(?i)(?<![a-z])nan(?![a-z])", svg) for svg in svgs)

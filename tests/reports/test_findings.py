@@ -8,7 +8,9 @@ import pytest
 from reports import read_run, write_records
 from reports.findings import cautions, data_warnings, findings, headline
 from reports.formatting import p_value, signed
+from reports.reading import READING
 from reports.results import Results
+from reports.tables import report_tables
 
 CONFIG = {
     "datasets": {"tip3p": {"kind": "tip3p", "options": {}}},
@@ -109,6 +111,37 @@ def test_lost_seeds_are_in_the_sentence(make_run):
     assert "comparisons rest on 2 to 3 seeds" in last
 
 
+LOST = dict.fromkeys(range(3), ("diverged", "loss is nan"))
+
+
+def test_a_baseline_that_lost_every_seed_is_named_with_its_end(make_run):
+    results = results_of(make_run, {"scratch": LOST, "masked": SURE["masked"]})
+    assert headline(results) == [
+        "Nothing can be compared: no arm has finished with a seed that a baseline has finished too (6 cells: 3 ok and "
+        "3 diverged).",
+        "scratch diverged in 3 of 3 seeds: nothing to compare with.",
+    ]
+    ((_, (masked,)),) = findings(results)
+    assert "against scratch, which diverged in 3 of 3 seeds: nothing to compare with" in masked.sentences[0]
+    force, *_ = headline(results_of(make_run, SURE | {"scratch-extended": LOST}, name="second"))
+    assert "; scratch-extended diverged in 3 of 3 seeds: nothing to compare with." in force
+
+
+def test_a_tally_names_the_models_that_have_no_baseline(make_run):
+    outcomes = {
+        ("tip3p", model, strategy): outcome
+        for model in ("egnn", "gns", "painn")
+        for strategy, outcome in SURE.items()
+        if (model, strategy) != ("gns", "scratch")
+    }
+    force, *_ = headline(results_of(make_run, outcomes | {("tip3p", "gns", "scratch"): LOST}))
+    assert "scratch of gns on TIP3P water, flexible diverged in 3 of 3 seeds: nothing to compare with" in force
+    waiting = {("tip3p", "gns", "scratch"): dict.fromkeys(range(3))}
+    force, *_ = headline(results_of(make_run, outcomes | waiting, name="waiting"))
+    assert "against scratch of gns on TIP3P water, flexible nothing can be said yet" in force
+    assert "of EGNN" not in force
+
+
 def test_an_arm_that_lost_everything_is_named(make_run):
     outcomes = SURE | {"denoised": dict.fromkeys(range(3), ("diverged", "loss is nan"))}
     force, _, last = headline(results_of(make_run, outcomes))
@@ -153,15 +186,21 @@ def test_many_arms_are_counted_with_their_range(make_run):
     percents = [
         interval([math.log((95 + at) / 100), math.log((112 - at) / 110), math.log(121 / 120)])[0][0] for at in range(5)
     ]
-    assert f"no difference can be told for 5 ({signed(min(percents))} to {signed(max(percents))} %)" in sentences[0]
+    assert (
+        f"no difference can be told for 5 (changes between {signed(min(percents))} and {signed(max(percents))} %)"
+        in sentences[0]
+    )
     assert "Holm's correction over 12 comparisons of arms" in sentences[2]
 
 
-def rmd17(make_run, molecules, **more):
+def rmd17(make_run, molecules, logs=(0.0,), **more):
+    """A run on rMD17: masked halves the force errors, times exp of the logarithm of its seed."""
     names = ["aspirin", "ethanol", "uracil", "toluene"][:molecules]
     config = CONFIG | {"datasets": {n: {"kind": "rmd17", "options": {"molecule": n}} for n in names}}
     outcomes = {
-        (name, "egnn", strategy): {0: (base * factor * (1 + at / 50 * (strategy == "masked")), 10.0 * base)}
+        (name, "egnn", strategy): {
+            seed: (base * factor * math.exp(log * (strategy == "masked")), 10.0 * base) for seed, log in enumerate(logs)
+        }
         for at, name in enumerate(names)
         for strategy, factor, base in (("scratch", 1.0, 20.0 + at), ("masked", 0.5, 20.0 + at))
     }
@@ -169,17 +208,32 @@ def rmd17(make_run, molecules, **more):
 
 
 def test_molecules_are_pooled_and_judged_by_mae(make_run):
-    results = rmd17(make_run, 3)
+    logs = (-0.02, 0.0, 0.03)
+    results = rmd17(make_run, 3, logs)
     force, energy, *rest = headline(results)
-    (percent, low, high), _ = interval([math.log(0.5 * (1 + at / 50)) for at in range(3)])
+    (percent, low, high), _ = interval([math.log(0.5) + log for log in logs])
     assert force.startswith(
-        f"Masked pretraining lowers the force MAE of EGNN over 3 molecules of rMD17 by {-percent:.1f} % against scratch"
+        "Masked pretraining lowers the force MAE of EGNN averaged over 3 molecules of rMD17 by "
+        f"{-percent:.1f} % against scratch"
     )
-    assert f"95 % CI over molecules {-high:.1f} to {-low:.1f} %" in force
-    assert "lower in 3 of 3 molecules, 1 seed each" in force
+    assert f"95 % CI over seeds {-high:.1f} to {-low:.1f} %" in force
+    assert "lower in 3 of 3 molecules, 3 seeds)" in force
     assert "no difference can be told" in energy
     assert len(rest) <= 1
-    assert results.family_size == 0  # one seed of each molecule: only the pooled comparisons are tested
+    table = report_tables(results)["pooled"]
+    assert "over 2 rows of this table" in table.caption
+    assert table.groups[0][1][0][2:5] == ["3", "3", "3 of 3"]
+
+
+def test_molecules_of_one_seed_each_are_not_tested(make_run):
+    results = rmd17(make_run, 3)
+    force, *_ = headline(results)
+    assert "no difference can be told against scratch" in force
+    assert "(−50.0 %, lower in 3 of 3 molecules, one seed each: not tested)" in force
+    assert "CI" not in force
+    table = report_tables(results)["pooled"]
+    assert "over 0 rows of this table" in table.caption
+    assert [row[6:] for row in table.groups[0][1]] == [["–", "–", "–", "one seed each: not tested"]] * 2
 
 
 def test_a_single_molecule_is_not_pooled(make_run):
@@ -216,4 +270,30 @@ def test_cautions_name_few_seeds_and_unequal_splits(make_run, record, key_of):
     assert any("reaches 4.3 standard errors" in caution for caution in cautions(Results(read_run(folder))))
     path = folder / "cells" / key_of("masked", 0) / "record.parquet"
     write_records([record("masked", 0, split_hash="another")], path)
-    assert any("not paired" in caution for caution in cautions(Results(read_run(folder))))
+    assert any("leave this seed out" in caution for caution in cautions(Results(read_run(folder))))
+
+
+@pytest.mark.parametrize(("gap", "near"), [(1, True), (10, True), (11, False), (None, False)])
+def test_test_frames_near_to_training_frames_are_a_caution(make_run, record, key_of, gap, near):
+    folder = make_run(SURE)
+    for seed, frames in ((0, gap), (1, gap and gap + 5)):
+        path = folder / "cells" / key_of("masked", seed) / "record.parquet"
+        write_records([record("masked", seed, audit_nearest_frames=frames)], path)
+    found = [caution for caution in cautions(Results(read_run(folder))) if "other trajectories" in caution]
+    assert len(found) == near
+    if near:
+        assert f"as near as {gap} frame{'s' if gap > 1 else ''} of the simulation" in found[0]
+
+
+def test_the_words_on_test_frames_do_not_promise_other_trajectories():
+    (meaning,) = (meaning for term, meaning in READING if term == "Test frames")
+    assert "Where the split is by trajectory" in meaning
+    assert "rMD17" in meaning
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0004, "< 0.001"), (0.0449, "0.045"), (0.0496, "0.0496"), (0.0503, "0.0503"), (0.0551, "0.055"), (1.0, "1.000")],
+)
+def test_p_values_near_the_level_have_four_decimals(p, text):
+    assert p_value(p) == text

@@ -123,3 +123,16 @@ def test_folders_of_one_name_are_told_apart(make_run, tmp_path):
     (tmp_path / "y").mkdir()
     folders = [make_run({"scratch": {seed: (1.0, 1.0)}}, name=f"{name}/run") for seed, name in enumerate("xy")]
     assert [source.name for source in read_runs(folders).sources] == ["x/run", "y/run"]
+
+
+def test_different_ablations_are_left_out_with_a_caution(make_run):
+    def sweep(label):
+        return {"over": "strategy", "label": label, "values": {"masked": 1.0}}
+
+    said = "ablation figures differ and are left out"
+    first = make_run({"masked": {0: (1.0, 1.0)}}, name="one", sweep=sweep("ratio"))
+    others = [make_run({"masked": {1: (1.0, 1.0)}}, name=name, sweep=sweep(name)) for name in ("ratio", "width")]
+    for folder, kept in zip(others, (True, False), strict=True):
+        run = read_runs([first, folder])
+        assert (run.plan.sweep is not None) == kept
+        assert any(said in caution for caution in cautions(Results(run))) != kept

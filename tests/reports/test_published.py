@@ -2,6 +2,7 @@
 
 import pytest
 
+from reports.kinds import surrogates
 from reports.plan import Arm, Plan
 from reports.published import anchors, paper_value, published
 
@@ -38,7 +39,11 @@ def plan_of(kind="tip3p", options=None, model="egnn", label="", **strategies):
 
 
 def look_up(plan, metric=FORCE, strategy="s"):
-    return paper_value(plan, Arm("d", "m", strategy), metric)
+    return paper_value(plan, Arm("d", "m", strategy), metric, surrogates(plan, {}))
+
+
+def anchors_of(plan):
+    return anchors(plan, surrogates(plan, {}))
 
 
 def test_the_papers_own_changes_follow_from_its_rows():
@@ -110,21 +115,47 @@ def test_a_surrogate_or_another_box_is_other_data():
     assert not look_up(plan_of("rpbe", label="Surrogate of RPBE-D3 water")).same_data
     assert look_up(plan_of("tip3p", {"molecules": 258})).same_data
     assert not look_up(plan_of("tip3p", {"molecules": 16})).same_data
-    assert [anchor.same_data for anchor in anchors(plan_of("rpbe", label="RPBE surrogate"))] == [False]
+    assert [anchor.same_data for anchor in anchors_of(plan_of("rpbe", label="RPBE surrogate"))] == [False]
+
+
+def test_another_amount_of_data_is_other_data():
+    aspirin = {"molecule": "aspirin"}
+    mae = "force_mae_mev_per_A"
+    assert look_up(plan_of("rmd17", aspirin | {"frames": "all"}), mae).same_data
+    assert not look_up(plan_of("rmd17", aspirin | {"frames": "official"}), mae).same_data
+    for frames, same in (("all", False), ("official", True)):
+        found = anchors_of(plan_of("rmd17", aspirin | {"frames": frames}))
+        assert {anchor.same_data for anchor in found} == {same}
+    few = plan_of("rpbe", {"structures": 400})
+    assert not look_up(few).same_data
+    assert not anchors_of(few)[0].same_data
+    part = plan_of("rpbe")
+    part.config["datasets"]["d"]["labelled"] = 0.1
+    assert not look_up(part).same_data
+    assert not anchors_of(part)[0].same_data
+
+
+@pytest.mark.parametrize(("structures", "stands_in"), [(7241, True), (3, True), (0, False), (None, False)])
+def test_a_surrogate_is_known_from_its_provenance(structures, stands_in):
+    plan = plan_of("rpbe", label="RPBE-D3 water")
+    dataset = {} if structures is None else {"surrogate_structures": structures}
+    found = surrogates(plan, {plan.cells[0].key: {"dataset": dataset}})
+    assert found == ({"d"} if stands_in else set())
+    assert paper_value(plan, Arm("d", "m", "s"), FORCE, found).same_data is not stands_in
 
 
 def test_anchors_stand_for_their_own_data_only():
-    (hdnnp,) = anchors(plan_of("rpbe"))
+    (hdnnp,) = anchors_of(plan_of("rpbe"))
     assert hdnnp.row.force_rmse_mev_per_A == [36.3]
     assert hdnnp.row.energy_rmse_mev_per_atom == [0.86]
-    aspirin = anchors(plan_of("rmd17", {"molecule": "aspirin"}))
+    aspirin = anchors_of(plan_of("rmd17", {"molecule": "aspirin"}))
     assert {anchor.row.method: anchor.row.force_mae_mev_per_A[0] for anchor in aspirin} == {
         "MACE": 6.6,
         "NequIP": 8.2,
         "PaiNN": 16.1,
         "TensorNet": 8.9,
     }
-    assert anchors(plan_of("tip3p")) == []
+    assert anchors_of(plan_of("tip3p")) == []
 
 
 def test_every_source_is_used_and_has_an_address():

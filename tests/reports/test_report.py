@@ -13,6 +13,7 @@ from reports.details import PREDICTION_SCHEMA
 from reports.findings import cautions, findings, headline
 from reports.formatting import number, plus_minus, signed
 from reports.page import markdown_text
+from reports.plan import Arm
 from reports.records import METRICS
 from reports.results import Results
 from reports.tables import error_table, report_tables
@@ -154,12 +155,18 @@ def test_no_baselines_at_all(make_run, both):
 
 
 def test_different_splits_are_a_caution(make_run, record, key_of, both):
-    folder = make_run({"scratch": {0: (1.0, 1.0)}, "masked": {0: (1.0, 1.0)}})
+    folder = make_run({"scratch": {0: (1.0, 1.0), 1: (1.0, 1.0)}, "masked": {0: (1.0, 1.0), 1: (1.0, 1.0)}})
+    metric = "force_rmse_mev_per_A"
+    assert Results(read_run(folder)).change(Arm("tip3p", "egnn", "masked"), "scratch", metric).n == 2
     path = folder / "cells" / key_of("masked", 0) / "record.parquet"
     write_records([record("masked", 0, split_hash="another")], path)
+    results = Results(read_run(folder))
+    assert results.change(Arm("tip3p", "egnn", "masked"), "scratch", metric).n == 1
+    assert results.reach[Arm("tip3p", "egnn", "masked")]["seeds"] == 1
     page, markdown = both(folder)
-    assert "not paired" in page.text
-    assert "not paired" in markdown
+    for text in (page.plain, markdown):
+        assert "seed 0: the arms were trained on different splits" in text
+        assert "leave this seed out" in text
 
 
 def test_warnings_of_the_data_come_before_the_finding(make_run, key_of, both):

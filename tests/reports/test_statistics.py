@@ -125,7 +125,7 @@ def pairs_frame(pairs, unit=1.0):
     return pd.DataFrame(
         [
             {"dataset": "d", "model": "m", "strategy": strategy, "seed": seed, FORCE: unit * value}
-            | {"status": "ok", "split": "test", "checkpoint": "best"}
+            | {"status": "ok", "split": "test", "checkpoint": "best", "split_hash": f"hash-of-seed-{seed}"}
             for seed, pair in enumerate(pairs)
             for strategy, value in zip(("scratch", "masked"), pair, strict=True)
         ]
@@ -186,22 +186,50 @@ def test_holm_is_monotone_and_lies_between_raw_and_bonferroni(values):
     assert statistics.holm(values[::-1]).tolist() == corrected[::-1].tolist()
 
 
-def test_pooled_over_molecules_counts_each_once(record):
-    rows = [
-        record(strategy, seed, dataset=dataset, force_rmse_mev_per_A=value)
-        for dataset, pairs in {"a": [(100.0, 50.0), (100.0, 50.0), (100.0, 50.0)], "b": [(10.0, 8.0)]}.items()
-        for seed, pair in enumerate(pairs)
-        for strategy, value in zip(("scratch", "masked"), pair, strict=True)
-    ]
-    pooled = statistics.pooled_changes(records_frame(rows), ["scratch"], [FORCE], ["a", "b"])
-    row = row_of(pooled, strategy="masked")
-    assert (row["n"], row["lower"], row["seeds_min"], row["seeds_max"]) == (2, 2, 1, 3)
-    # As two seeds with ratios 1/2 and 4/5.
+def molecule_records(record, values):
+    """Records of `scratch` and `masked` with these pairs of force errors: {molecule: {seed: pair}}."""
+    return records_frame(
+        [
+            record(strategy, seed, dataset=dataset, force_rmse_mev_per_A=value)
+            for dataset, pairs in values.items()
+            for seed, pair in pairs.items()
+            for strategy, value in zip(("scratch", "masked"), pair, strict=True)
+        ]
+    )
+
+
+def pooled_row(records):
+    return row_of(statistics.pooled_changes(records, ["scratch"], [FORCE], ["a", "b"]), strategy="masked")
+
+
+def test_pooled_averages_molecules_within_a_seed_and_tests_over_seeds(record):
+    # Seed 0: ratios 1/4 and 1, of geometric mean 1/2. Seed 1: 16/25 and 1, of mean 4/5. Seed 2 lacks molecule b.
+    values = {
+        "a": {0: (100.0, 25.0), 1: (100.0, 64.0), 2: (100.0, 1.0)},
+        "b": {0: (10.0, 10.0), 1: (10.0, 10.0)},
+    }
+    records = molecule_records(record, values)
+    row = pooled_row(records)
+    assert (row["n"], row["molecules"], row["lower"]) == (2, 2, 1)
+    # As two seeds with ratios 1/2 and 4/5; over molecules, whose ratios are 2/5 and 1, the interval would be wider.
     m, error, t = math.log(0.4) / 2, math.log(1.6) / 2, math.tan(math.pi * 0.475)
     assert row["change_percent"] == pytest.approx(100 * (math.sqrt(0.4) - 1))
+    assert row["low_percent"] == pytest.approx(100 * (math.exp(m - t * error) - 1))
     assert row["high_percent"] == pytest.approx(100 * (math.exp(m + t * error) - 1))
     assert row["p"] == pytest.approx(1 - 2 / math.pi * math.atan(-m / error))
-    assert statistics.pooled_changes(records_frame(rows), ["scratch"], [FORCE], []).empty
+    assert statistics.pooled_changes(records, ["scratch"], [FORCE], []).empty
+    assert statistics.pooled_changes(records, ["scratch"], [FORCE], ["a"]).empty
+
+
+def test_pooled_molecules_of_one_seed_are_not_tested(record):
+    row = pooled_row(molecule_records(record, {"a": {0: (100.0, 25.0)}, "b": {0: (10.0, 10.0)}}))
+    assert (row["n"], row["molecules"], row["change_percent"]) == (1, 2, pytest.approx(-50.0))
+    assert np.isnan([row["low_percent"], row["high_percent"], row["p"]]).all()
+
+
+def test_molecules_without_a_common_seed_are_not_pooled(record):
+    records = molecule_records(record, {"a": {0: (100.0, 25.0)}, "b": {1: (10.0, 10.0)}})
+    assert statistics.pooled_changes(records, ["scratch"], [FORCE], ["a", "b"]).empty
 
 
 def test_quantiles_of_sampled_errors(record, key_of):
@@ -301,3 +329,27 @@ def test_split_conflicts(record):
     assert statistics.split_conflicts(records).empty
     records = records_frame([record("scratch", 0), record("masked", 0, split_hash="other")])
     assert statistics.split_conflicts(records).to_numpy().tolist() == [["tip3p", "egnn", 0]]
+
+
+def test_cells_of_different_splits_are_not_compared(record, curve):
+    def records(split_hash):
+        cells = [("scratch", 0), ("scratch", 1), ("masked", 0)]
+        return records_frame([*(record(*cell) for cell in cells), record("masked", 1, split_hash=split_hash)])
+
+    curves = pd.concat([curve(strategy, seed, [2.0, 1.0]) for strategy in ("scratch", "masked") for seed in (0, 1)])
+    # A hash that is not known tells no difference.
+    for split_hash, n in (("hash-of-seed-1", 2), (None, 2), ("another", 1)):
+        frame = records(split_hash)
+        assert row_of(statistics.paired_changes(frame, ["scratch"]), metric=FORCE)["n"] == n
+        reached = statistics.epochs_to_reach(frame, curves, "scratch")
+        assert reached["strategy"].value_counts().to_dict() == {"scratch": 2, "masked": n}
+        assert row_of(statistics.summarise(frame), metric=FORCE, strategy="masked")["n"] == 2
+
+
+def test_a_molecule_of_another_split_leaves_its_seed_out(record):
+    values = {"a": {0: (100.0, 25.0), 1: (100.0, 64.0)}, "b": {0: (10.0, 10.0), 1: (10.0, 10.0)}}
+    records = molecule_records(record, values)
+    odd = (records["dataset"] == "b") & (records["strategy"] == "masked") & (records["seed"] == 1)
+    records.loc[odd, "split_hash"] = "another"
+    row = pooled_row(records)
+    assert (row["n"], row["change_percent"]) == (1, pytest.approx(-50.0))

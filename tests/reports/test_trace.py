@@ -11,6 +11,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from reports import build_report
+from reports.tables import BUILDERS
 
 OUTCOMES = {
     ("tip3p", "egnn", "scratch"): {0: (127.3, 481.0), 1: (141.9, 512.5), 2: (133.1, 655.2), 3: (120.4, 466.6)},
@@ -41,6 +42,30 @@ PUBLISHED = {  # the paper's Table 1 and Fig. 3, TIP3P
     ("gns", "scratch"): ([52.0, 0.2], [638.2, 11.6]),
     ("gns", "masked"): ([49.1, 0.3, 0.5], [540.4, 8.1, 0.5]),
 }
+
+
+TRACED = {"main-rmse", "errors", "errors-last", "comparisons", "changes", "costs", "frames"}
+"""Tables that this file computes again."""
+BY_HAND = {
+    "main-mae": "test_tables.py",
+    "anchors": "test_tables.py",
+    "pooled": "test_findings.py",
+    "reach": "test_report.py",
+    "speedup": "test_tables.py",
+    "sweep": "test_sweeps.py",
+    "elements": "test_tables.py",
+    "quantiles": "test_tables.py",
+    "molecules": "test_tables.py",
+    "further": "test_tables.py",
+    "arms": "test_report.py",
+    "unfinished": "test_report.py",
+    "audit": "test_tables.py",
+    "splits": "test_report.py",
+    "software": "test_report.py",
+    "sources": "test_merging.py",
+    "conflicts": "test_merging.py",
+}
+"""Tables whose numbers another test checks by hand, and where."""
 
 
 class Tables(HTMLParser):
@@ -234,6 +259,39 @@ def test_the_table_of_comparisons(run):
         for arm in ("masked", "denoised")
         for baseline in BASELINES
     }
+
+
+def test_no_table_goes_unchecked(run):
+    _, tables = run
+    names = {*BUILDERS, *tables} - {"main"} | {"main-rmse", "main-mae"}
+    assert names == TRACED | set(BY_HAND)
+    assert set(tables) >= TRACED
+
+
+def test_the_table_of_changes(run):
+    folder, tables = run
+    metrics = (FORCE, "force_mae_mev_per_A", ENERGY, "energy_mae_mev", PER_ATOM, "energy_mae_mev_per_atom")
+    count = 0
+    for model, row in body(tables["changes"], 1):
+        arm, baseline = row[0][0].split(" vs ")
+        for cell, metric in zip(row[2:], metrics, strict=True):
+            estimate, _, single = change(errors(folder, metric), model, arm, baseline)
+            agrees(cell, estimate, (model, arm, baseline, metric))
+            assert row[1][0] == str(len(single))
+            count += 1
+    # Two arms against two baselines, and one baseline against the other.
+    assert count == 2 * 5 * len(metrics)
+
+
+def test_the_table_of_frames(run):
+    folder, tables = run
+    found = {}
+    for path in folder.glob("cells/*/record.parquet"):
+        for row in pq.ParquetFile(path).read().to_pylist():
+            if row["split"]:
+                found.setdefault(row["split"], set()).add((row["n_frames"], row["n_atoms"]))
+    shown = {row[1][0]: {(int(row[2][0]), int(row[3][0]))} for row in tables["frames"][1:]}
+    assert shown == found
 
 
 def test_the_table_of_costs(run):

@@ -26,8 +26,8 @@ SYMBOLS = {1: "H", 6: "C", 8: "O"}
 Water = Callable[..., Data]
 
 NO_TRAJECTORIES = (
-    "the comments do not tell for all structures which trajectory they are from (seed=...): those count as one each, and "
-    "a split may part neighbours in time"
+    "the comments do not tell for all structures which trajectory they are from (seed=...): those count as one each, "
+    "and a split may part neighbours in time"
 )
 
 
