@@ -138,8 +138,8 @@ def cautions(results: Results) -> list[str]:
             "first folder in which it ended ok are shown."
         )
     commits = {commit for source in run.sources for commit in source.commits}
-    if len(run.sources) > 1 and len(commits) > 1:
-        notes.append(f"The merged runs were made at {len(commits)} commits: {', '.join(sorted(commits))}.")
+    if len(commits) > 1:
+        notes.append(f"The cells were made at {len(commits)} commits: {', '.join(sorted(commits))}.")
     for dataset, model, seed in statistics.split_conflicts(run.records).itertuples(index=False):
         notes.append(
             f"{run.plan.heading(dataset, model)}, seed {seed}: the arms were trained on different splits. They are not "

@@ -297,3 +297,12 @@ def test_the_words_on_test_frames_do_not_promise_other_trajectories():
 )
 def test_p_values_near_the_level_have_four_decimals(p, text):
     assert p_value(p) == text
+
+
+def test_cells_of_several_commits_in_one_folder_are_a_caution(make_run):
+    """A run that was gone on with after a change of the code compares more than arms."""
+    folder = make_run({"scratch": {0: (100.0, 50.0)}, "masked": {0: (80.0, 40.0)}})
+    assert not any("commits" in caution for caution in cautions(Results(read_run(folder))))
+    path = sorted(folder.glob("cells/*/provenance.json"))[0]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "git_commit": "1" * 40}))
+    assert any("made at 2 commits" in caution for caution in cautions(Results(read_run(folder))))
