@@ -11,6 +11,8 @@ from typing import Self
 
 LARGEST_SHARE = 0.05
 """Of the run's time that making reports may take."""
+FIRST_AFTER_S = 30.0
+"""Short runs end before a report of them would."""
 NICENESS = 10
 
 
@@ -24,7 +26,7 @@ class LiveReport:
     def __init__(self, run: Path) -> None:
         self._run = run
         self._process: subprocess.Popen[bytes] | None = None
-        self._started = self._next = 0.0
+        self._started, self._next = 0.0, time.monotonic() + FIRST_AFTER_S
         self._outdated = False
 
     def __enter__(self) -> Self:

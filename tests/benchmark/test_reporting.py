@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmark import live_report
-from benchmark.live_report import LARGEST_SHARE, LiveReport
+from benchmark.live_report import FIRST_AFTER_S, LARGEST_SHARE, LiveReport
 from tests.benchmark.runs import command
 
 
@@ -84,6 +84,9 @@ def test_a_live_report_is_made_when_cells_end_but_never_takes_much_of_the_time(m
         live.update(cell_ended=False)
         assert not clock.started, "nothing has changed"
         live.update(cell_ended=True)
+        assert not clock.started, "a run that has just begun may end before its report"
+        clock.now += FIRST_AFTER_S
+        live.update(cell_ended=False)
         command, process = clock.started[0]
         assert command[-5:] == [sys.executable, "-m", "benchmark", "report", str(tmp_path)]
         clock.now += 4
