@@ -31,8 +31,8 @@ def reduced_box(box: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     """
     box = np.asarray(box, dtype=np.float64)
     lengths = np.linalg.norm(box, axis=1)
-    volume = float(np.linalg.det(box))
-    if not np.isfinite(box).all() or not volume > TOLERANCE * float(lengths.prod()):
+    volume = float(np.linalg.det(box)) if np.isfinite(box).all() else np.nan
+    if not volume > TOLERANCE * float(lengths.prod()):
         kind = "not finite" if not np.isfinite(box).all() else "left-handed" if volume < 0 else "flat"
         raise DatasetError(
             f"box vectors {box.round(4).tolist()} are {kind} (volume {volume:g}); three right-handed vectors that "
