@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch_geometric.data import Data
 
-from benchmark.checks import audit_cell, contents
+from benchmark.checks import audit_cell, contents, describe
 from benchmark.config import Entry, Phase, build
 from benchmark.data import Library, pool_structures
 from benchmark.files import read_json, write_json
@@ -103,7 +103,7 @@ def run_pretraining(pretraining: Pretraining, settings: Settings) -> None:
         _add_provenance(
             folder,
             split_hashes=pool.split_hashes,
-            datasets=[library.load(part).describe() for part in pretraining.parts],
+            datasets=[describe(library.load(part)) for part in pretraining.parts],
             contents=contents(pretraining, library),
             frames={"train": len(pool.split.train), "val": len(pool.split.val), "left_out": pool.left_out},
         )
@@ -144,7 +144,7 @@ def run_cell(planned: PlannedCell, settings: Settings) -> None:
             folder,
             split_hash=split.hash(),
             normalisation={"reference_eV": normalisation.reference_eV, "scale_eV": normalisation.scale_eV},
-            dataset=dataset.describe(),
+            dataset=describe(dataset),
             contents=contents(cell, library),
             pretraining_frames=_pretraining_frames(run, cell),
         )

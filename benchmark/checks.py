@@ -99,13 +99,14 @@ def check_data(suite: Suite, cells: Sequence[PlannedCell], library: Library) -> 
     return datasets
 
 
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """What provenance says of a dataset; among its ``warnings`` also units that look wrong. Can be written as JSON."""
+    return {**dataset.describe(), "warnings": [*dataset.warnings, *unit_warnings(dataset)]}
+
+
 def warnings_of(datasets: dict[str, Dataset]) -> list[str]:
-    """What readers have to know of the data: what it says itself, and units that look wrong."""
-    return [
-        f"{name}: {warning}"
-        for name, dataset in datasets.items()
-        for warning in (*dataset.warnings, *unit_warnings(dataset))
-    ]
+    """What readers have to know of the data, each after the name of its dataset."""
+    return [f"{name}: {warning}" for name, dataset in datasets.items() for warning in describe(dataset)["warnings"]]
 
 
 def audit_cell(cell: Cell, library: Library, auditor: Auditor, name: str) -> Audit:

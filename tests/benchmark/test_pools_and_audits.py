@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ase import Atoms
 
-from benchmark.checks import audit_cell, contents, needed_entries
+from benchmark.checks import audit_cell, contents, describe, needed_entries, warnings_of
 from benchmark.config import load_suite
 from benchmark.data import Library, pool_structures
 from benchmark.errors import BenchmarkError
@@ -317,6 +317,19 @@ def test_test_frames_are_not_to_choose_the_checkpoint_either(own, tmp_path):
     path = own(datasets={"a": entry(own.files["a"], split={"val": 0.2, "test": 0.2}, extra_tests=extra)})
     with pytest.raises(LeakError, match=r"further test set copies has the geometry of .* the validation set of a"):
         audit_cell(cells_of(path)["a", "scratch"], Library(tmp_path), Auditor(), "a")
+
+
+def test_units_that_look_wrong_are_told_in_the_run_and_by_what_the_report_reads(own, tmp_path):
+    """Forces a thousand times too large: noted where the run can be followed, and kept beside the cell."""
+    frames = write_frames(own.files["a"], 20, seed=1)
+    for frame in frames:
+        frame.arrays["F"] *= 1000
+    ase.io.write(own.files["a"], frames, format="extxyz")
+    data = Library(tmp_path).load(load_suite(str(own()), "tiny").datasets["a"])
+    assert not data.warnings, "the file itself says nothing"
+    (warning,) = describe(data)["warnings"]
+    assert "force" in warning
+    assert warnings_of({"a": data}) == [f"a: {warning}"]
 
 
 def test_data_that_is_missing_is_named_before_anything_is_done(own, tmp_path, refuse):
