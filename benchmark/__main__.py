@@ -1,6 +1,6 @@
 """``python -m benchmark``."""
 
-from benchmark.cli import main
+from benchmark.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError
-from reports.files import replacing
+from reports.records.atomic import replacing
 
 
 def write_json(path: Path, content: Any) -> None:

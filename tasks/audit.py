@@ -15,7 +15,7 @@ from scipy.spatial import KDTree
 from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset, DatasetError
-from tasks.datasets.molecules import atom_pairs, pair_distances
+from tasks.datasets.structures.molecules import atom_pairs, pair_distances
 
 DECAYS_PER_A = (0.5, 1.0, 2.0)
 FEATURE_TOLERANCE = 2e-3

@@ -65,12 +65,12 @@ DATASETS: Registry[Any] = Registry(
     "dataset",
     "nnp_pretrain_bench.datasets",
     {
-        "tip3p": "tasks.datasets.tip3p:TIP3P",
-        "rpbe": "tasks.datasets.rpbe:RPBE",
-        "n2p2": "tasks.datasets.n2p2:N2P2",
-        "rmd17": "tasks.datasets.rmd17:RMD17",
-        "extxyz": "tasks.datasets.extxyz:ExtXYZ",
-        "trajectory": "tasks.datasets.trajectory:Trajectory",
+        "tip3p": "tasks.datasets.tip3p.task:TIP3P",
+        "rpbe": "tasks.datasets.runner.rpbe:RPBE",
+        "n2p2": "tasks.datasets.runner.task:N2P2",
+        "rmd17": "tasks.datasets.rmd17.task:RMD17",
+        "extxyz": "tasks.datasets.own.extxyz:ExtXYZ",
+        "trajectory": "tasks.datasets.own.trajectory:Trajectory",
     },
 )
 MODELS: Registry[Any] = Registry(

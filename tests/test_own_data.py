@@ -17,13 +17,13 @@ import yaml
 from ase.build import molecule
 from ase.calculators.fd import calculate_numerical_forces
 
-from benchmark.checks import check_data, warnings_of
-from benchmark.cli import main
-from benchmark.config import load_suite
-from benchmark.data import Library, split_frames
-from benchmark.plan import make_plan
+from benchmark.cell.checks import check_data, warnings_of
+from benchmark.cell.library import Library, split_frames
+from benchmark.cli.main import main
+from benchmark.planning.config import load_suite
+from benchmark.planning.plan import make_plan
 from tasks.audit import LeakError
-from tasks.datasets.extxyz import ExtXYZ, ExtXYZConfig
+from tasks.datasets.own.extxyz import ExtXYZ, ExtXYZConfig
 from tests.benchmark.runs import ROOT, command, records
 from tests.own_package import FILE_BLOCK
 

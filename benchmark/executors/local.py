@@ -10,8 +10,8 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from benchmark.jobs import Job
-from benchmark.store import RunFolder, Unfinished
+from benchmark.cell.store import RunFolder, Unfinished
+from benchmark.run.jobs import Job
 
 POLL_SECONDS = 0.5
 
@@ -91,7 +91,7 @@ def _context(device: str) -> Any:
     """Fresh processes from a server that has imported everything; with a GPU, from scratch (CUDA forbids forks)."""
     if device == "cpu" and "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["benchmark.cell"])
+        context.set_forkserver_preload(["benchmark.cell.cell"])
         return context
     return multiprocessing.get_context("spawn")
 

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from benchmark.training.modules import PotentialModule
-from reports.files import replacing
+from reports.records.atomic import replacing
 
 Report = Callable[[dict[str, Any]], None]
 """Receives the state of a fit: epoch, epochs, loss, force_rmse_mev_per_A, seconds_left."""

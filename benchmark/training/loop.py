@@ -12,11 +12,11 @@ from lightning.pytorch import Trainer
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
-from benchmark.config import Phase
+from benchmark.planning.config import Phase
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, Report, StopWithParent
 from benchmark.training.data import SplitDataModule
-from benchmark.training.details import Details
 from benchmark.training.modules import FinetuneModule, PotentialModule
+from benchmark.training.samples import Details
 
 
 @dataclass(frozen=True)

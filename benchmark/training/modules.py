@@ -14,10 +14,10 @@ from torch_geometric.data import Batch
 from torchmdnet.loss import loss_class_mapping
 from torchmdnet.module import LNNP, FloatCastDatasetWrapper, LossFunction
 
-from benchmark.config import Finetune, Phase
+from benchmark.planning.config import Finetune, Phase
 from benchmark.streams import Stream, stream_seed
-from benchmark.training.details import Details
 from benchmark.training.metrics import ErrorSums, ExactMean
+from benchmark.training.samples import Details
 from tasks.models.base import Potential
 from tasks.pretexts.base import Pretext
 

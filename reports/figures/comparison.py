@@ -12,13 +12,13 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.analysis.results import Results
+from reports.analysis.statistics import seed_values
 from reports.figures.drawing import Drawing, compose, log_axis
 from reports.figures.palette import INK, look, markers, pens
 from reports.figures.svg import sample
-from reports.formatting import QUANTITIES, listing, plus_minus
-from reports.plan import Arm
-from reports.results import Results
-from reports.statistics import seed_values
+from reports.records.plan import Arm
+from reports.text.formatting import QUANTITIES, listing, plus_minus
 
 MOST_ROWS = 16
 """Datasets and models in one figure."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reports.plan import Plan
+from reports.records.plan import Plan
 
 INK, GRID = "#1b1c1d", "#d8d9da"
 """Drawn as near black and near white by matplotlib, replaced in its SVG by the page's own colours."""

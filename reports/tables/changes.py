@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.formatting import NONE, QUANTITIES, p_value, plural, signed, titled
-from reports.plan import Arm
-from reports.records import METRICS
-from reports.results import Results
-from reports.tables.layout import (
-    LEGEND,
-    Column,
-    Number,
-    Rows,
-    Table,
-    by_pair,
-    change_cell,
-    interval,
-)
+from reports.analysis.results import Results
+from reports.records.plan import Arm
+from reports.records.record import METRICS
+from reports.tables.table import LEGEND, Column, Number, Rows, Table, by_pair, change_cell, interval
+from reports.text.formatting import NONE, QUANTITIES, p_value, plural, signed, titled
 
 UNTOLD = "no difference can be told"
 

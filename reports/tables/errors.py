@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports import kinds
-from reports.formatting import NONE, QUANTITIES, as_printed, signed, titled
-from reports.plan import Arm
-from reports.published import PaperValue, anchors, paper_notes, paper_value
-from reports.records import METRICS
-from reports.results import Change, Results
-from reports.tables.layout import (
+from reports.analysis import kinds
+from reports.analysis.published import PaperValue, anchors, paper_notes, paper_value
+from reports.analysis.results import Change, Results
+from reports.records.plan import Arm
+from reports.records.record import METRICS
+from reports.tables.table import (
     LEGEND,
     SIGNS,
     Column,
@@ -25,6 +24,7 @@ from reports.tables.layout import (
     interval,
     mean_cell,
 )
+from reports.text.formatting import NONE, QUANTITIES, as_printed, signed, titled
 
 OTHER = "§"
 OTHER_DATA = (

@@ -17,14 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torchmdnet.models.utils import CosineCutoff
 
-from tasks.models.base import (
-    AtomEmbedding,
-    Head,
-    Potential,
-    PotentialConfig,
-    conservative_forces,
-    count_samples,
-)
+from tasks.models.base import AtomEmbedding, Head, Potential, PotentialConfig, conservative_forces, count_samples
 from tasks.models.layers import EdgeLinear, neighbour_search, radial_basis
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from benchmark.cli import main
-from benchmark.config import Finetune, Phase
+from benchmark.cli.main import main
+from benchmark.planning.config import Finetune, Phase
 from benchmark.training.data import SplitDataModule
 from tasks.datasets.splits import Split
 from tasks.models.egnn import EGNN, EGNNConfig

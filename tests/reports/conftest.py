@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports import Record, build_report, write_curves, write_records
+from reports.page.write import build_report
+from reports.records.record import Record, write_curves, write_records
 
 EPOCHS = {"scratch": (0, 4), "scratch-extended": (0, 6), "masked": (2, 4), "denoised": (2, 4)}
 """(pretraining, finetuning) epochs of the arms; `PRETRAINED` of any other."""

@@ -1,0 +1,1 @@
+"""One cell: data, pretraining, finetuning, evaluation, record; and what is made sure of before."""

@@ -1,0 +1,198 @@
+"""What is made sure of before any training: data, pretexts and models fit together, and nothing leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols
+from ase.formula import Formula
+from numpy.typing import NDArray
+
+from benchmark.cell.library import Library, count_training_frames, pool_structures
+from benchmark.errors import BenchmarkError
+from benchmark.planning.config import DatasetEntry, Entry, StructuresEntry, Suite, build
+from benchmark.planning.plan import Cell, PlannedCell, Pretraining
+from benchmark.streams import stream_seed
+from tasks.audit import Audit, Auditor, Part
+from tasks.datasets.base import Dataset, DatasetError
+from tasks.datasets.structures.boxes import check_boxes
+from tasks.datasets.structures.plausibility import unit_warnings
+from tasks.registry import MODELS, PRETEXTS
+
+MAX_Z = len(chemical_symbols)
+
+
+def needed_entries(suite: Suite, cells: Sequence[PlannedCell]) -> dict[str, Entry]:
+    """Every dataset that planned cells read, by the suite's names; a further test set is ``DATASET/NAME``."""
+    parts = {
+        part.model_dump_json(include={"kind", "options"})
+        for planned in cells
+        if planned.cell.pretraining is not None
+        for part in planned.cell.pretraining.parts
+    }
+    chosen = {planned.dataset for planned in cells}
+    pretrained_on = {
+        name: entry
+        for name, entry in {**suite.datasets, **suite.structures}.items()
+        if entry.model_dump_json(include={"kind", "options"}) in parts
+    }
+    return {**entries_of(suite, chosen), **pretrained_on}
+
+
+def entries_of(suite: Suite, datasets: Collection[str]) -> dict[str, Entry]:
+    """Some of the suite's datasets with their further test sets, by the same names."""
+    entries: dict[str, Entry] = {}
+    for name, entry in suite.datasets.items():
+        if name in datasets:
+            entries[name] = entry
+            entries.update({f"{name}/{extra}": test for extra, test in entry.extra_tests.items()})
+    return entries
+
+
+def check_splits(suite: Suite, cells: Sequence[PlannedCell], data_dir: Path) -> None:
+    """Make sure that datasets whose frames are known before they are prepared can be split as the suite says.
+
+    Raises:
+        DatasetError: naming the dataset.
+    """
+    for name, entry in needed_entries(suite, cells).items():
+        if isinstance(entry, DatasetEntry | StructuresEntry):
+            try:
+                count_training_frames(entry, 0, data_dir)
+            except DatasetError as error:
+                raise DatasetError(f"dataset {name!r}: {error}") from error
+
+
+def check_data(suite: Suite, cells: Sequence[PlannedCell], library: Library) -> dict[str, Dataset]:
+    """Read every dataset once, and make sure that the cells can be trained on it.
+
+    Returns:
+        The datasets by the names of ``needed_entries``.
+
+    Raises:
+        DatasetError: for damaged data, boxes too small for a cutoff, or a leak (``LeakError``).
+        PretextError: where a pretext cannot be applied.
+        BenchmarkError: for species that a model does not embed.
+    """
+    datasets = {}
+    for name, entry in needed_entries(suite, cells).items():
+        try:
+            datasets[name] = library.load(entry)
+        except DatasetError as error:
+            raise DatasetError(f"dataset {name!r}: {error}") from error
+        for model in dict.fromkeys(cell.model for cell in cells):
+            _check_model(suite, model, name, datasets[name])
+    for pretraining in _distinct(planned.cell.pretraining for planned in cells):
+        # Refuses what it cannot pool.
+        pool_structures(pretraining.parts, build(PRETEXTS, pretraining.pretext), pretraining.seed, library)
+    auditor = Auditor()
+    audited: set[str] = set()
+    for planned in cells:
+        content = _audited_content(planned.cell)
+        if content not in audited:
+            audited.add(content)
+            _check_reference_energies(planned.cell, library, planned.dataset)
+            audit_cell(planned.cell, library, auditor, planned.dataset)
+    return datasets
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """What provenance says of a dataset; among its ``warnings`` also units that look wrong. Can be written as JSON."""
+    return {**dataset.describe(), "warnings": [*dataset.warnings, *unit_warnings(dataset)]}
+
+
+def warnings_of(datasets: dict[str, Dataset]) -> list[str]:
+    """What readers have to know of the data, each after the name of its dataset."""
+    return [f"{name}: {warning}" for name, dataset in datasets.items() for warning in describe(dataset)["warnings"]]
+
+
+def audit_cell(cell: Cell, library: Library, auditor: Auditor, name: str) -> Audit:
+    """Make sure that no validation or test frame of a cell was seen in its training or pretraining.
+
+    Raises:
+        LeakError: naming the frames.
+    """
+    dataset, whole = library.load_split(cell.dataset, cell.seed)
+    split = whole.labelled(cell.dataset.labelled, stream_seed(cell.seed, "labelled"))
+    seen = [Part(f"the training set of {name}", dataset, split.train)]
+    watched = []
+    if cell.pretraining is not None:
+        for number, part in enumerate(cell.pretraining.parts, start=1):
+            source, parts = library.load_split(part, cell.seed)
+            seen.append(Part(f"pretraining set {number} ({part.kind})", source, parts.train))
+            watched.append(Part(f"the validation part of pretraining set {number} ({part.kind})", source, parts.val))
+    test = [Part(f"the test set of {name}", dataset, split.test)]
+    for extra, entry in cell.dataset.extra_tests.items():
+        further = library.load(entry)
+        test.append(Part(f"the further test set {extra}", further, further.all_frames))
+    validation = Part(f"the validation set of {name}", dataset, split.val)
+    # What is validated on trains nothing, but it chooses: test frames are not even to be there.
+    auditor.audit([*watched, validation], [], test)
+    return auditor.audit(seen, [validation], test)
+
+
+def contents(work: Cell | Pretraining, library: Library) -> list[str]:
+    """Content hashes of all data that a job reads: equal only for the same frames."""
+    if isinstance(work, Pretraining):
+        return [library.load(part).content_hash for part in work.parts]
+    entries = (work.dataset, *work.dataset.extra_tests.values())
+    own = [library.load(entry).content_hash for entry in entries]
+    return own + (contents(work.pretraining, library) if work.pretraining is not None else [])
+
+
+def _check_model(suite: Suite, model: str, name: str, dataset: Dataset) -> None:
+    options: dict[str, Any] = suite.models[model].options
+    if max(dataset.species) >= options["max_z"]:
+        raise BenchmarkError(
+            f"dataset {name!r} has atomic numbers up to {max(dataset.species)}; model {model!r} embeds those below "
+            f"max_z = {options['max_z']}. Raise its option 'max_z'."
+        )
+    cutoff: float = build(MODELS, suite.models[model]).config.cutoff_A
+    check_boxes(dataset.samples, cutoff, name)
+
+
+def _check_reference_energies(cell: Cell, library: Library, name: str) -> None:
+    """Make sure that the labelled training frames tell the energies of all that is validated and tested.
+
+    Reference energies of the elements are a least-squares fit to the training frames' compositions: what is no
+    combination of these has no energy that a potential could be measured by.
+
+    Raises:
+        DatasetError: naming the first composition that training does not determine.
+    """
+    dataset, whole = library.load_split(cell.dataset, cell.seed)
+    split = whole.labelled(cell.dataset.labelled, stream_seed(cell.seed, "labelled"))
+    known = np.array(sorted(_compositions(dataset, split.train)), dtype=np.float64)
+    held_out = {f"the validation set of {name}": (dataset, split.val), f"the test set of {name}": (dataset, split.test)}
+    for extra, entry in cell.dataset.extra_tests.items():
+        further = library.load(entry)
+        held_out[f"the further test set {extra}"] = (further, further.all_frames)
+    projector = np.linalg.pinv(known) @ known
+    for where, (source, frames) in held_out.items():
+        for composition in sorted(_compositions(source, frames)):
+            counts = np.array(composition, dtype=np.float64)
+            if np.abs(counts @ projector - counts).max() > 1e-6:
+                formula = Formula.from_dict({chemical_symbols[z]: n for z, n in enumerate(composition) if n})
+                raise DatasetError(
+                    f"{where} has structures of {formula:hill}, whose energies the {len(split.train)} labelled "
+                    f"training frames of seed {cell.seed} do not determine: their compositions are not combined of "
+                    f"those in training. Have such structures in training, or leave them out"
+                )
+
+
+def _compositions(dataset: Dataset, frames: NDArray[np.int64]) -> set[tuple[int, ...]]:
+    """Atoms of each element in the frames, by atomic number: each composition once."""
+    return {tuple(np.bincount(dataset.samples[frame].z.numpy(), minlength=MAX_Z).tolist()) for frame in frames}
+
+
+def _distinct(pretrainings: Iterable[Pretraining | None]) -> list[Pretraining]:
+    return list({p.key: p for p in pretrainings if p is not None}.values())
+
+
+def _audited_content(cell: Cell) -> str:
+    """What an audit depends on: cells with another model, pretext or schedule need not be audited again."""
+    parts = [] if cell.pretraining is None else [part.model_dump_json() for part in cell.pretraining.parts]
+    return f"{cell.seed} {cell.dataset.model_dump_json()} {parts}"

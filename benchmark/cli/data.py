@@ -1,0 +1,132 @@
+"""The verbs under `data`: list published sources, fetch their files, prepare the datasets of a suite."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, errors, parse_select
+from tasks.datasets.storage.cache import default_data_dir, writable_dir
+from tasks.datasets.storage.sources import Source, SourceFile, find, get_file, get_source, load_sources, obtain
+
+app = typer.Typer(no_args_is_help=True, help="Fetch published data, or prepare the datasets of a suite.")
+
+
+@app.command("list")
+def list_sources(
+    source: Annotated[str | None, typer.Argument(help="Only this source, with each of its files.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List the sources of published data, and which of their files are there already."""
+    folder = data_dir or default_data_dir()
+    if source is not None:
+        _list_files(source, folder)
+        return
+    table = Table("source", "title", "files", "there", "size", "licence")
+    for name, listed in load_sources().items():
+        there = sum(find(name, file.name, folder) is not None for file in listed.files)
+        size = _size([file for file in listed.files if file.by_default])
+        table.add_row(name, listed.title, str(len(listed.files)), str(there), size, listed.licence)
+    console.print(table)
+    console.print(f"looked for in {folder}", highlight=False, soft_wrap=True)
+
+
+def _list_files(name: str, folder: Path) -> None:
+    """Print a source and its files."""
+    source = get_source(name)
+    _print_terms(source)
+    table = Table("file", "size", "there", "fetched by default")
+    for file in source.files:
+        there = find(name, file.name, folder)
+        table.add_row(file.name, _size([file]), str(there or "no"), "yes" if file.by_default else "no")
+    console.print(table)
+
+
+@app.command()
+def fetch(
+    source: Annotated[str, typer.Argument(help="A source, see `data list`.")],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, or patterns like '*ethanol*_01.npz'; default all, without alternatives."),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Download files of a source unless they are there; run it again after an interruption to go on."""
+    from benchmark.run.progress import Display
+
+    folder = data_dir or default_data_dir()
+    known = get_source(source)
+    names = _matching(source, known, files) if files else [file.name for file in known.files if file.by_default]
+    _print_terms(known)
+    paths = []
+    try:
+        with Display(console) as display, display.preparing(source) as show:
+            for number, name in enumerate(names):
+
+                def progress(message: str, fraction: float, number: int = number) -> None:
+                    show(f"file {number + 1} of {len(names)}: {message}", (number + fraction) / len(names))
+
+                paths.append(obtain(source, name, folder, progress))
+    except KeyboardInterrupt:
+        errors.print("interrupted; the same command goes on from what has come so far")
+        raise typer.Exit(130) from None
+    for place in dict.fromkeys(path.parent for path in paths):
+        count = sum(path.parent == place for path in paths)
+        console.print(f"{count} {'file is' if count == 1 else 'files are'} in {place}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def prepare(
+    suite: SuiteName,
+    scale: Scale = "quick",
+    select: Select = "",
+    data_dir: DataDir = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes at a time; default one a core.")] = None,
+) -> None:
+    """Prepare the datasets of a suite, without training."""
+    from benchmark.run.progress import Display
+    from benchmark.run.run import prepare_suite
+
+    folder = data_dir or default_data_dir()
+    with Display(console) as display:
+        prepare_suite(suite, scale, parse_select(select), folder, jobs, display)
+    done = f"datasets of suite {suite}, scale {scale}, are in {writable_dir(folder)}"
+    console.print(done, highlight=False, soft_wrap=True)
+
+
+def _matching(name: str, source: Source, patterns: list[str]) -> list[str]:
+    """Names of the files that any of the patterns fits, in the source's order.
+
+    Raises:
+        DatasetError: a pattern fits no file.
+    """
+    names = [file.name for file in source.files]
+    for pattern in patterns:
+        if not any(fnmatchcase(file, pattern) for file in names):
+            get_file(name, pattern)  # says what there is
+    return [file for file in names if any(fnmatchcase(file, pattern) for pattern in patterns)]
+
+
+def _size(files: list[SourceFile]) -> str:
+    """Total size of the files, as far as it is published."""
+    sizes = [file.bytes for file in files if file.bytes is not None]
+    if not sizes:
+        return "not published"
+    return f"{'' if len(sizes) == len(files) else '> '}{sum(sizes) / 1e6:.1f} MB"
+
+
+def _print_terms(source: Source) -> None:
+    """What a user has to know before using the data."""
+    lines = [
+        source.title,
+        f"licence: {source.licence}; see {source.page}",
+        f"cite: {source.citation.text}, doi:{source.citation.doi}",
+        f"labels: {source.level_of_theory}, in {source.units['energy']} and {source.units['force']}",
+    ]
+    lines += [f"note: {source.note}"] if source.note else []
+    lines += [f"the authors warn: {source.warning}"] if source.warning else []
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)

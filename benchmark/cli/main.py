@@ -1,0 +1,191 @@
+"""The verbs of the command line; each only parses, calls one function, prints."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.table import Table
+
+from benchmark.cli.data import app as data_app
+from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, errors, parse_select
+from benchmark.errors import BenchmarkError
+from tasks.datasets.storage.cache import default_data_dir
+
+if TYPE_CHECKING:  # torch and pandas take seconds to import: a verb loads only what it needs
+    import pandas as pd
+
+    from benchmark.run.estimate import Estimate
+    from benchmark.run.run import Prepared
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Does pretraining help a neural network potential? Suites of paired, seeded, reproducible cells.",
+)
+RunPath = Annotated[Path, typer.Argument(help="A run folder, e.g. runs/water-quick.")]
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    scale: Scale = "quick",
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/SUITE-SCALE.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Cells at a time; default one a core, or one on a GPU.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds; default the suite's.")] = None,
+    select: Select = "",
+    data_dir: DataDir = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(help="A run folder whose finished cells are taken over where they are the same; repeatable."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
+) -> None:
+    """Run a suite; run it again to finish what is missing."""
+    from benchmark.run.progress import Display
+    from benchmark.run.run import Request, execute, prepare
+    from reports.page.write import summary_table
+    from reports.records.run import read_run
+
+    request = Request(
+        suite=suite,
+        scale=scale,
+        out=out,
+        data_dir=data_dir or default_data_dir(),
+        jobs=jobs,
+        seeds=seeds,
+        select=parse_select(select),
+        device=device,
+        command=shlex.join(["python", "-m", "benchmark", *sys.argv[1:]]),
+        reuse=reuse or (),
+    )
+    prepared = prepare(request)
+    if dry_run:
+        from benchmark.run.estimate import estimate
+
+        _print_plan(prepared, estimate(prepared))
+        return
+    try:
+        with Display(console) as display:
+            paths = execute(prepared, request, display)
+    except KeyboardInterrupt:
+        errors.print("interrupted; the same command goes on from the last checkpoints")
+        raise typer.Exit(130) from None
+    result = read_run(prepared.settings.run)
+    _print_errors(summary_table(result), title=f"{result.plan.title}: test errors, mean ± sd over seeds")
+    console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
+    if any(status.get("state") == "failed" for status in result.statuses.values()):
+        errors.print("some cells failed: the report names them; run the same command again to retry them")
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    run_folders: Annotated[
+        list[Path] | None, typer.Argument(help="One run folder, or several whose cells are reported together.")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="Two run folders to put side by side, instead.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; default RUN/report of the first, of a comparison B/comparison.")
+    ] = None,
+) -> None:
+    """Make the report of one or more run folders again, without training; or compare two."""
+    from reports.page.write import build_comparison, build_report
+
+    if bool(run_folders) == bool(compare):
+        raise BenchmarkError("report takes run folders, or --compare with two of them; give one of these")
+    if compare:
+        paths = build_comparison(*compare, out or compare[1] / "comparison")
+    else:
+        assert run_folders
+        paths = build_report(run_folders, out)
+    console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def status(run_folder: RunPath) -> None:
+    """Show how far the cells of a run folder are."""
+    from benchmark.run.status import describe_status, read_statuses
+
+    table = Table("cell", "dataset", "model", "arm", "seed", "state", "detail")
+    for row, state in read_statuses(run_folder):
+        detail = state.get("reason") or (describe_status(state) if state["state"] == "running" else "")
+        names = (row["key"], row["dataset"], row["model"], row["strategy"], str(row["seed"]))
+        table.add_row(*names, state["state"], detail)
+    console.print(table)
+
+
+@app.command("list")
+def list_suites() -> None:
+    """List suites with their scales, and the kinds of datasets, models and pretexts."""
+    from benchmark.planning.suite_files import available_suites, read_suite_file
+    from tasks.registry import DATASETS, MODELS, PRETEXTS
+
+    table = Table("suite", "scales", "title")
+    for name in available_suites():
+        content = read_suite_file(name)
+        table.add_row(name, ", ".join(content["scales"]), content["title"])
+    console.print(table)
+    for registry in (DATASETS, MODELS, PRETEXTS):
+        console.print(f"{registry.noun} kinds: {', '.join(registry.kinds())}", highlight=False)
+
+
+app.add_typer(data_app, name="data")
+
+
+def _print_plan(prepared: Prepared, estimated: Estimate) -> None:
+    table = Table("cell", "dataset", "model", "arm", "seed", "pretrain epochs", "finetune epochs")
+    for planned in prepared.cells:
+        row = planned.summary()
+        names = (row["key"], row["dataset"], row["model"], row["strategy"], str(row["seed"]))
+        table.add_row(*names, str(row["pretrain_epochs"]), str(row["finetune_epochs"]))
+    console.print(table)
+    console.print(estimated.describe(), highlight=False)
+
+
+def _print_errors(frame: pd.DataFrame, title: str) -> None:
+    """A table for each dataset and model with a column for each arm: it fits a terminal of 80 columns."""
+    for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+        shown = rows.drop(columns=["dataset", "model"]).set_index("arm").T
+        table = Table(title=f"{title}: {dataset}, {model}")
+        for name in ("", *shown.columns):
+            table.add_column(str(name), overflow="fold")
+        for name, values in shown.iterrows():
+            table.add_row(str(name), *map(str, values))
+        console.print(table)
+
+
+def main() -> NoReturn:
+    """Run the command line: exit code 2 and one message for what the user should correct."""
+    try:
+        app()
+    except ValueError as error:
+        # BenchmarkError, and the like of tasks (DatasetError, PretextError) and reports (RecordError).
+        if not _is_users(error):
+            raise
+        _refuse(str(error))
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _refuse(f"{place}{error.strerror or error}. Mend that and run the same command again: it goes on where it was")
+    sys.exit(0)
+
+
+def _refuse(message: str) -> NoReturn:
+    """One message, exit code 2."""
+    errors.print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(2)
+
+
+def _is_users(error: ValueError) -> bool:
+    from reports.records.record import RecordError
+    from tasks.datasets.base import DatasetError
+    from tasks.pretexts.base import PretextError
+
+    return isinstance(error, BenchmarkError | DatasetError | PretextError | RecordError)

@@ -1,0 +1,50 @@
+"""What the verbs of the command line share: consoles, options, and how a selection is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmark.errors import BenchmarkError
+from tasks.datasets.storage.cache import DATA_DIR_VARIABLE
+
+console = Console()
+if not console.is_terminal:
+    # A log has room: tables must not be folded to the 80 columns of a terminal that is not there.
+    console = Console(width=160)
+errors = Console(stderr=True)
+
+SuiteName = Annotated[str, typer.Option("--suite", help="A shipped suite (see `list`) or the path of a YAML file.")]
+Scale = Annotated[str, typer.Option(help="One of the suite's scales: how much data, how wide, how long.")]
+Select = Annotated[
+    str, typer.Option(help="Only these, e.g. model=egnn,strategy=scratch,masked or molecule=ethanol,uracil.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help=f"Folder of the datasets, made or fetched or your own files; default ${DATA_DIR_VARIABLE}, then the "
+        "user's cache."
+    ),
+]
+
+
+def parse_select(text: str) -> dict[str, list[str]]:
+    """``model=egnn,strategy=scratch,masked`` to names by field; a part without a field belongs to the one before.
+
+    Raises:
+        BenchmarkError: for a part without field or name.
+    """
+    chosen: dict[str, list[str]] = {}
+    field = ""
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        before, equals, name = part.rpartition("=")
+        field = before.strip() if equals else field
+        if not field or not name:
+            raise BenchmarkError(
+                f"--select {part!r}: write FIELD=NAME, e.g. --select model=egnn,strategy=scratch,masked"
+            )
+        chosen.setdefault(field, []).append(name.strip())
+    return chosen

@@ -1,0 +1,349 @@
+"""Typed configuration of a suite. Unknown keys are refused; field descriptions are the reference."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from benchmark.errors import BenchmarkError, describe_validation
+from benchmark.planning.suite_files import content_at_scale, merge
+from reports.records.plan import Sweep
+from tasks.datasets.base import DatasetTask
+from tasks.datasets.splits import SplitConfig, TrajectorySplit
+from tasks.registry import DATASETS, MODELS, PRETEXTS, Registry, UnknownKindError
+
+
+class Strict(BaseModel):
+    """Base of all configuration: immutable, no unknown keys, no infinities."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Entry(Strict):
+    """Something from a registry: its kind and the options of that kind."""
+
+    kind: str = Field(description="Name in the registry.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the kind; defaults are filled in.")
+
+
+class Part(Entry):
+    """A dataset whose training frames pretraining sees, as a plan holds it."""
+
+    split: SplitConfig
+
+
+class NamedEntry(Entry):
+    """An entry that reports show."""
+
+    label: str | None = Field(None, description="How reports call it; without one, its kind's own title.")
+
+
+class StructuresEntry(NamedEntry):
+    """Structures that only pretraining sees; they need no labels."""
+
+    split: TrajectorySplit = Field(
+        default_factory=lambda: TrajectorySplit(val=0.1, test=0), description="Share for the pretext's validation."
+    )
+
+    @field_validator("split")
+    @classmethod
+    def _tests_nothing(cls, split: TrajectorySplit) -> TrajectorySplit:
+        if split.test:
+            raise ValueError("structures that only pretraining sees test nothing; set test to 0")
+        return split
+
+
+class DatasetEntry(NamedEntry):
+    """A labelled dataset, how it is split, and where its training differs from the suite's."""
+
+    split: SplitConfig = Field(
+        default_factory=TrajectorySplit,
+        description="{val, test}: shares of the trajectories; {official: true, val}: the splits that the data's "
+        "authors published; {train, val}: numbers of random frames, the rest tests.",
+    )
+    labelled: Annotated[float, Field(gt=0, le=1, strict=True)] | None = Field(
+        None,
+        description="Share of the training frames whose labels finetuning may use; pretraining uses all frames, "
+        "without labels. In a suite file a list makes a dataset of each share, named NAME@SHARE%.",
+    )
+    training: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Values of the suite's `training` that are others for this dataset, e.g. {batch_size: 16}; equal "
+        "for all arms.",
+    )
+    extra_tests: dict[str, Entry] = Field(
+        default_factory=dict,
+        description="Further labelled datasets, by name, on all frames of which the cells are tested at the end.",
+    )
+
+    @field_validator("split")
+    @classmethod
+    def _tests_something(cls, split: SplitConfig) -> SplitConfig:
+        if isinstance(split, TrajectorySplit) and not split.test:
+            raise ValueError("test is 0; a labelled dataset needs test frames")
+        return split
+
+    @field_validator("labelled")
+    @classmethod
+    def _all_is_none(cls, labelled: float | None) -> float | None:
+        """All labels is the plain dataset: the cells of suites that do not vary the share."""
+        return None if labelled == 1 else labelled
+
+
+class ModelEntry(NamedEntry):
+    """A model, and where its training differs from the suite's."""
+
+    training: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Values of the suite's `training` that are others for this model, e.g. {finetune: {lr: 1e-3}}; "
+        "equal for all arms of the model. They come after those of the dataset.",
+    )
+
+
+class Strategy(Strict):
+    """One arm: what happens before finetuning, and how long finetuning is."""
+
+    label: str = Field(description="How reports describe it.")
+    pretext: Entry | None = Field(None, description="What pretraining learns; none trains from scratch.")
+    pretrain_on: Literal["own", "pooled"] | Annotated[list[str], Field(min_length=1)] = Field(
+        "own",
+        description="Whose training structures pretraining sees: own, those of the dataset that is finetuned on; "
+        "pooled, those of all chosen datasets, in one pretraining for all of them; or names of `structures` and "
+        "`datasets`.",
+    )
+    extended: bool | str = Field(
+        False,
+        description="Finetune on as many frames more as pretraining sees (of a pooled one, the dataset's part): the "
+        "compute-matched baseline. The name of an arm where arms pretrain on different structures.",
+    )
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Strategy:
+        if self.pretext is not None and self.extended:
+            raise ValueError("an arm with a pretext cannot be extended: it would train longer than its baseline")
+        if self.pretext is None and self.pretrain_on != "own":
+            raise ValueError("pretrain_on is set, but there is no pretext to pretrain with")
+        return self
+
+
+class Phase(Strict):
+    """Optimisation of one fit: AdamW with a half-cosine schedule per step."""
+
+    epochs: int = Field(
+        gt=0,
+        description="Passes over the training frames; of a labelled share, as many frames a pass as the whole has.",
+    )
+    lr: float = Field(gt=0, description="Learning rate of the first step.")
+    lr_min: float = Field(gt=0, description="Learning rate of the last step.")
+    weight_decay: float = Field(1e-4, ge=0, description="Decoupled weight decay.")
+    gradient_clip: float | None = Field(None, gt=0, description="Largest norm of the gradient; none does not clip.")
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.lr_min > self.lr:
+            raise ValueError(f"lr_min {self.lr_min:g} is above lr {self.lr:g}; the schedule falls from lr to lr_min")
+        return self
+
+
+class Finetune(Phase):
+    """Energies and forces fitted together, both in units of the training forces' root mean square."""
+
+    loss: Literal["mse_loss", "l1_loss", "huber_loss"] = Field("mse_loss", description="TorchMD-Net's losses.")
+    force_weight: float = Field(gt=0, description="Weight of the mean loss over force components.")
+    energy_weight: float = Field(gt=0, description="Weight of the mean loss over energies of frames.")
+
+
+class Training(Strict):
+    """How the cells of a suite are trained; equal for all arms of a model."""
+
+    batch_size: int = Field(gt=0, description="Frames an optimizer step.")
+    eval_batch_size: int = Field(32, gt=0, description="Frames a batch in validation and testing.")
+    pretrain: Phase
+    finetune: Finetune
+
+
+class Suite(Strict):
+    """A suite at one scale: the table of cells is datasets × models × strategies × seeds."""
+
+    name: str
+    title: str
+    description: str
+    scale: str
+    seeds: int = Field(gt=0, description="Cells of each combination, with seeds 0, 1, ...")
+    baselines: list[str] = Field(
+        min_length=1, description="Strategies that the others are compared with; the first is plain scratch."
+    )
+    datasets: dict[str, DatasetEntry] = Field(min_length=1)
+    structures: dict[str, StructuresEntry] = Field(
+        default_factory=dict, description="Further structures that arms may pretrain on; labels are not needed."
+    )
+    models: dict[str, ModelEntry] = Field(min_length=1)
+    strategies: dict[str, Strategy] = Field(min_length=1)
+    training: Training
+    sweep: Sweep | None = Field(None, description="For an ablation: the axis that errors are shown against.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Suite:
+        missing = [name for name in self.baselines if name not in self.strategies]
+        if missing:
+            raise ValueError(f"baselines {missing} are no strategies; strategies are {sorted(self.strategies)}")
+        if self.sweep is not None:
+            known = {"dataset": [*self.datasets], "model": [*self.models], "strategy": [*self.strategies]}
+            unknown = [name for name in self.sweep.values if name not in known[self.sweep.over]]
+            if unknown:
+                raise ValueError(f"sweep over {self.sweep.over}: no {unknown}; there are {known[self.sweep.over]}")
+        both = self.datasets.keys() & self.structures.keys()
+        if both:
+            raise ValueError(f"{sorted(both)} are names of datasets and of structures; choose others")
+        for name, arm in self.strategies.items():
+            sources = arm.pretrain_on if isinstance(arm.pretrain_on, list) else []
+            unknown = [source for source in sources if source not in {*self.datasets, *self.structures}]
+            if unknown:
+                raise ValueError(
+                    f"strategy {name!r} pretrains on {unknown}; there are the datasets {[*self.datasets]} and the "
+                    f"structures {[*self.structures]}"
+                )
+            if arm.extended:
+                self.matched_by(name)
+        return self
+
+    def matched_by(self, extended: str) -> Strategy | None:
+        """The arm whose pretraining an extended arm makes up for; None if none pretrains."""
+        wanted = self.strategies[extended].extended
+        pretrained = {name: arm for name, arm in self.strategies.items() if arm.pretext is not None}
+        if isinstance(wanted, str):
+            if wanted not in pretrained:
+                raise ValueError(f"strategy {extended!r} is extended by {wanted!r}, not among {sorted(pretrained)}")
+            return pretrained[wanted]
+        if len({str(arm.pretrain_on) for arm in pretrained.values()}) > 1:
+            raise ValueError(
+                f"arms pretrain on different structures: say in `extended` of strategy {extended!r} which of "
+                f"{sorted(pretrained)} it is to match"
+            )
+        return next(iter(pretrained.values()), None)
+
+    def training_of(self, dataset: str | None, model: str) -> Training:
+        """How cells of a dataset (None: of several) and a model are trained."""
+        own = merge(self.training.model_dump(), self.datasets[dataset].training if dataset else {})
+        return Training(**merge(own, self.models[model].training))
+
+    def dataset_label(self, name: str, title: str) -> str:
+        """How reports call a dataset whose kind, or content, calls itself so."""
+        entry = self.datasets[name]
+        label = entry.label or title
+        return label if entry.labelled is None else f"{label}, {100 * entry.labelled:g} % labelled"
+
+    def labels(self) -> dict[str, dict[str, str]]:
+        """How reports call datasets, models and strategies."""
+        return {
+            "datasets": {n: self.dataset_label(n, build(DATASETS, e).title) for n, e in self.datasets.items()},
+            "models": {n: e.label or MODELS.get(e.kind).title for n, e in self.models.items()},
+            "strategies": {n: s.label for n, s in self.strategies.items()},
+        }
+
+
+def build(registry: Registry[Any], entry: Entry) -> Any:
+    """Instance of a registered class from its validated options.
+
+    Raises:
+        BenchmarkError: for an unknown kind or options that its Config refuses.
+    """
+    try:
+        cls = registry.get(entry.kind)
+        return cls(cls.Config(**entry.options))
+    except UnknownKindError as error:
+        raise BenchmarkError(str(error)) from error
+    except ValidationError as error:
+        where = f"options of {registry.noun} {entry.kind!r}"
+        raise describe_validation(error, cls.Config, where) from error
+
+
+def load_suite(name: str, scale: str) -> Suite:
+    """A suite at one scale: the file's common part with the scale's values laid over it.
+
+    Where the file ``extends`` a shipped suite, both are laid over that suite at the same scale. Mappings are
+    merged key by key, any other value replaces, and null takes an entry away.
+
+    Raises:
+        BenchmarkError: for an unknown suite or scale, or a configuration that does not validate.
+    """
+    try:
+        suite = Suite(scale=scale, **content_at_scale(name, scale))
+    except ValidationError as error:
+        raise describe_validation(error, Suite, f"suite {name!r} at scale {scale!r}") from error
+    except TypeError as error:
+        raise BenchmarkError(f"suite {name!r}: {error}; keys are {', '.join(Suite.model_fields)}") from error
+    for dataset, model in itertools.product(suite.datasets, suite.models):
+        try:
+            suite.training_of(dataset, model)
+        except ValidationError as error:
+            where = f"suite {name!r} at scale {scale!r}, training of model {model!r} on dataset {dataset!r}"
+            raise describe_validation(error, Training, where) from error
+    suite = _with_defaults(suite)
+    _check_entries(suite)
+    return suite
+
+
+def _with_defaults(suite: Suite) -> Suite:
+    """The suite with every option written out: what a key and a record say must not hang on later defaults."""
+
+    def resolve(registry: Registry[Any], entry: Any) -> Any:
+        return entry.model_copy(update={"options": build(registry, entry).config.model_dump(mode="json")})
+
+    def dataset(entry: DatasetEntry) -> DatasetEntry:
+        extra = {name: resolve(DATASETS, test) for name, test in entry.extra_tests.items()}
+        return resolve(DATASETS, entry).model_copy(update={"extra_tests": extra})
+
+    return suite.model_copy(
+        update={
+            "datasets": {name: dataset(entry) for name, entry in suite.datasets.items()},
+            "structures": {name: resolve(DATASETS, entry) for name, entry in suite.structures.items()},
+            "models": {name: resolve(MODELS, entry) for name, entry in suite.models.items()},
+            "strategies": {
+                name: arm if arm.pretext is None else arm.model_copy(update={"pretext": resolve(PRETEXTS, arm.pretext)})
+                for name, arm in suite.strategies.items()
+            },
+        }
+    )
+
+
+def _check_entries(suite: Suite) -> None:
+    """Build everything once, so that a bad option is found before any work is done; refuse entries that are equal."""
+    tables: dict[str, dict[str, Any]] = {
+        "datasets": dict(suite.datasets),
+        "structures": dict(suite.structures),
+        "models": dict(suite.models),
+        "strategies": dict(suite.strategies),
+    }
+    for table, entries in tables.items():
+        seen: dict[str, str] = {}
+        for name, entry in entries.items():
+            first = seen.setdefault(entry.model_dump_json(exclude={"label"}), name)
+            if first != name:
+                raise BenchmarkError(f"suite {suite.name!r}: {table} {first!r} and {name!r} are the same; remove one")
+    pretexts = {n: build(PRETEXTS, s.pretext) for n, s in suite.strategies.items() if s.pretext is not None}
+    potentials = {n: build(MODELS, entry) for n, entry in suite.models.items()}
+    for name, dataset in {**suite.datasets, **suite.structures}.items():
+        task = build(DATASETS, dataset)
+        if isinstance(dataset, DatasetEntry):
+            for title, labelled in {name: task, **_extra_tests(dataset)}.items():
+                if not labelled.labelled:
+                    raise BenchmarkError(
+                        f"dataset {title!r}: kind {labelled.kind!r} has no energies and forces; name it under "
+                        f"`structures`, which only pretraining sees"
+                    )
+        for potential in potentials.values():
+            task.check(potential.config.cutoff_A)
+    for strategy, pretext in pretexts.items():
+        for name, potential in potentials.items():
+            if pretext.config.head not in potential.heads:
+                raise BenchmarkError(
+                    f"strategy {strategy!r} trains the head {pretext.config.head!r}, which model {name!r} does not "
+                    f"have; it has {', '.join(potential.heads)}. Change the strategy's option 'head'."
+                )
+
+
+def _extra_tests(dataset: DatasetEntry) -> dict[str, DatasetTask]:
+    return {name: build(DATASETS, entry) for name, entry in dataset.extra_tests.items()}

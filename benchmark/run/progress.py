@@ -1,0 +1,124 @@
+"""Progress on the terminal: a bar for data, one over all jobs, and a line for each running one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmark.planning.plan import PlannedCell
+from benchmark.run.jobs import Job
+from benchmark.run.status import describe_status, duration
+
+LOG_EVERY_SECONDS = 30.0
+"""Between two lines on an output that is no terminal."""
+
+
+class Display:
+    """Live bars on a terminal, plain lines elsewhere (CI, a cluster's log)."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._live = console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=console,
+            disable=not self._live,
+        )
+        self._jobs: list[Job] = []
+        self._done_epochs = 0.0
+        self._total_cells = 0
+        self._done_cells = 0
+        self._overall: TaskID | None = None
+        self._lines: dict[str, TaskID] = {}
+        self._started = self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    @contextmanager
+    def preparing(self, name: str) -> Iterator[Callable[[str, float], None]]:
+        """A bar for one dataset; yields what the dataset calls with a message and a fraction."""
+        task = self._progress.add_task(f"data: {name}", total=1.0, detail="")
+
+        last = ""
+
+        def show(message: str, fraction: float) -> None:
+            nonlocal last
+            self._progress.update(task, completed=fraction, detail=message)
+            self._line(f"data: {name}: {message}, {100 * fraction:.0f} %", force=message != last)
+            last = message
+
+        yield show
+        self._progress.update(task, completed=1.0)
+
+    def begin_jobs(self, jobs: Sequence[Job], total_cells: int) -> None:
+        """Start the overall bar; the work is counted in epochs."""
+        self._jobs = list(jobs)
+        left = sum(isinstance(job.work, PlannedCell) for job in jobs)
+        self._total_cells, self._done_cells = total_cells, total_cells - left
+        total = float(sum(job.epochs for job in jobs))
+        self._overall = self._progress.add_task(self._overall_text(), total=max(total, 1.0), detail="")
+        self._started = time.monotonic()
+        if self._done_cells:
+            self.console.print(f"{self._done_cells} of {total_cells} cells were finished before; going on")
+
+    def update(self, running: Sequence[Job], ended: Job | None) -> None:
+        """Show what runs now, and what just ended."""
+        assert self._overall is not None
+        if ended is not None:
+            self._end(ended)
+        statuses = {job.key: job.folder.status() for job in running}
+        partial = sum(job.epochs * statuses[job.key].get("fraction", 0.0) for job in running)
+        done = self._done_epochs + partial
+        self._progress.update(self._overall, completed=done, description=self._overall_text())
+        for job in running:
+            self._show(job, statuses[job.key])
+        if ended is None and running:
+            total = sum(job.epochs for job in self._jobs)
+            left = (time.monotonic() - self._started) * (total - done) / max(done, 1e-9)
+            lines = [f"{self._overall_text()}, {100 * done / total:.0f} %, about {duration(left)} left"]
+            lines += [f"  {job.name}: {describe_status(statuses[job.key])}" for job in running]
+            self._line("\n".join(lines), force=False)
+
+    def _overall_text(self) -> str:
+        return f"cells {self._done_cells}/{self._total_cells}"
+
+    def _show(self, job: Job, status: dict[str, Any]) -> None:
+        if job.key not in self._lines:
+            self._lines[job.key] = self._progress.add_task(f"  {job.name}", total=1.0, detail="starts")
+        detail = describe_status(status)
+        self._progress.update(self._lines[job.key], completed=status.get("fraction", 0.0), detail=detail)
+
+    def _end(self, job: Job) -> None:
+        self._done_epochs += job.epochs
+        self._done_cells += isinstance(job.work, PlannedCell)
+        if job.key in self._lines:
+            self._progress.remove_task(self._lines.pop(job.key))
+        status = job.folder.status()
+        reason = f": {status['reason']}" if status.get("reason") else ""
+        self.console.print(f"{status['state']:>8}  {job.name}{reason}", highlight=False, markup=False)
+
+    def _line(self, text: str, force: bool) -> None:
+        """A plain line where there is no terminal, not more often than every half minute."""
+        now = time.monotonic()
+        if self._live or not (force or now - self._last_line >= LOG_EVERY_SECONDS):
+            return
+        self._last_line = now
+        self.console.print(text, highlight=False, markup=False)

@@ -1,0 +1,107 @@
+"""Cells and pretrainings that another run has finished, taken over instead of being computed again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from benchmark.cell.cell import Settings, identity
+from benchmark.cell.checks import contents
+from benchmark.cell.library import Library
+from benchmark.cell.provenance import describe_environment
+from benchmark.cell.store import RunFolder
+from benchmark.errors import BenchmarkError
+from benchmark.files import read_json, write_json
+from benchmark.planning.plan import PlannedCell
+from benchmark.run.jobs import Job, make_jobs
+from reports.records.record import RECORD_SCHEMA, write_frame
+
+
+def take_over(cells: Sequence[PlannedCell], settings: Settings, earlier: Sequence[Path], library: Library) -> list[str]:
+    """Copy what earlier runs have finished and this one still needs.
+
+    Work is the same if its key is (configuration and seed) and if data, versions, commit, accelerator and number of
+    threads are those of now. The copy keeps the provenance of the run that computed it, and names that run.
+
+    Args:
+        cells: the plan of this run.
+        settings: this run's.
+        earlier: run folders; the first that has a job finished gives it.
+        library: the data that is there now.
+
+    Returns:
+        Why finished work with the right key was left alone, a sentence for each reason.
+
+    Raises:
+        BenchmarkError: for damaged work.
+    """
+    now = _conditions(describe_environment(settings.device, settings.threads))
+    refused: dict[str, int] = {}
+    for job in make_jobs(cells, settings):
+        if job.finished:
+            continue
+        for run in earlier:
+            work = job.work.cell if isinstance(job.work, PlannedCell) else job.work
+            source = replace(job, settings=replace(settings, run=run.absolute()))
+            if not source.finished:
+                continue
+            provenance = read_json(source.folder.provenance) or {}
+            then = {**_conditions(provenance), "data": provenance.get("contents")}
+            wanted = {**now, "data": contents(work, library)}
+            differing = [name for name in wanted if then[name] != wanted[name]]
+            if job.needs is not None:
+                # A folder may have been gone on with later: its pretraining may be of other conditions than its cells.
+                pretrained = RunFolder(source.settings.run).pretraining(job.needs)
+                before = _conditions(read_json(pretrained.provenance) or {})
+                differing += [name for name in now if before[name] != now[name] and name not in differing]
+            if not differing:
+                _copy(source, job, provenance)
+                break
+            reason = f"{run}: not taken over, as other than now: {', '.join(differing)}"
+            refused[reason] = refused.get(reason, 0) + 1
+    return [f"{reason} ({count} finished jobs)" for reason, count in refused.items()]
+
+
+def _conditions(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What beside its key and data determines a result, from a provenance."""
+    hardware = provenance.get("hardware") or {}
+    return {
+        "versions": provenance.get("versions"),
+        "commit": provenance.get("git_commit"),
+        "accelerator": hardware.get("accelerator"),
+        "threads": hardware.get("threads"),
+    }
+
+
+def _copy(source: Job, job: Job, provenance: dict[str, Any]) -> None:
+    """Copy a finished job's folder; it appears at its place when it is whole.
+
+    Raises:
+        BenchmarkError: if its record cannot be read.
+    """
+    target = job.folder.path
+    staged = target.with_name(f".{target.name}.staged")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copytree(source.folder.path, staged)
+        if isinstance(job.work, PlannedCell):
+            # The same work may have other names in another suite.
+            rows = pd.read_parquet(staged / "record.parquet").assign(**identity(job.work, job.settings))
+            write_frame(rows, staged / "record.parquet", RECORD_SCHEMA)
+        write_json(staged / "provenance.json", {**provenance, "taken_over_from": str(source.settings.run)})
+        shutil.rmtree(target, ignore_errors=True)
+        staged.rename(target)
+    except (OSError, pa.ArrowException) as error:
+        raise BenchmarkError(
+            f"finished work in {source.folder.path} cannot be taken over ({error}). Leave out --reuse "
+            f"{source.settings.run}, or delete that folder"
+        ) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)

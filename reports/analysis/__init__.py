@@ -1,0 +1,1 @@
+"""Numbers from records: statistics, convergence, published values."""

@@ -1,0 +1,166 @@
+"""Published numbers that results are shown beside: the paper's own, and what other methods reach."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from reports.analysis import kinds
+from reports.records.plan import Arm, Plan
+
+Value = Annotated[list[float], Field(min_length=1, max_length=2)]
+"""A mean, and its standard deviation over seeds where one was published."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Strict):
+    """Where a number was published."""
+
+    text: str
+    url: str
+
+
+class _Row(_Strict):
+    molecule: str | None = None
+    force_rmse_mev_per_A: Value | None = None
+    force_mae_mev_per_A: Value | None = None
+    energy_rmse_mev: Value | None = None
+    energy_mae_mev: Value | None = None
+    energy_rmse_mev_per_atom: Value | None = None
+
+
+class PaperRow(_Row):
+    """A model and arm of the paper; `text` in place of numbers."""
+
+    model: str
+    arm: str
+    ratio: float | None = None
+    text: str | None = None
+
+
+class AnchorRow(_Row):
+    """Another method on the same data."""
+
+    method: str
+    source: str
+
+
+class _Block(_Strict):
+    dataset: str
+    options: dict[str, list[Any]] = {}
+    """What the options of a dataset may be for it to hold the same structures."""
+
+
+class PaperBlock(_Block):
+    """The paper's results for one dataset."""
+
+    table: str
+    note: str
+    rows: list[PaperRow]
+
+
+class AnchorBlock(_Block):
+    """Results of other methods for one dataset; `data` is what they were trained on."""
+
+    data: str
+    rows: list[AnchorRow]
+
+
+class Published(_Strict):
+    """The file `published.yaml`."""
+
+    sources: dict[str, Source]
+    paper: list[PaperBlock]
+    anchors: list[AnchorBlock]
+
+
+class PaperValue(_Strict):
+    """What the paper has for an arm and metric."""
+
+    mean: float | None
+    sd: float | None
+    text: str | None
+    ratio: float | None
+    same_data: bool
+    """Whether it was measured on data like these: not for a surrogate, a cell of another size, or another amount of
+    frames."""
+
+
+class Anchor(_Strict):
+    """One line of an anchor: a method with its numbers for a planned dataset."""
+
+    dataset: str
+    data: str
+    row: AnchorRow
+    source: Source
+    same_data: bool
+
+
+@cache
+def published() -> Published:
+    """The published numbers, checked."""
+    text = (files("reports") / "published.yaml").read_text(encoding="utf-8")
+    return Published.model_validate(yaml.safe_load(text))
+
+
+def _same_molecule(row: _Row, plan: Plan, dataset: str) -> bool:
+    name = kinds.molecule(plan, dataset)
+    return (row.molecule or "") == (name or "").lower().replace("_", " ").removesuffix("acid").strip()
+
+
+def _same_data(block: _Block, plan: Plan, dataset: str, surrogates: Collection[str]) -> bool:
+    options: Mapping[str, Any] = kinds.dataset_options(plan, dataset)
+    whole = dataset not in surrogates and kinds.labelled_share(plan, dataset) == 1
+    return whole and all(options.get(name) in allowed for name, allowed in block.options.items())
+
+
+def paper_value(plan: Plan, arm: Arm, metric: str, surrogates: Collection[str]) -> PaperValue | None:
+    """The paper's number for an arm of the same kind of dataset, model and pretext; None if it has none.
+
+    `surrogates`: datasets that stand in for others.
+    """
+    what = kinds.role(plan, arm.strategy)
+    for block in published().paper:
+        if block.dataset != kinds.dataset_kind(plan, arm.dataset):
+            continue
+        for row in block.rows:
+            matches = (row.model, row.arm) == (kinds.model_kind(plan, arm.model), what)
+            value = getattr(row, metric, None)
+            if matches and _same_molecule(row, plan, arm.dataset) and (value or row.text):
+                return PaperValue(
+                    mean=value[0] if value else None,
+                    sd=value[1] if value and len(value) > 1 else None,
+                    text=row.text,
+                    ratio=row.ratio,
+                    same_data=_same_data(block, plan, arm.dataset, surrogates),
+                )
+    return None
+
+
+def paper_notes(plan: Plan, datasets: Sequence[str]) -> list[str]:
+    """Where the paper's numbers for these datasets stand, and what they were measured on."""
+    wanted = {kinds.dataset_kind(plan, dataset) for dataset in datasets}
+    return [f"{block.table}: {block.note}" for block in published().paper if block.dataset in wanted]
+
+
+def anchors(plan: Plan, surrogates: Collection[str]) -> list[Anchor]:
+    """What other methods reach on the datasets of a plan, in the plan's order; `surrogates` as for `paper_value`."""
+    found = []
+    for dataset in dict.fromkeys(arm.dataset for arm in plan.arms):
+        for block in published().anchors:
+            if block.dataset == kinds.dataset_kind(plan, dataset):
+                found += [
+                    Anchor(dataset=dataset, data=block.data, row=row, source=published().sources[row.source],
+                           same_data=_same_data(block, plan, dataset, surrogates))
+                    for row in block.rows
+                    if _same_molecule(row, plan, dataset)
+                ]  # fmt: skip
+    return found

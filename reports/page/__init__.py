@@ -1,0 +1,1 @@
+"""The page and its Markdown: what stands where, and the files."""

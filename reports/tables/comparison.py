@@ -1,0 +1,169 @@
+"""Two runs side by side: what each found, and how the second differs from the first with the same seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from reports.analysis.results import Change, Mean, Results, rows_of
+from reports.analysis.statistics import holm, paired_changes
+from reports.records.merge import distinct_names
+from reports.records.plan import Arm
+from reports.records.run import Run
+from reports.tables.changes import UNTOLD, p_cell
+from reports.tables.table import Column, Number, Rows, Table, interval
+from reports.text.formatting import NONE, QUANTITIES, listing, plural, plus_minus, signed
+
+A, B = "A", "B"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs: sentences on how they differ, and the tables behind them."""
+
+    sentences: list[str]
+    tables: list[Table]
+
+
+def _side(records: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Records of one run with the run in the place of the strategy, and the strategy beside the model."""
+    model = records["model"].astype(object) + "\n" + records["strategy"].astype(object)
+    return records.assign(model=model, strategy=name)
+
+
+def changes_between(a: Run, b: Run) -> dict[tuple[Arm, str], Change]:
+    """Change of every error from run `a` to run `b` by arm and metric, paired by seed; see `paired_changes`.
+
+    Holm's correction is made over the two headline metrics of all arms. Seeds whose splits differ are not paired.
+    """
+    both = pd.concat([_side(a.records, A), _side(b.records, B)], ignore_index=True)
+    frame = paired_changes(both, [A])
+    results = Results(a)
+    arms = [Arm(row["dataset"], *row["model"].split("\n", 1)) for row in rows_of(frame)]
+    judged = [
+        metric in results.headline_metrics(arm.dataset) for arm, metric in zip(arms, frame["metric"], strict=True)
+    ]
+    corrected = holm(frame["p"].astype(float).where(pd.Series(judged, index=frame.index, dtype=bool)))
+    return {
+        (arm, row["metric"]): Change(
+            row["n"], row["change_percent"], row["low_percent"], row["high_percent"], row["p"], float(p),
+            row["lowest_percent"], row["highest_percent"], row["agree"],
+        )
+        for arm, row, p in zip(arms, rows_of(frame), corrected, strict=True)
+    }  # fmt: skip
+
+
+def _cell(mean: Mean | None) -> str:
+    if mean is None:
+        return NONE
+    return Number(f"{plus_minus(mean.mean, mean.sd)} ({plural(mean.n, 'seed')})", mean.mean)
+
+
+def _errors(a: Results, b: Results, changes: dict[tuple[Arm, str], Change]) -> Table:
+    groups: dict[str, Rows] = {}
+    for arm in dict.fromkeys([*a.run.plan.arms, *b.run.plan.arms]):
+        home = a if arm in a.run.plan.arms else b
+        for metric in home.headline_metrics(arm.dataset):
+            change = changes.get((arm, metric))
+            means = a.mean(arm, metric), b.mean(arm, metric)
+            row = [arm.strategy, QUANTITIES[metric][0], *map(_cell, means)]
+            if change is None:
+                row += [NONE] * 5 if None in means else [*[NONE] * 4, "no seed in common with the same split"]
+            else:
+                verdict = (change.verdict or UNTOLD) if change.n > 1 else "one seed: not tested"
+                row += [
+                    Number(str(change.n), change.n),
+                    Number(signed(change.percent), change.percent),
+                    interval(change.low, change.high).strip(" ()") or NONE,
+                    p_cell(change.p_holm),
+                    verdict,
+                ]
+            groups.setdefault(home.run.plan.heading(arm.dataset, arm.model), []).append(row)
+    tested = sum(1 for change in changes.values() if change.p_holm == change.p_holm)
+    return Table(
+        f"Test errors of {A} and {B}, best checkpoint: mean ± standard deviation over seeds; change from {A} to {B}, "
+        f"paired by seed; Holm's correction over {plural(tested, 'comparison')}.",
+        [
+            Column("arm", numeric=False),
+            Column("error (meV/Å, meV per cell)", numeric=False),
+            Column(A),
+            Column(B),
+            Column("common seeds"),
+            Column("change (%)"),
+            Column("95 % interval (%)"),
+            Column("p, corrected"),
+            Column("verdict", numeric=False),
+        ],
+        list(groups.items()),
+        (f"Negative: {B} is better. Seeds whose splits differ are not paired.",),
+        name="compare-errors",
+        absent="Neither run has planned a cell.",
+    )
+
+
+def _facts(run: Run) -> dict[str, str]:
+    """What a run is, flat: plan, configuration, and software and hardware of its cells."""
+
+    def leaves(content: Any, name: str) -> Iterator[tuple[str, str]]:
+        if isinstance(content, dict):
+            for key, value in content.items():
+                yield from leaves(value, f"{name}.{key}")
+        else:
+            yield name, str(content)
+
+    facts = {
+        "suite": run.plan.suite,
+        "scale": run.plan.scale,
+        "command": run.plan.command,
+        "cells planned": str(len(run.plan.cells)),
+        "cells finished": str(run.count("ok")),
+        "commit": listing(list(dict.fromkeys(c for source in run.sources for c in source.commits))),
+        "hardware": listing(list(dict.fromkeys(h for source in run.sources for h in source.hardware))),
+    }
+    versions: dict[str, list[str]] = {}
+    for text in dict.fromkeys(version for source in run.sources for version in source.versions):
+        name, _, version = text.partition(" ")
+        versions.setdefault(f"version of {name}", []).append(version)
+    facts |= {name: listing(found) for name, found in versions.items()}
+    return facts | dict(leaves(run.plan.config, "config"))
+
+
+def _differences(a: Run, b: Run) -> Table:
+    facts = _facts(a), _facts(b)
+    rows = [
+        [name, facts[0].get(name, NONE), facts[1].get(name, NONE)]
+        for name in dict.fromkeys([*facts[0], *facts[1]])
+        if facts[0].get(name) != facts[1].get(name)
+    ]
+    return Table(
+        f"In what {A} and {B} differ: plan, configuration, software, hardware.",
+        [Column("what", numeric=False), Column(A, numeric=False), Column(B, numeric=False)],
+        [("", rows)],
+        name="compare-settings",
+        absent="The two runs have the same plan, configuration, software and hardware.",
+    )
+
+
+def compare(a: Run, b: Run) -> Comparison:
+    """Two runs side by side: errors of every arm in both, the seed-paired change from `a` to `b`, and all settings
+    in which they differ.
+    """
+    changes = changes_between(a, b)
+    names = distinct_names((a, b))
+    sentences = [f"{A} is {names[0]}, {B} is {names[1]}."]
+    tested = [change for change in changes.values() if change.p_holm == change.p_holm]
+    if tested:
+        lower, higher = (sum(change.verdict == kind for change in tested) for kind in ("lower", "higher"))
+        sentences.append(
+            f"Of {plural(len(tested), 'error')} compared with the same seeds, {lower} are lower in {B}, {higher} are "
+            f"higher, and for {len(tested) - lower - higher} no difference can be told (p < 0.05 after Holm's "
+            "correction)."
+        )
+    elif changes:
+        sentences.append("Only one seed is common to both: an anecdote, no difference can be told.")
+    else:
+        sentences.append("No arm has finished with the same seed and split in both: nothing is compared.")
+    return Comparison(sentences, [_errors(Results(a), Results(b), changes), _differences(a, b)])

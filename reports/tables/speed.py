@@ -1,0 +1,153 @@
+"""How fast arms converge, and what they cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from reports.analysis import kinds
+from reports.analysis.results import Results, rows_of
+from reports.records.plan import Arm
+from reports.tables.table import Column, Number, Rows, Table, by_pair, finished_seeds, value
+from reports.text.formatting import NONE, QUANTITIES, number, spread
+
+PARTIAL = "†"
+
+COSTS = {
+    "epoch": ("epochs", "finetuning only"),
+    "total_epoch": ("epochs", "pretraining counted"),
+    "step": ("optimizer steps", "finetuning only"),
+    "total_step": ("optimizer steps", "pretraining counted"),
+    "seconds": ("training seconds", "finetuning only"),
+    "total_seconds": ("training seconds", "pretraining counted"),
+}
+"""What getting to an error is counted in -> (header above, header)."""
+
+
+def _cell(reach: dict[str, Any], name: str, digits: int, suffix: str = "") -> str:
+    if not reach["reached"] or pd.isna(reach[f"{name}_mean"]):
+        return NONE if reach["reached"] else "not reached"
+    mark = "" if reach["reached"] == reach["seeds"] else PARTIAL
+    ends = spread(reach[f"{name}_min"], reach[f"{name}_max"], digits)
+    return Number(f"{number(reach[f'{name}_mean'], digits)}{suffix}{mark} ({ends})", reach[f"{name}_mean"])
+
+
+def _reach_rows(results: Results, prefix: str, digits: dict[str, int], suffix: str) -> list[tuple[str, Rows]]:
+    def rows(arm: Arm) -> Rows:
+        reach = results.reach.get(arm)
+        if reach is None:
+            return []
+        reached = Number(f"{reach['reached']} of {reach['seeds']}", reach["reached"])
+        cells = [_cell(reach, prefix + name, digits[name], suffix) for name in COSTS]
+        return [[arm.strategy, value(reach["target_mean"]), reached, *cells]]
+
+    return by_pair(results, rows)
+
+
+_CENSORED = (
+    f"{PARTIAL} Over the seeds that got there; the others did not within their epochs, and would make it slower. "
+    "In brackets the smallest and largest of a seed."
+)
+
+
+def _columns(results: Results) -> list[Column]:
+    metrics = {results.headline_metrics(arm.dataset)[0] for arm in results.run.plan.arms}
+    unit = QUANTITIES[min(metrics)][1] if metrics else "meV/Å"
+    return [
+        Column("arm", numeric=False),
+        Column(f"error to reach, mean ({unit})"),
+        Column("seeds that reached it"),
+        *(Column(title, group) for group, title in COSTS.values()),
+    ]
+
+
+def reach_table(results: Results) -> Table:
+    """Epochs, steps and seconds to the final validation force error of the first baseline."""
+    baseline = results.run.plan.baselines[0] if results.run.plan.baselines else ""
+    digits = {name: 0 if name.endswith("step") else 1 for name in COSTS}
+    return Table(
+        f"What it takes until the validation force error is at or below the one at which {baseline} ended with the "
+        "same seed: mean over seeds.",
+        _columns(results),
+        _reach_rows(results, "", digits, ""),
+        (_CENSORED,),
+        name="reach",
+        absent="No finished cell of the first baseline: there is no error to reach.",
+    )
+
+
+def speedup_table(results: Results) -> Table:
+    """Speed-ups to the same error, against the first baseline."""
+    baseline = results.run.plan.baselines[0] if results.run.plan.baselines else ""
+    return Table(
+        f"Speed-up to that error: what {baseline} took until it was first there, divided by what the arm took with "
+        "the same seed; geometric mean over seeds. Above 1 is faster.",
+        _columns(results),
+        _reach_rows(results, "speedup_", dict.fromkeys(COSTS, 2), "×"),
+        (_CENSORED, "Learning-rate schedules end with the arm's own epochs: an arm with fewer has an advantage here."),
+        name="speedup",
+        absent="No finished cell of the first baseline: there is no error to reach.",
+    )
+
+
+def cost_table(results: Results) -> Table:
+    """Training time, throughput, parameters and memory, means over seeds."""
+    plan = results.run.plan
+    arm_columns = ["dataset", "model", "strategy"]
+    records = results.run.records
+    finished = records[records["status"] == "ok"]
+    frames = finished[finished["split"] == "train"].drop_duplicates("cell_key").set_index("cell_key")["n_frames"]
+    cells = finished.drop_duplicates("cell_key")
+    names = ["pretrain_seconds", "finetune_seconds", "n_parameters", "peak_memory_mb"]
+    values = cells[[*arm_columns, *names]].astype(dict.fromkeys(names, "float64"))
+    # A cell without pretraining may leave the time empty: it took none.
+    values["pretrain_seconds"] = values["pretrain_seconds"].where(cells["pretrain_epochs"] > 0, 0.0)
+    values["total_seconds"] = values["pretrain_seconds"] + values["finetune_seconds"]
+    total = values["total_seconds"].where(values["total_seconds"] > 0)
+    values["pretrain_share"] = 100 * values["pretrain_seconds"] / total
+    # Of a labelled share, an epoch goes over as many frames as the whole has.
+    share = cells["dataset"].map(lambda name: kinds.labelled_share(plan, name)).astype(float)
+    passed = cells["cell_key"].map(frames).astype(float) / share * cells["finetune_epochs"].astype(float)
+    values["frames_per_second"] = passed / values["finetune_seconds"].where(values["finetune_seconds"] > 0)
+    averages = values.groupby(arm_columns).mean().reset_index()
+    means = {Arm(row["dataset"], row["model"], row["strategy"]): row for row in rows_of(averages)}
+
+    def rows(arm: Arm) -> Rows:
+        mean = means.get(arm)
+        if mean is None:
+            return []
+        return [
+            [
+                arm.strategy,
+                finished_seeds(results, arm),
+                *(value(mean[f"{phase}_seconds"], 1) for phase in ("pretrain", "finetune", "total")),
+                value(mean["pretrain_share"], 0),
+                value(mean["frames_per_second"], 1),
+                value(mean["n_parameters"], 0),
+                value(mean["peak_memory_mb"], 0),
+            ]
+        ]
+
+    return Table(
+        "What training cost: means over the seeds that finished.",
+        [
+            Column("arm", numeric=False),
+            Column("seeds"),
+            Column("pretraining (s)"),
+            Column("finetuning (s)"),
+            Column("both (s)"),
+            Column("pretraining's share (%)"),
+            Column("finetuning (frames/s)"),
+            Column("parameters"),
+            Column("peak memory (MB)"),
+        ],
+        by_pair(results, rows),
+        (
+            "Wall time of training, with validation between epochs. Of a pretraining on the pool of several datasets "
+            "each is charged its part: the whole divided by their number; one that cells share otherwise is counted in "
+            "each of them. Frames/s: training frames times epochs, per second. Energy use is not measured.",
+        ),
+        name="costs",
+        absent="No cell has finished.",
+    )

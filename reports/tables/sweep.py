@@ -1,0 +1,45 @@
+"""Test errors along the axis of an ablation, as a table where the main one is not enough."""
+
+from __future__ import annotations
+
+from reports.analysis.results import Results
+from reports.analysis.sweep import groups, headline_metrics
+from reports.records.plan import Arm
+from reports.tables.errors import error_columns, error_texts
+from reports.tables.provenance import frame_counts, value_range
+from reports.tables.table import LEGEND, SIGNS, Column, Table, finished_seeds
+from reports.text.formatting import NONE, plain
+
+
+def sweep_table(results: Results) -> Table | None:
+    """The numbers of a sweep over datasets or models side by side; None for others.
+
+    A sweep over strategies has them side by side in the main table already.
+    """
+    plan, sweep = results.run.plan, results.run.plan.sweep
+    if sweep is None or sweep.over == "strategy":
+        return None
+    columns, shown = error_columns(results, headline_metrics(results))
+    frames = {arm: value_range(frame_counts(results, arm.dataset, "train")["n_frames"]) for arm in plan.arms}
+    every = groups(plan, sweep)
+    points = [point for group in every for points in group.lines.values() for point in points]
+    # A sweep over datasets may be of their very number of frames.
+    counted = sweep.over == "dataset" and any(frames[arm] not in (plain(value), NONE) for value, arm in points)
+
+    def row(value: float, arm: Arm) -> list[str]:
+        first = [plain(value), frames[arm]] if counted else [plain(value)]
+        return [*first, finished_seeds(results, arm), *error_texts(results, arm, shown)]
+
+    first = [Column(sweep.label), Column("labelled frames")] if counted else [Column(sweep.label)]
+    return Table(
+        f"Test errors of the best checkpoint against {sweep.label}: mean ± standard deviation over seeds; change "
+        "in %, paired by seed.",
+        [*first, Column("seeds"), *columns],
+        [
+            (f"{plan.heading(group.place.dataset, group.place.model)}: {name}", [row(*point) for point in points])
+            for group in every
+            for name, points in group.lines.items()
+        ],
+        (SIGNS, LEGEND),
+        name="sweep",
+    )

@@ -1,0 +1,167 @@
+"""What datasets of the user's own files have in common: finding the files, grouping frames, building samples."""
+
+from __future__ import annotations
+
+import abc
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ase
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch_geometric.data import Data
+
+from tasks.datasets.base import Dataset, DatasetError, DatasetTask, Outline, Progress
+from tasks.datasets.structures.boxes import reduced_box
+from tasks.datasets.structures.molecules import Topology
+
+LICENCE = "the user's own file; its terms are not known here"
+SHOWN_COMPOSITIONS = 20
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What a file holds: its samples, their groups, (F,) int64, and what else is known of them."""
+
+    samples: tuple[Data, ...]
+    groups: NDArray[np.int64]
+    moments: NDArray[np.int64] | None
+    provenance: dict[str, Any]
+    title: str
+    warnings: tuple[str, ...] = ()
+
+    def dataset(self) -> Dataset:
+        """Samples of their own for each caller, which share their tensors."""
+        samples = [copy.copy(sample) for sample in self.samples]
+        return Dataset(samples, Outline(self.groups), LICENCE, self.provenance, self.moments, self.title, self.warnings)
+
+    def example(self, seed: int) -> Data:
+        """One of the structures, without labels."""
+        sample = copy.copy(self.samples[seed % len(self.samples)])
+        return Data(**{name: value for name, value in sample.to_dict().items() if name not in ("y", "neg_dy")})
+
+
+class UserFiles(DatasetTask):
+    """A dataset of the user's own files: read as they are, once in each process; nothing is written."""
+
+    @abc.abstractmethod
+    def frames(self, data_dir: Path) -> Frames:
+        """What the files hold; read when first asked for, and again when a file has changed.
+
+        Raises:
+            DatasetError: a file is missing or cannot be read.
+        """
+
+    def prepare(self, data_dir: Path, progress: Progress | None = None, workers: int = 1) -> None:
+        """Reads the files, so that what is wrong with them is told; see `DatasetTask.prepare`."""
+        if progress:
+            progress(f"{self.title}: reading", 0.0)
+        frames = self.frames(data_dir)
+        if progress:
+            progress(f"{frames.title}: ready", 1.0)
+
+    def load(self, data_dir: Path) -> Dataset:
+        """See `DatasetTask.load`."""
+        return self.frames(data_dir).dataset()
+
+    def outline(self, data_dir: Path) -> Outline:
+        """See `DatasetTask.outline`; the files are read for it."""
+        return Outline(self.frames(data_dir).groups)
+
+    def example(self, data_dir: Path, seed: int = 0) -> Data:
+        """A frame of the files, the first for seed 0; see `DatasetTask.example`.
+
+        Raises:
+            DatasetError: a file is missing or cannot be read.
+        """
+        return self.frames(data_dir).example(seed)
+
+
+def find_file(name: str, data_dir: Path) -> Path:
+    """The absolute path of a file of the user's.
+
+    Args:
+        name: absolute, or relative to `data_dir` or else to the working directory.
+        data_dir: folder of the datasets.
+
+    Raises:
+        DatasetError: there is no such file.
+    """
+    tried = [(base / Path(name).expanduser()).absolute() for base in (data_dir, Path.cwd())]
+    for path in tried:
+        if path.is_file():
+            return path
+    places = " and ".join(str(path) for path in dict.fromkeys(tried))
+    raise DatasetError(f"there is no file {name!r}; looked for {places}. Correct the path in the dataset's options")
+
+
+def file_version(path: Path) -> tuple[int, int]:
+    """Time of the last change in ns, and size in bytes: another pair, another content."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+def block_groups(frames: int, blocks: int, place: str) -> NDArray[np.int64]:
+    """Numbers of so many contiguous blocks, (frames,), whose lengths differ by one at most.
+
+    Raises:
+        DatasetError: for more blocks than frames.
+    """
+    if blocks > frames:
+        raise DatasetError(
+            f"{place}: {frames} frames cannot be cut into {blocks} blocks; lower the option 'blocks', or take more "
+            f"frames"
+        )
+    return np.arange(frames, dtype=np.int64) * blocks // frames
+
+
+def make_structure(
+    z: NDArray[np.int64], pos: NDArray[np.floating], box: NDArray[np.float64] | None, topology: Topology
+) -> Data:
+    """A sample without labels; `pos` (N, 3) in Å, `box` (3, 3) in Å, reduced, or None."""
+    structure = Data(
+        z=torch.tensor(z, dtype=torch.int64),
+        pos=torch.tensor(pos, dtype=torch.float32),
+        molecule=torch.tensor(topology.molecule),
+        site=torch.tensor(topology.site),
+    )
+    if box is not None:
+        structure.box = torch.tensor(box, dtype=torch.float32).unsqueeze(0)
+    return structure
+
+
+def check_one_sort(samples: Sequence[Data], place: str) -> None:
+    """Make sure that all frames are periodic or none is.
+
+    Raises:
+        DatasetError: naming the first frame that differs from the first of all.
+    """
+    periodic = ["box" in sample for sample in samples]
+    if len(set(periodic)) > 1:
+        other = periodic.index(not periodic[0])
+        names = ("isolated", "periodic")
+        raise DatasetError(
+            f"{place}: frame 0 is {names[periodic[0]]} and frame {other} is {names[periodic[other]]}; a batch has "
+            f"boxes or has none. Make two datasets of them"
+        )
+
+
+def describe_compositions(samples: Sequence[Data]) -> tuple[str, dict[str, int]]:
+    """In words, and the frames of the most frequent compositions by formula (Hill)."""
+    numbers = Counter(tuple(sorted(sample.z.tolist())) for sample in samples)
+    frames = Counter({ase.Atoms(z).get_chemical_formula(): count for z, count in numbers.items()})
+    words = next(iter(frames)) if len(frames) == 1 else f"{len(frames)} compositions"
+    return f"{len(samples)} frames of {words}", dict(frames.most_common(SHOWN_COMPOSITIONS))
+
+
+def reduced_box_at(box: NDArray[np.float64], place: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`reduced_box`, whose errors say where the box was read."""
+    try:
+        return reduced_box(box)
+    except DatasetError as error:
+        raise DatasetError(f"{place}: {error}") from error

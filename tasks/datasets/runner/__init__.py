@@ -1,0 +1,1 @@
+"""Structures in RuNNer's format, which n2p2 reads and writes."""

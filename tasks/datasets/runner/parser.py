@@ -1,0 +1,339 @@
+"""The files of n2p2 and RuNNer (`input.data`): structures with energies and forces, in atomic units.
+
+Format: n2p2's documentation, "File formats", `input.data`; Behler, J. Chem. Phys. 145, 170901 (2016). A structure is
+
+    begin
+    comment <text>
+    lattice <ax> <ay> <az>            three of them, or none
+    atom <x> <y> <z> <element> <charge> <unused> <fx> <fy> <fz>
+    energy <E>
+    charge <Q>
+    end
+
+Blanks before a keyword and empty lines are allowed. Total and atomic charges are ignored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+from scipy.constants import physical_constants
+
+from tasks.datasets.base import DatasetError
+from tasks.datasets.storage import cache
+from tasks.datasets.structures.boxes import reduced_box
+
+A_PER_BOHR = physical_constants["Bohr radius"][0] * 1e10  # CODATA, 0.529177...
+EV_PER_HARTREE = physical_constants["Hartree energy in eV"][0]  # CODATA, 27.2113...
+
+PATTERN = "*.data*"
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip")
+ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
+
+ATOM = np.dtype([("keyword", "U4"), ("pos", "f8", 3), ("element", "U3"), ("charges", "f8", 2), ("force", "f8", 3)])
+ATOM_COLUMNS = "atom x y z element charge unused fx fy fz"
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf(inity)?)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Structures:
+    """F structures with A atoms altogether; structure i has the atoms ``offsets[i]:offsets[i + 1]``.
+
+    Attributes:
+        offsets: (F + 1,) int64.
+        numbers: (A,) uint8 atomic numbers.
+        positions: (A, 3) float64, Å.
+        forces: (A, 3) float64, eV/Å.
+        energies: (F,) float64, eV.
+        boxes: (F, 3, 3) float64, box vectors as rows in the form of `boxes.reduced_box`, Å; NaN if not periodic.
+        comments: texts of the comment lines, one string a structure.
+        places: file and line where each structure begins.
+    """
+
+    offsets: NDArray[np.int64]
+    numbers: NDArray[np.uint8]
+    positions: NDArray[np.float64]
+    forces: NDArray[np.float64]
+    energies: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    comments: list[str]
+    places: list[str]
+
+    def __len__(self) -> int:
+        return len(self.energies)
+
+
+@dataclass
+class _Block:
+    """The lines of one structure; `first` and `last` count the file's atom lines."""
+
+    line: int
+    first: int
+    last: int = 0
+    energy: float | None = None
+    lattice: list[list[float]] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
+
+
+def read_structures(path: Path) -> Structures:
+    """All structures of a file, of a folder, or of an archive (.tar, .tar.gz, .tar.bz2, .tar.xz, .zip).
+
+    Of a folder or an archive every file named `*.data*` is read, in the order of their names. Units become Å, eV and
+    eV/Å. Cells are turned into the form of `boxes.reduced_box`, positions and forces with them.
+
+    Raises:
+        DatasetError: naming file and line: a structure without end, without atoms or without energy, a line that does
+            not belong there, a wrong number of columns, an unknown element, numbers that are none or not finite, one
+            or two lattice lines, a cell without volume; or an archive that is damaged or has no such file.
+    """
+    parts = [_convert(text, name) for name, text in _texts(path)]
+    offsets = np.cumsum([0, *(size for part in parts for size in np.diff(part.offsets))])
+    joined = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("numbers", "positions", "forces", "energies", "boxes")
+    }
+    comments = [comment for part in parts for comment in part.comments]
+    return Structures(offsets, **joined, comments=comments, places=[place for part in parts for place in part.places])
+
+
+def read_comments(path: Path) -> list[str]:
+    """The comment of each structure, as `read_structures` gives it, without conversion of the numbers.
+
+    Raises:
+        DatasetError: as `read_structures`, but for what is wrong in an atom line or a cell.
+    """
+    return [" ".join(block.comments) for name, text in _texts(path) for block in _scan(text.split("\n"), name)[0]]
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's files that `read_structures` would read.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
+    try:
+        if not path.is_dir():
+            return cache.sha256(path)
+        digest = hashlib.sha256()
+        for file in _data_files(path):
+            digest.update(f"{file.relative_to(path).as_posix()} {cache.sha256(file)}\n".encode())
+        return digest.hexdigest()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+# -------------------------------------------------------------------------------------------- files and archives
+
+
+def _texts(path: Path) -> Iterator[tuple[str, str]]:
+    """Name and text of each file."""
+    if path.is_dir():
+        contents: Iterator[tuple[str, bytes]] = ((str(file), _read(file)) for file in _data_files(path))
+    elif path.name.lower().endswith(ARCHIVE_SUFFIXES):
+        contents = iter(_unpack(path))
+    else:
+        contents = iter([(str(path), _read(path))])
+    found = False
+    for name, content in contents:
+        found = True
+        yield name, content.decode("utf-8", errors="replace")
+    if not found:
+        raise DatasetError(
+            f"{path} holds no file named {PATTERN} (input.data, say); give the file itself, or rename it"
+        )
+
+
+def _is_data(name: str) -> bool:
+    """Hidden files are none: macOS puts `._input.data` beside what it packs."""
+    base = PurePosixPath(name).name
+    return fnmatch(base, PATTERN) and not base.startswith(".")
+
+
+def _data_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if _is_data(file.name) and file.is_file())
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{file} cannot be read: {error.strerror or error}") from error
+
+
+def _unpack(path: Path) -> list[tuple[str, bytes]]:
+    """Name and content of an archive's data files, by name."""
+    read: Callable[[Path], dict[str, bytes]] = _unzip if path.name.lower().endswith(".zip") else _untar
+    try:
+        files = read(path)
+    except ARCHIVE_ERRORS as error:
+        raise DatasetError(
+            f"the archive {path} is damaged or cut short ({str(error).split(chr(10))[0]}); delete it and fetch or copy "
+            f"it again"
+        ) from error
+    return [(f"{path}: {name}", files[name]) for name in sorted(files)]
+
+
+def _unzip(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {entry.filename: archive.read(entry) for entry in archive.infolist() if _is_data(entry.filename)}
+
+
+def _untar(path: Path) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    with tarfile.open(path) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isfile() and _is_data(member.name) else None
+            if content is not None:
+                files[member.name] = content.read()
+        # To the very end, where the checksum of compressed data is.
+        while archive.fileobj is not None and archive.fileobj.read(1 << 20):
+            pass
+    return files
+
+
+# ------------------------------------------------------------------------------------------------------ parsing
+
+
+def _fail(name: str, line: int, message: str) -> NoReturn:
+    raise DatasetError(f"{name}, line {line}: {message}")
+
+
+def _scan(lines: list[str], name: str) -> tuple[list[_Block], list[int]]:
+    """The structures of a file, and the indices of its atom lines (numbers of lines less 1)."""
+    blocks: list[_Block] = []
+    atoms: list[int] = []
+    block: _Block | None = None
+    for index, line in enumerate(lines):
+        words = line.split(None, 1)
+        if not words:
+            continue
+        keyword = words[0]
+        if block is None:
+            if keyword != "begin" or len(words) > 1:
+                _fail(name, index + 1, f"{_shown(line)} stands where 'begin' has to be")
+            block = _Block(index + 1, len(atoms))
+        elif keyword == "atom":
+            atoms.append(index)
+        elif keyword == "end":
+            block.last = len(atoms)
+            _check_complete(block, name)
+            blocks.append(block)
+            block = None
+        elif keyword == "comment":
+            block.comments.append(line.strip()[len("comment") :].strip())
+        elif keyword == "lattice":
+            block.lattice.append(_numbers(line, 3, name, index + 1))
+        elif keyword == "energy":
+            if block.energy is not None:
+                _fail(name, index + 1, f"a second energy of the structure that begins in line {block.line}")
+            block.energy = _numbers(line, 1, name, index + 1)[0]
+        elif keyword == "charge":
+            _numbers(line, 1, name, index + 1)
+        elif keyword == "begin":
+            _fail(name, index + 1, f"'begin', though the structure that begins in line {block.line} has no 'end'")
+        else:
+            allowed = "comment, lattice, atom, energy, charge or end"
+            _fail(name, index + 1, f"{_shown(line)} in a structure, where {allowed} is expected")
+    if block is not None:
+        _fail(name, block.line, "the structure that begins here has no 'end'; the file is cut short")
+    if not blocks:
+        raise DatasetError(f"{name} holds no structure (begin ... end)")
+    return blocks, atoms
+
+
+def _check_complete(block: _Block, name: str) -> None:
+    if block.last == block.first:
+        _fail(name, block.line, f"the structure that begins here has no atom; atoms are lines '{ATOM_COLUMNS}'")
+    if block.energy is None:
+        _fail(name, block.line, "the structure that begins here has no line 'energy'")
+    if len(block.lattice) not in (0, 3):
+        _fail(name, block.line, f"the structure that begins here has {len(block.lattice)} 'lattice' lines, not 3 or 0")
+
+
+def _shown(line: str) -> str:
+    text = line.strip()
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _numbers(line: str, count: int, name: str, number: int) -> list[float]:
+    """The finite numbers that follow a keyword."""
+    words = line.split()[1:]
+    if len(words) != count:
+        _fail(name, number, f"{_shown(line)} has {len(words)} columns after its keyword, not {count}")
+    for word in words:
+        _check_number(word, name, number)
+    return [float(word) for word in words]
+
+
+def _check_number(word: str, name: str, number: int) -> None:
+    if not NUMBER.fullmatch(word):
+        _fail(name, number, f"{word!r} is not a number")
+    if not np.isfinite(float(word)):
+        _fail(name, number, f"{word!r} is not a finite number")
+
+
+def _convert(text: str, name: str) -> Structures:
+    """The structures of one file."""
+    lines = text.split("\n")
+    blocks, indices = _scan(lines, name)
+    table = _atoms(lines, indices, name)
+    symbols, kinds = np.unique(table["element"], return_inverse=True)
+    for kind, symbol in enumerate(symbols):
+        if not atomic_numbers.get(symbol):
+            line = indices[int(np.argmax(kinds == kind))]
+            _fail(name, line + 1, f"unknown element {lines[line].split()[4]!r}; write a chemical symbol: H, O, ...")
+    positions, forces = table["pos"] * A_PER_BOHR, table["force"] * (EV_PER_HARTREE / A_PER_BOHR)
+    boxes = np.full((len(blocks), 3, 3), np.nan)
+    for number, block in enumerate(blocks):
+        if not block.lattice:
+            continue
+        try:
+            boxes[number], rotation = reduced_box(np.array(block.lattice) * A_PER_BOHR)
+        except DatasetError as error:
+            _fail(name, block.line, f"the structure that begins here: {error} (Å)")
+        if not np.array_equal(rotation, np.eye(3)):
+            atoms = slice(block.first, block.last)
+            positions[atoms], forces[atoms] = positions[atoms] @ rotation.T, forces[atoms] @ rotation.T
+    return Structures(
+        offsets=np.array([0, *(block.last for block in blocks)]),
+        numbers=np.array([atomic_numbers[symbol] for symbol in symbols], dtype=np.uint8)[kinds],
+        positions=positions,
+        forces=forces,
+        energies=np.array([block.energy for block in blocks]) * EV_PER_HARTREE,
+        boxes=boxes,
+        comments=[" ".join(block.comments) for block in blocks],
+        places=[f"{name}, line {block.line}" for block in blocks],
+    )
+
+
+def _atoms(lines: list[str], indices: list[int], name: str) -> NDArray[np.void]:
+    """The columns of the atom lines, converted all at once."""
+    try:
+        table = np.loadtxt([lines[index] for index in indices], dtype=ATOM, comments=None, ndmin=1)
+        finite = bool(np.isfinite(table["pos"]).all() and np.isfinite(table["force"]).all())
+        problem: ValueError | None = None if finite else ValueError("numbers that are not finite")
+    except ValueError as error:
+        problem = error
+    if problem is None:
+        return table
+    for index in indices:
+        words = lines[index].split()
+        if len(words) != 10:
+            _fail(name, index + 1, f"an atom line with {len(words)} columns; it has 10: {ATOM_COLUMNS}")
+        for word in (*words[1:4], *words[5:]):
+            _check_number(word, name, index + 1)
+    raise DatasetError(f"{name}: atom lines cannot be read ({problem})") from problem

@@ -1,0 +1,1 @@
+"""Files: published sources, downloads, and the cache of prepared data."""

@@ -1,0 +1,284 @@
+"""Downloads: gone on with after an interruption, checked, and in place only when whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+import urllib3
+
+from tasks.datasets.base import DatasetError, Progress
+from tasks.datasets.storage.cache import DATA_DIR_VARIABLE, locked, sha256
+
+CHECKSUMS = "checksums.json"
+"""Beside the downloads of a folder: of each file SHA-256, bytes, address and time of its first download."""
+
+TIMEOUTS_S = (20.0, 60.0)
+"""To connect, and between two pieces of a file."""
+
+ATTEMPTS = 10
+"""At one address: a broken transfer is gone on with that often, as long as every attempt brings something."""
+
+PIECE_BYTES = 1 << 18
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+class UnavailableError(DatasetError):
+    """No address gave the file; the message names each with the reason."""
+
+
+class _FailedError(Exception):
+    """One address did not give the file, for the reason in the message."""
+
+
+def is_secure(url: str) -> bool:
+    """Whether an address may be downloaded from: https, or http on this very machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS)
+
+
+def download(
+    urls: Sequence[str],
+    target: Path,
+    size: int | None = None,
+    checksum: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Downloads a file unless it is there; safe to be called from several processes at once.
+
+    What has come so far lies in `TARGET.part`; a later call goes on from there if the file at the address is still
+    the same (a range request with If-Range), else it starts over. The addresses are tried in turn.
+
+    Args:
+        urls: the file's addresses.
+        target: where to put it; its folder is made.
+        size: bytes, if published.
+        checksum: `md5:...` or `sha256:...`, if published; else the SHA-256 of the first download is held to, which
+            `CHECKSUMS` beside the file records.
+        progress: told what is going on; the fraction stays 0 where the server does not tell the size.
+
+    Raises:
+        UnavailableError: no address gave the file.
+        DatasetError: the file cannot be stored, or `CHECKSUMS` is damaged.
+    """
+    work = _Download(target, size, checksum, progress)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with locked(target.parent / ".download.lock", f"downloads into {target.parent}", progress):
+            if not target.is_file():
+                work.run(urls)
+    except OSError as error:
+        raise DatasetError(
+            f"cannot store {target}: {error.strerror or error}. Free space there or make it writable, or choose "
+            f"another folder, e.g. by the variable {DATA_DIR_VARIABLE}. What has come so far is kept, and the same "
+            "command goes on from there"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Download:
+    """One file to download; only to be used under the lock of its folder."""
+
+    target: Path
+    size: int | None
+    checksum: str | None
+    progress: Progress | None
+
+    @property
+    def part(self) -> Path:
+        """What has come so far."""
+        return self.target.with_name(f"{self.target.name}.part")
+
+    @property
+    def origin(self) -> Path:
+        """Beside the part: the address it is from, and what tells whether the file there is still the same."""
+        return self.target.with_name(f"{self.target.name}.part.json")
+
+    def run(self, urls: Sequence[str]) -> None:
+        """Tries the addresses in turn, first the one that a part is from."""
+        recorded = self._read_checksums().get(self.target.name)
+        begun = self._read_origin().get("url")
+        failures = []
+        for url in sorted(urls, key=lambda url: url != begun):
+            try:
+                self._transfer(url)
+                self._check_and_place(url, recorded)
+                return
+            except _FailedError as failure:
+                failures.append(f"\n  {url}: {failure}")
+        raise UnavailableError(f"{self.target.name} could not be downloaded:{''.join(failures)}")
+
+    def _transfer(self, url: str) -> None:
+        """Brings the part to its full length, in several attempts if need be."""
+        if not is_secure(url):
+            raise _FailedError("refused, because the address is not https")
+        for attempt in range(1, ATTEMPTS + 1):
+            before = self._bytes()
+            try:
+                self._request(url)
+                return
+            except _FailedError:
+                if attempt == ATTEMPTS or self._bytes() <= before:
+                    raise
+
+    def _request(self, url: str) -> None:
+        """One request for what is missing, or for all if there is nothing to go on from."""
+        origin = self._read_origin()
+        # Without a validator nobody could tell whether what is missing belongs to what is there.
+        offset = self._bytes() if origin.get("url") == url and origin.get("validator") else 0
+        headers = {"User-Agent": "nnp-pretrain-bench", "Accept-Encoding": "identity"}
+        if offset:
+            headers |= {"Range": f"bytes={offset}-", "If-Range": origin["validator"]}
+        try:
+            with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS_S) as response:
+                if not all(is_secure(hop.url) for hop in (*response.history, response)):
+                    raise _FailedError(f"refused, because it leads to {response.url}, by way of an address without TLS")
+                beyond = offset > 0 and response.status_code == requests.codes.range_not_satisfiable
+                if beyond and _content_range(response) == (None, offset):
+                    return  # interrupted after the last byte
+                # Some servers send a range of another file too.
+                changed = response.status_code == requests.codes.partial_content and (
+                    _validator(response) not in (None, origin.get("validator"))
+                )
+                if not beyond and not changed:
+                    self._receive(response, url, offset)
+                    return
+                self._discard()
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise _FailedError(_reason(error)) from error
+        self._request(url)  # from the beginning
+
+    def _receive(self, response: requests.Response, url: str, offset: int) -> None:
+        """Writes the body of an answer to the part."""
+        if offset and response.status_code == requests.codes.partial_content and _content_range(response)[0] == offset:
+            mode = "ab"
+        elif response.status_code == requests.codes.ok:  # all of it: nothing asked for, changed, or no ranges there
+            mode, offset = "wb", 0
+        else:
+            raise _FailedError(f"HTTP status {response.status_code} {response.reason}")
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise _FailedError("a web page came instead of the file")
+        length = response.headers.get("Content-Length", "")
+        total = offset + int(length) if length.isdecimal() else None
+        if self.size is not None and total not in (None, self.size):
+            raise _FailedError(f"the file there has {total} bytes instead of {self.size}")
+        if mode == "wb":
+            self._discard()
+            _write_json(self.origin, {"url": url, "validator": _validator(response)})
+        done = offset
+        with self.part.open(mode) as file:
+            self._show(done, total)
+            for piece in response.raw.stream(PIECE_BYTES, decode_content=False):
+                file.write(piece)
+                done += len(piece)
+                self._show(done, total)
+            file.flush()
+            os.fsync(file.fileno())
+        if total is not None and done < total:
+            raise _FailedError(f"the transfer ended after {done} of {total} bytes")
+
+    def _check_and_place(self, url: str, recorded: dict[str, Any] | None) -> None:
+        """Moves the part into place if it is what it should be, and deletes it if not."""
+        found = self._bytes()
+        digest = sha256(self.part)
+        problem = None
+        if self.size is not None and found != self.size:
+            problem = f"{found} bytes came instead of {self.size}"
+        elif not found:
+            problem = "an empty file came"
+        elif self.checksum is not None:
+            algorithm = self.checksum.partition(":")[0]
+            actual = f"{algorithm}:{pooch.file_hash(os.fspath(self.part), alg=algorithm)}"
+            if actual != self.checksum:
+                problem = f"the checksum of what came is {actual} instead of {self.checksum}"
+        elif recorded is not None and recorded["sha256"] != digest:
+            problem = (
+                f"what came has another content than at the first download on {recorded['fetched_utc']} from "
+                f"{recorded['url']} (SHA-256 {digest} instead of {recorded['sha256']}). If the authors replaced the "
+                f"file and you want the new one, delete its entry in {self.target.with_name(CHECKSUMS)}"
+            )
+        if problem is not None:
+            self._discard()
+            raise _FailedError(problem)
+        entry = {
+            "sha256": digest,
+            "bytes": found,
+            "url": url,
+            "fetched_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        _write_json(self.target.with_name(CHECKSUMS), {**self._read_checksums(), self.target.name: entry})
+        os.replace(self.part, self.target)
+        self.origin.unlink(missing_ok=True)
+
+    def _bytes(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _discard(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.origin.unlink(missing_ok=True)
+
+    def _show(self, done: int, total: int | None) -> None:
+        if self.progress:
+            # The message stays the same throughout: where there is no terminal, each new one is a line.
+            amount = f" ({total / 1e6:.1f} MB)" if total else ""
+            self.progress(f"downloading {self.target.name}{amount}", done / total if total else 0.0)
+
+    def _read_origin(self) -> dict[str, Any]:
+        """Empty where there is nothing to go on from, or a killed process left half of it."""
+        try:
+            content = json.loads(self.origin.read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def _read_checksums(self) -> dict[str, Any]:
+        path = self.target.with_name(CHECKSUMS)
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            for entry in content.values():
+                entry["sha256"], entry["url"], entry["fetched_utc"]
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DatasetError(
+                f"{path} cannot be read ({error!r}). It holds the checksums of the downloads beside it: repair it, or "
+                "delete it to give them up"
+            ) from error
+        return content
+
+
+def _validator(response: requests.Response) -> str | None:
+    """What tells whether the file at the address is still the same, for If-Range (RFC 9110, 13.1.5)."""
+    etag = response.headers.get("ETag")
+    # A weak ETag says that files are alike, not that they are equal.
+    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
+
+
+def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
+    """First byte and total of a Content-Range header (`bytes 5-9/10`, `bytes */10`); None for what it leaves open."""
+    _, _, value = response.headers.get("Content-Range", "").partition(" ")
+    span, _, total = value.partition("/")
+    first = span.partition("-")[0]
+    return int(first) if first.isdecimal() else None, int(total) if total.isdecimal() else None
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong on the way, without the names of the objects it happened in."""
+    inner = getattr(error.args[0], "reason", None) if error.args else None
+    text = str(inner or error)
+    return text.partition("): ")[2] or text
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    """Replaces a JSON file atomically."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

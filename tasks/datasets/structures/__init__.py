@@ -1,0 +1,1 @@
+"""What geometry tells: boxes, molecules, units that look wrong."""

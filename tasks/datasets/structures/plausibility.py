@@ -1,0 +1,211 @@
+"""Units that files keep, and whether numbers look as if one of them was taken for another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from ase import units
+from ase.data import chemical_symbols, covalent_radii
+from ase.formula import Formula
+from numpy.typing import NDArray
+
+from tasks.datasets.base import Dataset
+from tasks.datasets.structures.molecules import atom_pairs, pair_distances
+
+ENERGY_UNITS_eV: dict[str, float] = {
+    "eV": 1.0,
+    "meV": 1e-3,
+    "hartree": units.Hartree,
+    "Ry": units.Rydberg,
+    "kcal/mol": units.kcal / units.mol,
+    "kJ/mol": units.kJ / units.mol,
+}
+LENGTH_UNITS_A: dict[str, float] = {"Å": 1.0, "nm": units.nm, "bohr": units.Bohr}
+USUAL_FORCE_UNITS = ("hartree/bohr", "Ry/bohr", "hartree/Å", "kcal/mol/Å", "kJ/mol/Å", "kJ/mol/nm", "meV/Å")
+"""Beside eV/Å, those that programs and published data use."""
+ALIASES = {"ha": "hartree", "rydberg": "ry", "a": "å", "ang": "å", "angstrom": "å"}
+
+FORCE_RMS_eV_PER_A = (0.05, 10.0)
+TYPICAL_FORCE_RMS_eV_PER_A = (0.3, 3.0)
+STIFFNESS_eV_PER_A2 = (2.0, 200.0)
+"""Forces over the variation of nearest distances."""
+TEMPERATURE_K = (40.0, 5000.0)
+TYPICAL_TEMPERATURE_K = (100.0, 2000.0)
+COHERENT_A = 0.1
+"""A mixture of phases may spread by the typical force times this length for every atom."""
+RELATIVE_DISTANCE = (0.6, 1.5)
+TYPICAL_RELATIVE_DISTANCE = (0.7, 1.3)
+LARGEST_DENSITY_PER_A3 = 0.3
+FEWEST_FRAMES = 10
+LOOKED_AT = 50
+"""Frames whose distances are looked at, spread over the data."""
+NOBLE_GASES = (2, 10, 18, 36, 54, 86)
+
+
+def energy_unit_eV(name: str) -> float:
+    """An energy unit in eV; ValueError for an unknown name. Case does not count."""
+    return _unit(name, ENERGY_UNITS_eV)
+
+
+def length_unit_A(name: str) -> float:
+    """A length unit in Å; ValueError for an unknown name. Case does not count."""
+    return _unit(name, LENGTH_UNITS_A)
+
+
+def force_unit_eV_per_A(name: str) -> float:
+    """A force unit, written ENERGY/LENGTH, in eV/Å; ValueError for an unknown name. Case does not count."""
+    energy, slash, length = name.rpartition("/")
+    if not slash:
+        raise ValueError(f"{name!r} is no force unit; write ENERGY/LENGTH, e.g. eV/Å or kcal/mol/Å")
+    return energy_unit_eV(energy) / length_unit_A(length)
+
+
+def unit_warnings(dataset: Dataset) -> tuple[str, ...]:
+    """Lengths, forces and energies whose magnitude says that they were in other units than assumed.
+
+    Each is judged by itself, by what nearly all atomistic data has in common. The thresholds stand well apart from it:
+    the usual mistakes are factors of 13 and more (of lengths 1.9 and more). In the order of the returned warnings:
+
+    Distances: the shortest one of a structure, over the sum of the two covalent radii, is 0.8 to 1.3 for bonds,
+    metals and salts alike; the median over structures is plausible from 0.6 to 1.5. Bohr read as Å give 1.5 to 2.5,
+    nm read as Å 0.1. No statement about noble gases alone, which have no bonds.
+
+    Boxes: condensed matter has 0.02 to 0.2 atoms/Å³; over 0.3 is implausible, e.g. 100 for a box in nm. There is
+    no lower limit: a molecule or a surface in a vacuum is no mistake.
+
+    Forces: in the canonical ensemble ``<F_i²> = kT <∂²U/∂x_i²>`` for each coordinate, exactly (the hypervirial
+    theorem). Curvatures averaged over the coordinates of molecules and solids are 1 to 100 eV/Å², and kT is 0.026 eV
+    at 300 K, so that the root mean square of the components is 0.16 to 1.6 eV/Å there; 0.05 to 10 eV/Å leaves room
+    for cold, hot and strained structures. Relaxed structures have forces as small as one likes, but then they do not
+    vibrate: small forces are warned of only where the distance of an atom to its nearest neighbour varies by more than
+    forces / (2 eV/Å²) from frame to frame, over frames of the same atoms in the same order. That stiffness is 31
+    to 41 eV/Å² in the molecules of rMD17 and in liquid water from DFT, and 4 eV/Å² in nearly relaxed ice. Large forces
+    are not warned of where it is below 200 eV/Å².
+
+    Energies: harmonic motion at a temperature T spreads them by ``sd(E) = sqrt(3N/2) kT``; T, so defined, is
+    plausible from 40 to 5000 K. Boxes of other volumes, phases and temperatures spread more, in proportion to N and
+    not to its square root: up to 0.1 Å times the forces' root mean square (1 eV/Å if that is implausible itself) for
+    each atom no warning is given. It follows that a wrong unit of energies alone may escape notice in large boxes. The
+    largest set of frames of equal composition is judged; fewer than 10 say nothing.
+
+    Args:
+        dataset: labelled or not.
+
+    Returns:
+        Warnings, each with the value, what is plausible, and the units that would explain it.
+    """
+    nearest, ratios = _nearest_distances(dataset)
+    found = [_judge_distances(ratios), _judge_boxes(dataset)]
+    if all("y" in sample and "neg_dy" in sample for sample in dataset.samples):
+        squares = [sample.neg_dy.double().square().mean().item() for sample in dataset.samples]
+        atoms = [sample.num_nodes for sample in dataset.samples]
+        force_rms = float(np.sqrt(np.average(squares, weights=atoms)))
+        found += [_judge_forces(force_rms, _variation(nearest)), _judge_energies(dataset, force_rms)]
+    return tuple(warning for warning in found if warning is not None)
+
+
+def _nearest_distances(dataset: Dataset) -> tuple[dict[bytes, list[NDArray[np.float64]]], list[float]]:
+    """Of some frames: the nearest distance of each atom, (N,) Å, by the sequence of atoms, and of each structure the
+    shortest distance over the sum of covalent radii.
+    """
+    nearest: dict[bytes, list[NDArray[np.float64]]] = {}
+    ratios = []
+    for number in np.unique(np.linspace(0, len(dataset.samples) - 1, LOOKED_AT).round().astype(int)):
+        sample = dataset.samples[number]
+        z = sample.z.numpy()
+        if len(z) < 2 or np.isin(z, NOBLE_GASES).all():
+            continue
+        first, second = atom_pairs(len(z))
+        distances = pair_distances(sample.pos.numpy(), sample.box[0].double().numpy() if "box" in sample else None)
+        closest = np.full(len(z), np.inf)
+        np.minimum.at(closest, first, distances)
+        np.minimum.at(closest, second, distances)
+        nearest.setdefault(z.tobytes(), []).append(closest)
+        ratios.append(float((distances / (covalent_radii[z[first]] + covalent_radii[z[second]])).min()))
+    return nearest, ratios
+
+
+def _variation(nearest: Mapping[bytes, list[NDArray[np.float64]]]) -> float | None:
+    """Standard deviation, Å, of an atom's nearest distance over frames; None without frames of the same atoms."""
+    squares, freedom = 0.0, 0
+    for frames in nearest.values():
+        distances = np.stack(frames)
+        squares += float(np.square(distances - distances.mean(axis=0)).sum())
+        freedom += (len(frames) - 1) * distances.shape[1]
+    return float(np.sqrt(squares / freedom)) if freedom else None
+
+
+def _judge_distances(ratios: list[float]) -> str | None:
+    low, high = RELATIVE_DISTANCE
+    if not ratios or low <= (value := float(np.median(ratios))) <= high:
+        return None
+    others = {name: factor for name, factor in LENGTH_UNITS_A.items() if factor != 1}
+    return (
+        f"the shortest distance of a structure is {value:.3g} times the sum of the covalent radii (median); {low:g} to "
+        f"{high:g} is plausible for lengths in Å. {_explain(value, others, TYPICAL_RELATIVE_DISTANCE)}"
+    )
+
+
+def _judge_boxes(dataset: Dataset) -> str | None:
+    boxes = [(s.num_nodes, s.box[0].double().numpy()) for s in dataset.samples if "box" in s]
+    densities = [atoms / abs(np.linalg.det(box)) for atoms, box in boxes]
+    if not densities or (value := float(np.median(densities))) <= LARGEST_DENSITY_PER_A3:
+        return None
+    return (
+        f"the boxes hold {value:.3g} atoms/Å³ (median); at most {LARGEST_DENSITY_PER_A3:g} is plausible. Likely the "
+        f"box is in a longer unit than Å, such as nm"
+    )
+
+
+def _judge_forces(value: float, variation: float | None) -> str | None:
+    low, high = FORCE_RMS_eV_PER_A
+    soft, stiff = (np.array(STIFFNESS_eV_PER_A2) * variation).tolist() if variation is not None else (0.0, 0.0)
+    if low <= value <= high or (value < low and value >= soft) or (value > high and value <= stiff):
+        return None
+    others = {name: force_unit_eV_per_A(name) for name in USUAL_FORCE_UNITS}
+    return (
+        f"the forces have a root mean square of {value:.3g} eV/Å; {low:g} to {high:g} eV/Å is plausible. "
+        f"{_explain(value, others, TYPICAL_FORCE_RMS_eV_PER_A)}"
+    )
+
+
+def _judge_energies(dataset: Dataset, force_rms: float) -> str | None:
+    sets: dict[bytes, list[int]] = {}
+    for number, sample in enumerate(dataset.samples):
+        sets.setdefault(np.sort(sample.z.numpy()).tobytes(), []).append(number)
+    frames = max(sets.values(), key=len)
+    if len(frames) < FEWEST_FRAMES:
+        return None
+    value = float(np.std([dataset.samples[number].y.item() for number in frames]))
+    z = dataset.samples[frames[0]].z.tolist()
+    per_kelvin = np.sqrt(1.5 * len(z)) * units.kB
+    low, high = FORCE_RMS_eV_PER_A
+    coherent = COHERENT_A * (force_rms if low <= force_rms <= high else 1.0) * len(z)
+    smallest, largest = TEMPERATURE_K[0] * per_kelvin, max(TEMPERATURE_K[1] * per_kelvin, coherent)
+    if smallest <= value <= largest:
+        return None
+    others = {name: factor for name, factor in ENERGY_UNITS_eV.items() if factor != 1}
+    typical = (TYPICAL_TEMPERATURE_K[0] * per_kelvin, TYPICAL_TEMPERATURE_K[1] * per_kelvin)
+    formula = Formula.from_list([chemical_symbols[number] for number in z]).format("hill")
+    return (
+        f"the energies of {len(frames)} frames of {formula} have a standard deviation of {value:.3g} eV, as harmonic "
+        f"motion at {value / per_kelvin:.3g} K; {smallest:.2g} to {largest:.2g} eV is plausible. "
+        f"{_explain(value, others, typical)}"
+    )
+
+
+def _explain(value: float, others: Mapping[str, float], typical: tuple[float, float]) -> str:
+    """Which units would make a typical value of an implausible one."""
+    fitting = [name for name, factor in others.items() if typical[0] <= value * factor <= typical[1]]
+    if not fitting:
+        return f"No usual unit would make it typical ({typical[0]:.2g} to {typical[1]:.2g})"
+    return f"Likely they are in {' or '.join(fitting)}"
+
+
+def _unit(name: str, table: Mapping[str, float]) -> float:
+    lowered = name.strip().lower()
+    for known, factor in table.items():
+        if known.lower() == ALIASES.get(lowered, lowered):
+            return factor
+    raise ValueError(f"unknown unit {name!r}; known are {', '.join(table)}")

@@ -1,0 +1,340 @@
+"""TIP3P water by molecular dynamics in OpenMM: parameters, initial structures, one trajectory.
+
+TIP3P: Jorgensen et al., J. Chem. Phys. 79, 926 (1983), doi 10.1063/1.445869, in OpenMM's file `tip3p.xml`,
+which also has the harmonic O-H bonds and H-O-H angle that the flexible form uses. Thermostat: Nosé-Hoover
+chain (Martyna et al., J. Chem. Phys. 97, 2635 (1992)) in `openmm.NoseHooverIntegrator`. Imports no torch: the
+processes that run trajectories start quickly.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import MDAnalysis
+import numpy as np
+import openmm
+from MDAnalysis.coordinates.memory import MemoryReader
+from openmm import app, unit
+from pydantic import Field, model_validator
+from scipy.constants import N_A, R, e
+from scipy.spatial.transform import Rotation
+
+from tasks.datasets.base import DatasetConfig, DatasetError
+from tasks.datasets.tip3p.workers import Report
+
+KJ_PER_MOL_PER_EV = e * N_A / 1000  # 96.485 kJ/mol = 1 eV
+A_PER_NM = 10.0
+MOLAR_MASS_G_PER_MOL = 15.99943 + 2 * 1.007947  # the masses of tip3p.xml
+SWITCH_START = 0.8
+"""Where Lennard-Jones switching begins, as a fraction of the cutoff."""
+MIN_OXYGEN_DISTANCE_A = 2.4
+MIN_ATOM_DISTANCE_A = 1.4
+PLACEMENTS = 20_000
+"""Random placements tried for one molecule before the box counts as full."""
+BATCH = 100
+MINIMISATION_STEPS = 200
+MINIMISATION_TOLERANCE = 10.0  # kJ/mol/nm, OpenMM's default
+COLLISION_RATE_PER_PS = 10.0
+TOPOLOGY = "topology.pdb"
+
+
+class TIP3PConfig(DatasetConfig):
+    """Parameters of a TIP3P water dataset."""
+
+    molecules: int = Field(258, ge=1, description="Water molecules in the box.")
+    box_A: float | None = Field(
+        None, gt=0, description="Side of the cubic box in Å (the paper: 20). Give this or density_g_per_cm3."
+    )
+    density_g_per_cm3: float | None = Field(
+        None, gt=0, description="Density in g/cm³, from which the box follows. Give this or box_A."
+    )
+    temperature_K: float = Field(300.0, gt=0, description="Temperature of the thermostat in K.")
+    cutoff_A: float = Field(
+        10.0,
+        gt=0,
+        description="Cutoff in Å of real-space PME and of Lennard-Jones; at most half the box.",
+    )
+    lennard_jones: Literal["lattice_sum", "switched"] = Field(
+        "lattice_sum",
+        description=(
+            "lattice_sum: dispersion by LJPME. switched: switched off smoothly between 0.8 of the cutoff "
+            "and the cutoff; faster. With the cutoff at half the box, forces in boxes of 16 and 32 molecules "
+            "differ from those of a 3 x 3 x 3 replica with a cutoff of 11.7 Å by 1.6 and 0.2 meV/Å (rms) "
+            "with lattice_sum, by 6.3 and 2.7 meV/Å with switched."
+        ),
+    )
+    ewald_tolerance: float = Field(
+        1e-4, gt=0, lt=0.1, description="Relative error tolerance of PME, which sets its splitting and grid."
+    )
+    rigid: bool = Field(
+        False,
+        description=(
+            "Hold bonds and angles fixed (SETTLE). Energies and forces then have no bond and angle terms. "
+            "The forces are those of OpenMM's getForces: minus the gradient of that energy for every atom, "
+            "without the constraint forces that keep a molecule rigid."
+        ),
+    )
+    timestep_fs: float = Field(
+        0.5,
+        gt=0,
+        le=4,
+        description="Time step in fs; at most 1 if flexible (an O-H vibration takes about 10 fs).",
+    )
+    steps_between_frames: int = Field(50, ge=1, description="Time steps from one kept frame to the next.")
+    equilibration_ps: float = Field(
+        5.0,
+        ge=0,
+        description="Dynamics in ps before the first frame; the energy of 16 molecules settles in 2 ps.",
+    )
+    trajectories: int = Field(
+        10, ge=1, description="Independent trajectories, each from a random structure of its own."
+    )
+    frames_per_trajectory: int = Field(1000, ge=1, description="Frames kept of each trajectory.")
+    seed: int = Field(0, ge=0, description="Seed of all random numbers: structures and initial velocities.")
+    platform: str = Field(
+        "CPU",
+        description=(
+            "OpenMM platform of the dynamics, run with deterministic forces where it has such a setting, and "
+            "on the CPU with one thread a trajectory. Labels always come from Reference (double precision)."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.box_A is None) == (self.density_g_per_cm3 is None):
+            raise ValueError(
+                f"box_A is {self.box_A} and density_g_per_cm3 is {self.density_g_per_cm3}; give exactly one of them"
+            )
+        if self.cutoff_A > self.side_A / 2:
+            raise ValueError(
+                f"cutoff_A is {self.cutoff_A} Å, over half the box of {self.side_A:.3f} Å; "
+                f"allowed is at most {self.half_box_text}: shorten the cutoff or take more molecules"
+            )
+        if not self.rigid and self.timestep_fs > 1:
+            raise ValueError(
+                f"timestep_fs is {self.timestep_fs} fs; flexible water allows at most 1 fs (use rigid: true for more)"
+            )
+        return self
+
+    @property
+    def side_A(self) -> float:
+        """Side of the cubic box in Å, a float32 number as it is stored with the frames."""
+        if self.box_A is not None:
+            return float(np.float32(self.box_A))
+        assert self.density_g_per_cm3 is not None
+        volume_cm3 = self.molecules * MOLAR_MASS_G_PER_MOL / (N_A * self.density_g_per_cm3)
+        return float(np.float32(volume_cm3 ** (1 / 3) * 1e8))
+
+    @property
+    def half_box_text(self) -> str:
+        """Half the box for messages, rounded down so that the number shown is itself allowed."""
+        return f"{math.floor(self.side_A / 2 * 1000) / 1000:.3f} Å"
+
+
+@dataclass(frozen=True)
+class TrajectoryJob:
+    """One trajectory to run: which one it is, and the folder to write to."""
+
+    config: TIP3PConfig
+    index: int
+    folder: Path
+
+
+def trajectory_files(index: int) -> tuple[str, str]:
+    """File names of a trajectory: frames (DCD, float32 Å) and labels (npz)."""
+    return f"trajectory-{index:03d}.dcd", f"trajectory-{index:03d}.npz"
+
+
+def place_molecules(molecules: int, side_A: float, rng: np.random.Generator) -> np.ndarray:
+    """Places water molecules one after the other at random positions in random orientations.
+
+    A placement is refused if, over all periodic images, an oxygen comes closer than 2.4 Å to another one or
+    any atom closer than 1.4 Å to one of another molecule.
+
+    Args:
+        molecules: how many.
+        side_A: side of the cubic box in Å.
+        rng: source of the random numbers.
+
+    Returns:
+        Positions in Å, atoms in the order O H H, shape (3 * molecules, 3), float64.
+
+    Raises:
+        DatasetError: no room is left for one of the molecules.
+    """
+    half_angle, bond = np.deg2rad(104.52) / 2, 0.9572
+    x, y = bond * np.cos(half_angle), bond * np.sin(half_angle)
+    water = np.array([[0.0, 0.0, 0.0], [x, y, 0.0], [x, -y, 0.0]])
+    limits = np.full((3, 3), MIN_ATOM_DISTANCE_A)
+    limits[0, 0] = MIN_OXYGEN_DISTANCE_A
+    placed = np.empty((molecules, 3, 3))
+    for count in range(molecules):
+        for _ in range(PLACEMENTS // BATCH):
+            turns = Rotation.random(BATCH, rng=rng).as_matrix()
+            trial = water @ turns.transpose(0, 2, 1) + rng.uniform(0, side_A, (BATCH, 1, 3))
+            # (trial, its atom, placed molecule, its atom, xyz)
+            apart = trial[:, :, None, None] - placed[None, None, :count]
+            apart -= side_A * np.round(apart / side_A)
+            distances = np.linalg.norm(apart, axis=-1)
+            fits = (distances >= limits[None, :, None, :]).all(axis=(1, 2, 3))
+            if fits.any():
+                placed[count] = trial[fits.argmax()]
+                break
+        else:
+            density = molecules * MOLAR_MASS_G_PER_MOL / N_A / (side_A * 1e-8) ** 3
+            raise DatasetError(
+                f"{molecules} water molecules do not fit at random into a box of {side_A:.3f} Å "
+                f"({density:.2f} g/cm³): no room after {count}. Take fewer molecules or a larger box "
+                "(liquid water: 1.0 g/cm³)"
+            )
+    return placed.reshape(-1, 3)
+
+
+def water_topology(config: TIP3PConfig) -> app.Topology:
+    """OpenMM topology: one residue HOH a molecule, atoms O H1 H2, cubic periodic box."""
+    topology = app.Topology()
+    chain = topology.addChain()
+    for _ in range(config.molecules):
+        residue = topology.addResidue("HOH", chain)
+        oxygen = topology.addAtom("O", app.element.oxygen, residue)
+        for name in ("H1", "H2"):
+            topology.addBond(oxygen, topology.addAtom(name, app.element.hydrogen, residue))
+    topology.setPeriodicBoxVectors(np.eye(3) * config.side_A / A_PER_NM * unit.nanometer)
+    return topology
+
+
+def water_system(config: TIP3PConfig) -> openmm.System:
+    """OpenMM system of TIP3P water with particle-mesh Ewald electrostatics."""
+    switched = config.lennard_jones == "switched"
+    return app.ForceField("tip3p.xml").createSystem(
+        water_topology(config),
+        nonbondedMethod=app.PME if switched else app.LJPME,
+        nonbondedCutoff=config.cutoff_A / A_PER_NM * unit.nanometer,
+        switchDistance=SWITCH_START * config.cutoff_A / A_PER_NM * unit.nanometer if switched else None,
+        ewaldErrorTolerance=config.ewald_tolerance,
+        constraints=None,
+        rigidWater=config.rigid,
+    )
+
+
+def label_context(config: TIP3PConfig) -> openmm.Context:
+    """Context on the Reference platform (double precision) in which energies and forces are evaluated."""
+    return openmm.Context(
+        water_system(config),
+        openmm.VerletIntegrator(1 * unit.femtosecond),
+        openmm.Platform.getPlatformByName("Reference"),
+    )
+
+
+def evaluate(context: openmm.Context, positions_A: np.ndarray) -> tuple[float, np.ndarray]:
+    """Potential energy in eV and forces (N, 3) in eV/Å, float64, at positions (N, 3) in Å."""
+    context.setPositions(np.asarray(positions_A, dtype=np.float64) / A_PER_NM)
+    state = context.getState(getEnergy=True, getForces=True)
+    energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+    forces = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
+    return energy / KJ_PER_MOL_PER_EV, forces / (KJ_PER_MOL_PER_EV * A_PER_NM)
+
+
+def find_platform(name: str) -> openmm.Platform:
+    """The OpenMM platform of that name.
+
+    Raises:
+        DatasetError: this installation of OpenMM has none such.
+    """
+    names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
+    if name not in names:
+        raise DatasetError(f"OpenMM has no platform {name!r} here; allowed are {', '.join(names)}")
+    return openmm.Platform.getPlatformByName(name)
+
+
+def write_topology(config: TIP3PConfig, folder: Path) -> None:
+    """Writes the PDB file that gives elements, residues and box; its coordinates are all zero."""
+    with (folder / TOPOLOGY).open("w", encoding="utf-8") as stream:
+        app.PDBFile.writeFile(water_topology(config), np.zeros((3 * config.molecules, 3)) * unit.nanometer, stream)
+
+
+def run_trajectory(job: TrajectoryJob, report: Report) -> None:
+    """Runs one trajectory and writes its frames (DCD) and labels (npz) into the job's folder.
+
+    Random structure, energy minimisation, Maxwell-Boltzmann velocities, equilibration, then frames. Labels
+    belong to the stored float32 positions: they are evaluated after rounding. The npz holds `energy_eV` (F,)
+    float64, `forces_eV_per_A` (F, N, 3) float32 and `temperature_K` (F,) float64, from the kinetic energy.
+
+    Raises:
+        DatasetError: the molecules do not fit, the platform is missing, or the dynamics broke down.
+    """
+    config = job.config
+    stream = np.random.SeedSequence(config.seed, spawn_key=(job.index,))
+    rng = np.random.default_rng(stream)
+    start = place_molecules(config.molecules, config.side_A, rng)
+    velocity_seed = int(rng.integers(1, 2**31))
+    try:
+        positions, energies, forces, temperatures = _simulate(config, start, velocity_seed, report)
+    except openmm.OpenMMException as error:
+        raise DatasetError(
+            f"OpenMM could not run trajectory {job.index} at timestep_fs {config.timestep_fs}, temperature_K "
+            f"{config.temperature_K}, platform {config.platform}: {error}. "
+            "A shorter time step or a lower density may help"
+        ) from error
+    frames_name, labels_name = trajectory_files(job.index)
+    np.savez(job.folder / labels_name, energy_eV=energies, forces_eV_per_A=forces, temperature_K=temperatures)
+    universe = MDAnalysis.Universe(
+        os.fspath(job.folder / TOPOLOGY),
+        positions,
+        format=MemoryReader,
+        order="fac",
+        dimensions=np.array([config.side_A] * 3 + [90.0] * 3, dtype=np.float32),
+    )
+    step_ps = config.steps_between_frames * config.timestep_fs / 1000
+    universe.atoms.write(os.fspath(job.folder / frames_name), frames="all", dt=step_ps)
+
+
+def _simulate(
+    config: TIP3PConfig, start_A: np.ndarray, velocity_seed: int, report: Report
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Positions (F, N, 3) in Å, energies (F,) in eV, forces (F, N, 3) in eV/Å, temperatures (F,) in K."""
+    platform = find_platform(config.platform)
+    settings = {"Threads": "1", "DeterministicForces": "true", "Precision": "mixed"}
+    settings = {name: value for name, value in settings.items() if name in platform.getPropertyNames()}
+    system = water_system(config)
+    freedoms = 3 * system.getNumParticles() - system.getNumConstraints() - 3
+    integrator = openmm.NoseHooverIntegrator(
+        config.temperature_K * unit.kelvin,
+        COLLISION_RATE_PER_PS / unit.picosecond,
+        config.timestep_fs * unit.femtosecond,
+    )
+    context = openmm.Context(system, integrator, platform, settings)
+    labels = label_context(config)
+    context.setPositions(start_A / A_PER_NM)
+    openmm.LocalEnergyMinimizer.minimize(context, MINIMISATION_TOLERANCE, MINIMISATION_STEPS)
+    context.setVelocitiesToTemperature(config.temperature_K, velocity_seed)
+
+    frames, atoms, stride = (
+        config.frames_per_trajectory,
+        system.getNumParticles(),
+        config.steps_between_frames,
+    )
+    equilibration = round(config.equilibration_ps * 1000 / config.timestep_fs)
+    total = equilibration + frames * stride
+    for done in range(0, equilibration, stride):
+        integrator.step(min(stride, equilibration - done))
+        report(done / total)
+    positions = np.empty((frames, atoms, 3), np.float32)
+    forces = np.empty((frames, atoms, 3), np.float32)
+    energies, temperatures = np.empty(frames), np.empty(frames)
+    for frame in range(frames):
+        integrator.step(stride)
+        # Molecules are wrapped as wholes, so coordinates stay small and float32 keeps about 1e-6 Å.
+        state = context.getState(getPositions=True, getEnergy=True, enforcePeriodicBox=True)
+        positions[frame] = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
+        energies[frame], forces[frame] = evaluate(labels, positions[frame])
+        kinetic = state.getKineticEnergy().value_in_unit(unit.joule / unit.mole)
+        temperatures[frame] = 2 * kinetic / (freedoms * R)
+        if not (np.isfinite(energies[frame]) and np.isfinite(forces[frame]).all()):
+            raise openmm.OpenMMException(f"energy or forces of frame {frame} are not finite")
+        report((equilibration + (frame + 1) * stride) / total)
+    return positions, energies, forces, temperatures

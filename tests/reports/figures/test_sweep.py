@@ -1,0 +1,279 @@
+"""Sweeps: what is drawn, described and tabulated is what the records hold, and nothing without a sweep."""
+
+import html
+import json
+import re
+from itertools import pairwise
+from statistics import mean, stdev
+
+import pytest
+
+from reports.analysis.results import Results
+from reports.analysis.sweep import SWEPT
+from reports.figures.sweep import sweep_figures
+from reports.page.write import build_report, markdown_text
+from reports.records.record import RecordError
+from reports.records.run import read_run
+from reports.tables.sweep import sweep_table
+from reports.text.formatting import number, plus_minus, signed
+
+RATIOS = {"masked-0.5": 0.5, "masked-0.1": 0.1, "masked-0.12": 0.12, "masked-0.9": 0.9}
+RATIO = {"over": "strategy", "label": "share of molecules masked", "log": False, "values": RATIOS}
+MASKED = {
+    "scratch": {0: (120.0, 510.0), 1: (131.0, 540.0), 2: (137.0, 600.0)},
+    "masked-0.5": {0: (64.0, 101.0), 1: (66.5, 105.0), 2: (69.5, 117.0)},
+    "masked-0.1": {0: (81.0, 160.0), 1: (82.0, 190.0), 2: (86.0, 172.0)},
+    "masked-0.12": {0: (80.0, 150.0), 1: (79.0, 155.0), 2: (75.0, 175.0)},
+    "masked-0.9": {0: (90.0, 210.0), 1: ("diverged", "loss is nan"), 2: (96.0, 222.0)},
+    "denoised": {0: (101.0, 300.0), 1: (104.0, 320.0), 2: (105.0, 310.0)},
+}
+
+FRAMES = {"over": "dataset", "label": "share of frames labelled", "log": True, "values": {"few": 0.01, "many": 0.1}}
+LABELLED = {"few": 50, "many": 500, "other": 7}
+LABEL_EFFICIENCY = {
+    (dataset, model, strategy): {seed: (scale * base * (1 + seed / 50), 4 * scale * base) for seed in (0, 1)}
+    for dataset, base in (("many", 30.0), ("few", 70.0), ("other", 5000.0))
+    for model, scale in (("egnn", 1.0), ("tensornet", 0.5))
+    for strategy, scale in (("scratch", 2 * scale), ("masked", 1.5 * scale))
+}
+
+
+def values_of(seeds, i):
+    """Force (i = 0) or energy (i = 1) errors of the seeds that finished."""
+    return [pair[i] for pair in seeds.values() if pair is not None and not isinstance(pair[0], str)]
+
+
+def alternatives(folder):
+    """Alternative texts of the panels of the sweep section, checked to stand in the Markdown too."""
+    paths = build_report(folder)
+    page, markdown = paths.html.read_text(encoding="utf-8"), paths.markdown.read_text(encoding="utf-8")
+    section = page.split('id="ablations"')[1].split('id="detail"')[0]
+    texts = [html.unescape(text) for text in re.findall(r'role="img"[^>]* aria-label="([^"]*)"', section)]
+    assert all(markdown_text(text) in markdown for text in texts)
+    return texts
+
+
+def drawn(folder, monkeypatch):
+    """The matplotlib figures of a sweep, both panels side by side, by title."""
+    figures = {}
+    monkeypatch.setattr(
+        "reports.figures.sweep.compose",
+        lambda name, title, panels, draw: figures.update({title: draw(list(panels), (10.0, 4.0))}),
+    )
+    sweep_figures(Results(read_run(folder)))
+    return figures
+
+
+def lines(axes):
+    """The lines of a panel: label -> points."""
+    return {line.get_label(): list(zip(*line.get_data(), strict=True)) for line in axes.lines}
+
+
+def test_strategies_are_described_with_the_numbers_of_the_records(make_run):
+    force, energy = alternatives(make_run(MASKED, sweep=RATIO))
+    for i, text in enumerate((force, energy)):
+        average = {name: number(mean(values_of(seeds, i))) for name, seeds in MASKED.items()}
+        assert (
+            f"{SWEPT} {average['masked-0.1']} at 0.1, {average['masked-0.12']} at 0.12, "
+            f"{average['masked-0.5']} at 0.5 and {average['masked-0.9']} at 0.9 (2 of 3 seeds); "
+            f"scratch {average['scratch']} as a horizontal line; "
+            f"denoised {average['denoised']} as a horizontal line."
+        ) in text
+    assert "force RMSE in meV/Å" in force
+    assert "energy RMSE in meV/cell" in energy
+    assert "best checkpoint against share of molecules masked" in force
+
+
+def test_strategies_are_one_line_and_the_others_horizontal(make_run, monkeypatch):
+    (figure,) = drawn(make_run(MASKED, sweep=RATIO), monkeypatch).values()
+    for i, axes in enumerate(figure.axes):
+        found = lines(axes)
+        assert found.pop(SWEPT) == [
+            (value, pytest.approx(mean(values_of(MASKED[name], i))))
+            for name, value in sorted(RATIOS.items(), key=lambda item: item[1])
+        ]
+        assert {name: {y for _, y in points} for name, points in found.items()} == {
+            name: {mean(values_of(MASKED[name], i))} for name in ("scratch", "denoised")
+        }
+        seeds = sorted((float(x), float(y)) for points in axes.collections for x, y in points.get_offsets())
+        assert seeds == sorted((x, y) for name, x in RATIOS.items() for y in values_of(MASKED[name], i))
+        # Of two numbers too close to be read, the first.
+        assert list(axes.get_xticks()) == [0.1, 0.5, 0.9]
+        assert axes.get_xscale() == "linear"
+    assert figure.axes[0].get_xlabel() == "share of molecules masked"
+    assert figure.axes[0].get_ylabel() == "test force RMSE (meV/Å)"
+
+
+def test_the_section_stands_before_the_detail_and_adds_no_table_for_strategies(make_run):
+    folder = make_run(MASKED, sweep=RATIO)
+    paths = build_report(folder)
+    page, markdown = paths.html.read_text(encoding="utf-8"), paths.markdown.read_text(encoding="utf-8")
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert ids.index("results") < ids.index("ablations") < ids.index("detail")
+    assert 'href="#ablations"' in page
+    section = markdown.split("## Ablation: share of molecules masked\n")[1].split("\n## ")[0]
+    assert "|" not in section
+    names = re.findall(r"\]\((.+?\.svg)\)", section)
+    assert names == ["figures/sweep-1.svg"]
+    assert "<svg" in (folder / "report" / "figures" / "sweep-1.svg").read_text(encoding="utf-8")
+
+
+def test_datasets_are_lines_of_strategies_with_one_range_for_all_models(make_run, monkeypatch):
+    folder = make_run(LABEL_EFFICIENCY, sweep=FRAMES, train_frames=LABELLED)
+    figures = drawn(folder, monkeypatch)
+    assert [title.split(":")[0] for title in figures] == ["EGNN", "tensornet"]
+    for model, figure in zip(("egnn", "tensornet"), figures.values(), strict=True):
+        for i, axes in enumerate(figure.axes):
+            assert lines(axes) == {
+                strategy: [
+                    (x, pytest.approx(mean(values_of(LABEL_EFFICIENCY[dataset, model, strategy], i))))
+                    for dataset, x in FRAMES["values"].items()
+                ]
+                for strategy in ("scratch", "masked")
+            }
+            assert axes.get_xscale() == "log"
+    for panels in zip(*(figure.axes for figure in figures.values()), strict=True):
+        assert len({axes.get_ylim() for axes in panels}) == 1
+        assert panels[0].get_ylim()[1] < 1000  # the dataset off the axis does not count
+
+
+def test_datasets_have_a_table_with_labelled_frames(make_run):
+    folder = make_run(LABEL_EFFICIENCY, sweep=FRAMES, train_frames=LABELLED)
+    table = sweep_table(Results(read_run(folder)))
+    assert [column.full for column in table.columns[:4]] == [
+        "share of frames labelled",
+        "labelled frames",
+        "seeds",
+        "force, meV/Å: RMSE",
+    ]
+    assert [heading for heading, _ in table.groups] == [
+        f"{model}: {strategy}" for model in ("EGNN", "tensornet") for strategy in ("scratch", "masked")
+    ]
+    (row, _) = dict(table.groups)["tensornet: masked"]
+    few = [values_of(LABEL_EFFICIENCY["few", "tensornet", "masked"], i) for i in (0, 1)]
+    base = [values_of(LABEL_EFFICIENCY["few", "tensornet", "scratch"], i) for i in (0, 1)]
+    assert row[:3] == ["0.01", "50", "2 of 2"]
+    for i, column in ((0, 3), (1, 6)):
+        assert row[column] == plus_minus(mean(few[i]), stdev(few[i]))
+        # Every seed of `masked` has 1.5 / 2 of the error of `scratch`.
+        assert row[column + 1].startswith(signed(100 * (mean(few[i]) / mean(base[i]) - 1)))
+        assert row[column + 1].value == pytest.approx(-25)
+
+
+def test_labelled_frames_are_no_column_beside_themselves(make_run):
+    sweep = FRAMES | {"values": {"few": 50, "many": 500}, "label": "labelled frames"}
+    folder = make_run(LABEL_EFFICIENCY, sweep=sweep, train_frames=LABELLED)
+    table = sweep_table(Results(read_run(folder)))
+    assert [column.title for column in table.columns].count("labelled frames") == 1
+    assert [row[0] for row in table.groups[0][1]] == ["50", "500"]
+
+
+def test_models_are_drawn_for_each_dataset(make_run, monkeypatch):
+    sweep = {"over": "model", "label": "layers", "values": {"tensornet": 2, "egnn": 5}}
+    folder = make_run(LABEL_EFFICIENCY, sweep=sweep)
+    figures = drawn(folder, monkeypatch)
+    assert [title.split(":")[0] for title in figures] == ["many", "few", "other"]
+    few = lines(figures["few: test errors against layers"].axes[0])
+    assert few["masked"] == [
+        (x, pytest.approx(mean(values_of(LABEL_EFFICIENCY["few", model, "masked"], 0))))
+        for model, x in sweep["values"].items()
+    ]
+    assert [column.title for column in sweep_table(Results(read_run(folder))).columns[:2]] == ["layers", "seeds"]
+
+
+def test_names_that_a_filter_left_out_are_not_drawn(make_run):
+    outcomes = {name: MASKED[name] for name in ("scratch", "masked-0.5", "masked-0.1")}
+    folder = make_run(outcomes, sweep=RATIO | {"values": RATIOS | {"never-planned": 0.7}})
+    force, _ = alternatives(folder)
+    assert " at 0.1 and " in force
+    assert " at 0.5;" in force
+    for absent in ("0.12", "0.7", "0.9", "denoised"):
+        assert absent not in force.replace(number(mean(values_of(MASKED["scratch"], 0))), "")
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        {"scratch": MASKED["scratch"]},
+        {"scratch": MASKED["scratch"], "masked-0.5": {0: ("failed", "out of memory"), 1: None}},
+    ],
+    ids=["filtered", "none finished"],
+)
+def test_an_axis_without_results_says_so(make_run, outcomes):
+    folder = make_run(outcomes, sweep=RATIO)
+    assert alternatives(folder) == []
+    for path in (folder / "report" / "index.html", folder / "report" / "report.md"):
+        assert "No cell on this axis has finished." in path.read_text(encoding="utf-8")
+
+
+def test_points_and_lines_without_a_result_are_left_out(make_run, monkeypatch):
+    outcomes = MASKED | {"masked-0.5": {0: None, 1: ("failed", "why")}, "scratch": {0: None}}
+    folder = make_run(outcomes, sweep=RATIO)
+    force, _ = alternatives(folder)
+    assert "nothing at 0.5 (0 of 2 seeds)" in force
+    assert "scratch nothing as a horizontal line (0 of 1 seeds)" in force
+    (figure,) = drawn(folder, monkeypatch).values()
+    found = lines(figure.axes[0])
+    assert [x for x, _ in found[SWEPT]] == [0.1, 0.12, 0.9]
+    assert "scratch" not in found
+
+
+def test_errors_of_zero_are_drawn(make_run):
+    folder = make_run({"scratch": {0: (0.0, 0.0)}, "masked-0.5": {0: (0.0, 0.0)}}, sweep=RATIO)
+    assert "0.000 at 0.5" in alternatives(folder)[0]
+
+
+def test_no_sweep_changes_nothing(make_run):
+    outcomes = {name: MASKED[name] for name in ("scratch", "masked-0.5")}
+    absent, null = make_run(outcomes, name="absent"), make_run(outcomes, name="null", sweep=None)
+    reports = []
+    for folder in (absent, null):
+        build_report(folder)
+        files = {path.name: path.read_bytes() for path in (folder / "report").rglob("*") if path.is_file()}
+        reports.append(files)
+    assert reports[0] == reports[1]
+    assert not any(name.startswith("sweep") for name in reports[0])
+    assert b"Ablation" not in reports[0]["index.html"] + reports[0]["report.md"]
+
+
+def test_hostile_labels_stay_text_and_the_bytes_repeat(make_run):
+    hostile = '<script>alert("1")</script> | $x$ (%)\n# no heading'
+    outcomes = {("few", "egnn", "masked"): {0: (64.0, 101.0)}}
+    folder = make_run(outcomes, sweep=FRAMES | {"label": hostile}, train_frames=LABELLED, baselines=[])
+    first, second = (build_report(folder, folder / name) for name in ("one", "two"))
+    page, markdown = first.html.read_text(encoding="utf-8"), first.markdown.read_text(encoding="utf-8")
+    assert "<script>alert" not in page + markdown
+    assert "\n# no" not in markdown
+    assert markdown_text(f"Ablation: {hostile}") in markdown
+    assert "| 0.01 | 50 | 1 of 1 | 64.0 | 101.0 |" in markdown
+    assert page == second.html.read_text(encoding="utf-8")
+    levels = [int(level) for level in re.findall(r"<h(\d)", page)]
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"over": "seed"}, r"sweep\.over.*'dataset', 'model' or 'strategy'"),
+        ({"label": ""}, r"sweep\.label"),
+        ({"values": {"masked-0.5": float("nan")}}, r"sweep\.values\.masked-0\.5.*finite"),
+        ({"values": {"masked-0.5": float("inf")}}, r"sweep\.values\.masked-0\.5.*finite"),
+        ({"values": {"masked-0.5": "half"}}, r"sweep\.values\.masked-0\.5.*number"),
+        ({"log": True, "values": {"masked-0.5": 0.0}}, r"logarithmic axis takes values above 0.*masked-0\.5"),
+    ],
+)
+def test_a_sweep_that_is_wrong_is_named(make_run, changes, message):
+    with pytest.raises(RecordError, match=message) as caught:
+        read_run(make_run(MASKED, sweep=RATIO | changes))
+    assert "plan.json" in str(caught.value)
+
+
+def test_a_name_listed_twice_is_refused(make_run):
+    folder = make_run(MASKED, sweep=RATIO)
+    path = folder / "plan.json"
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(text)["sweep"]["values"] == RATIOS
+    path.write_text(text.replace('{"masked-0.5": 0.5', '{"masked-0.5": 0.4, "masked-0.5": 0.5'), encoding="utf-8")
+    with pytest.raises(RecordError, match=r"plan\.json.*'masked-0\.5' is listed twice"):
+        read_run(folder)
