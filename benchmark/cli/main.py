@@ -184,7 +184,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _is_users(error: ValueError) -> bool:
-    from reports.records.record import RecordError
+    from reports.records.atomic import RecordError
     from tasks.datasets.base import DatasetError
     from tasks.pretexts.base import PretextError
 

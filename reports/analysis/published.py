@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from reports.analysis import kinds
 from reports.records.plan import Arm, Plan
 
 Value = Annotated[list[float], Field(min_length=1, max_length=2)]
@@ -112,27 +111,24 @@ def published() -> Published:
 
 
 def _same_molecule(row: _Row, plan: Plan, dataset: str) -> bool:
-    name = kinds.molecule(plan, dataset)
-    return (row.molecule or "") == (name or "").lower().replace("_", " ").removesuffix("acid").strip()
+    name = plan.datasets[dataset].member or ""
+    return (row.molecule or "") == name.lower().replace("_", " ").removesuffix("acid").strip()
 
 
-def _same_data(block: _Block, plan: Plan, dataset: str, surrogates: Collection[str]) -> bool:
-    options: Mapping[str, Any] = kinds.dataset_options(plan, dataset)
-    whole = dataset not in surrogates and kinds.labelled_share(plan, dataset) == 1
-    return whole and all(options.get(name) in allowed for name, allowed in block.options.items())
+def _same_data(block: _Block, plan: Plan, dataset: str) -> bool:
+    data = plan.datasets[dataset]
+    whole = not data.stand_in and data.labelled == 1
+    return whole and all(data.options.get(name) in allowed for name, allowed in block.options.items())
 
 
-def paper_value(plan: Plan, arm: Arm, metric: str, surrogates: Collection[str]) -> PaperValue | None:
-    """The paper's number for an arm of the same kind of dataset, model and pretext; None if it has none.
-
-    `surrogates`: datasets that stand in for others.
-    """
-    what = kinds.role(plan, arm.strategy)
+def paper_value(plan: Plan, arm: Arm, metric: str) -> PaperValue | None:
+    """The paper's number for an arm of the same kind of dataset, model and pretext; None if it has none."""
+    what = plan.strategies[arm.strategy].role
     for block in published().paper:
-        if block.dataset != kinds.dataset_kind(plan, arm.dataset):
+        if block.dataset != plan.datasets[arm.dataset].kind:
             continue
         for row in block.rows:
-            matches = (row.model, row.arm) == (kinds.model_kind(plan, arm.model), what)
+            matches = (row.model, row.arm) == (plan.models[arm.model].kind, what)
             value = getattr(row, metric, None)
             if matches and _same_molecule(row, plan, arm.dataset) and (value or row.text):
                 return PaperValue(
@@ -140,26 +136,26 @@ def paper_value(plan: Plan, arm: Arm, metric: str, surrogates: Collection[str]) 
                     sd=value[1] if value and len(value) > 1 else None,
                     text=row.text,
                     ratio=row.ratio,
-                    same_data=_same_data(block, plan, arm.dataset, surrogates),
+                    same_data=_same_data(block, plan, arm.dataset),
                 )
     return None
 
 
 def paper_notes(plan: Plan, datasets: Sequence[str]) -> list[str]:
     """Where the paper's numbers for these datasets stand, and what they were measured on."""
-    wanted = {kinds.dataset_kind(plan, dataset) for dataset in datasets}
+    wanted = {plan.datasets[dataset].kind for dataset in datasets}
     return [f"{block.table}: {block.note}" for block in published().paper if block.dataset in wanted]
 
 
-def anchors(plan: Plan, surrogates: Collection[str]) -> list[Anchor]:
-    """What other methods reach on the datasets of a plan, in the plan's order; `surrogates` as for `paper_value`."""
+def anchors(plan: Plan) -> list[Anchor]:
+    """What other methods reach on the datasets of a plan, in the plan's order."""
     found = []
     for dataset in dict.fromkeys(arm.dataset for arm in plan.arms):
         for block in published().anchors:
-            if block.dataset == kinds.dataset_kind(plan, dataset):
+            if block.dataset == plan.datasets[dataset].kind:
                 found += [
                     Anchor(dataset=dataset, data=block.data, row=row, source=published().sources[row.source],
-                           same_data=_same_data(block, plan, dataset, surrogates))
+                           same_data=_same_data(block, plan, dataset))
                     for row in block.rows
                     if _same_molecule(row, plan, dataset)
                 ]  # fmt: skip

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.analysis import convergence, kinds, statistics
+from reports.analysis import convergence, statistics
+from reports.records.frames import rows_of
 from reports.records.plan import Arm
+from reports.records.record import JUDGED
 from reports.records.run import Run
 
 
@@ -111,7 +113,7 @@ class Results:
         """
         plan = self.run.plan
         frame = statistics.paired_changes(self.run.records, plan.baselines)
-        judged = {dataset: kinds.headline_metrics(plan, dataset) for dataset in frame["dataset"].unique()}
+        judged = {dataset: self.headline_metrics(dataset) for dataset in frame["dataset"].unique()}
         headline = [
             metric in judged[dataset] for dataset, metric in zip(frame["dataset"], frame["metric"], strict=True)
         ]
@@ -135,8 +137,8 @@ class Results:
         """Changes averaged over the molecules of a collection, corrected over all that were tested together."""
         plan = self.run.plan
         found = []
-        for datasets in kinds.molecule_groups(plan):
-            metrics = kinds.headline_metrics(plan, datasets[0])
+        for datasets in plan.pools:
+            metrics = self.headline_metrics(datasets[0])
             frame = statistics.pooled_changes(self.run.records, plan.baselines, metrics, datasets)
             frame = frame[~frame["strategy"].isin(plan.baselines)]
             found += [(tuple(datasets), row) for row in rows_of(frame)]
@@ -176,21 +178,8 @@ class Results:
         return [baseline for baseline in baselines if arm._replace(strategy=baseline) in self._arms]
 
     def headline_metrics(self, dataset: str) -> tuple[str, str]:
-        """(force, energy) metric that a dataset is judged by; see `kinds.headline_metrics`."""
-        return kinds.headline_metrics(self.run.plan, dataset)
-
-    @cached_property
-    def surrogates(self) -> frozenset[str]:
-        """Datasets that stand in for others; see `kinds.surrogates`."""
-        return kinds.surrogates(self.run.plan, self.run.provenance)
-
-    def role(self, arm: Arm) -> str:
-        """What an arm is; see `kinds.role`."""
-        return kinds.role(self.run.plan, arm.strategy)
-
-    def dataset_kind(self, dataset: str) -> str:
-        """Kind of a dataset; see `kinds.dataset_kind`."""
-        return kinds.dataset_kind(self.run.plan, dataset)
+        """(force, energy) metric that a dataset is judged by."""
+        return JUDGED[self.run.plan.datasets[dataset].judged_by]
 
     @cached_property
     def _arms(self) -> set[Arm]:
@@ -246,8 +235,3 @@ class Results:
             return {}
         summary = convergence.summarise_reach(self.reached)
         return {Arm(row["dataset"], row["model"], row["strategy"]): row for row in rows_of(summary)}
-
-
-def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a frame as dictionaries."""
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

@@ -30,8 +30,9 @@ class Group:
 def groups(plan: Plan, sweep: Sweep) -> list[Group]:
     """The figures of a sweep, in the plan's order; none without an arm on the axis."""
     places = {arm: arm._replace(**{"strategy": "", sweep.over: ""}) for arm in plan.arms}
+    order = list(plan.strategies)
     found = {place: Group(place) for place in places.values()}
-    for arm in sorted(plan.arms, key=lambda arm: plan.strategies.index(arm.strategy)):
+    for arm in sorted(plan.arms, key=lambda arm: order.index(arm.strategy)):
         group = found[places[arm]]
         value = sweep.values.get(getattr(arm, sweep.over))
         if value is not None:

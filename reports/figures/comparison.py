@@ -51,10 +51,11 @@ COMPARISONS = (
 def _rows(results: Results, comparison: Comparison) -> dict[tuple[str, str], list[Arm]]:
     """(dataset, model) -> arms, of those that have a finished cell of each of the roles."""
     found: dict[tuple[str, str], list[Arm]] = {}
-    for arm in results.run.plan.arms:
-        if results.role(arm) in comparison.roles and results.finished(arm):
+    plan = results.run.plan
+    for arm in plan.arms:
+        if plan.strategies[arm.strategy].role in comparison.roles and results.finished(arm):
             found.setdefault((arm.dataset, arm.model), []).append(arm)
-    roles = {pair: {results.role(arm) for arm in arms} for pair, arms in found.items()}
+    roles = {pair: {plan.strategies[arm.strategy].role for arm in arms} for pair, arms in found.items()}
     needed = set(comparison.roles)
     complete = [pair for pair in found if roles[pair] == needed]
     return {pair: found[pair] for pair in complete[:MOST_ROWS]}
@@ -67,9 +68,9 @@ def _labels(results: Results, pairs: Iterable[tuple[str, str]]) -> tuple[str, di
     shared = ""
     labels = {pair: plan.heading(*pair) for pair in pairs}
     if len(datasets) == 1:
-        dataset = plan.labels.datasets.get(pairs[0][0], pairs[0][0])
+        dataset = plan.datasets[pairs[0][0]].label
         shared = f" on {dataset}" if dataset else ""
-        labels = {pair: plan.labels.models.get(pair[1], pair[1]) for pair in pairs}
+        labels = {pair: plan.models[pair[1]].label for pair in pairs}
     if len(set(labels.values()) - {""}) < len(pairs):
         labels = {pair: " / ".join(pair) for pair in pairs}
     return shared, {pair: "\n".join(textwrap.wrap(label, 24)) for pair, label in labels.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from reports.records.plan import Plan
@@ -32,7 +32,7 @@ class Pen(NamedTuple):
     marker: str
 
 
-def pens(strategies: Sequence[str]) -> dict[str, Pen]:
+def pens(strategies: Iterable[str]) -> dict[str, Pen]:
     """The pen of every strategy by its place in the plan, so that a run of a few keeps the colours of all.
 
     Colours come again after six, then with another dash and marker: 24 arms differ.

@@ -226,7 +226,7 @@ def report(results: Results) -> Report:
         run.plan.title,
         _summary(run),
         run.plan.description,
-        run.plan.strategies,
+        list(run.plan.strategies),
         _sections(results, report_tables(results)),
     )
 

@@ -1,12 +1,19 @@
-"""Writing files that are either whole or absent."""
+"""Small files written whole or not at all, and JSON read back with a word on what to do about a damaged one."""
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+
+class RecordError(ValueError):
+    """A record, curve or run folder is missing, unreadable or contradicts the schema."""
 
 
 @contextmanager
@@ -23,3 +30,35 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a JSON file in one step: a reader or a crash never meets half of it."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any] | None:
+    """The JSON object in a file, None if there is no such file.
+
+    Raises:
+        RecordError: for a damaged file, with the remedy.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} cannot be read ({error}): {remedy}") from error
+    if not isinstance(content, dict):
+        raise RecordError(f"{path} holds a {type(content).__name__}, a JSON object was expected: {remedy}")
+    return content
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; its keys must differ, where `json` alone would keep the last of equal ones."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the name {twice!r} is listed twice; give it once")
+    return content

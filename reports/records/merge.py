@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import ValidationError
 
-from reports.analysis.results import rows_of
-from reports.records.plan import Labels, Plan, Sweep
-from reports.records.record import METRICS, RecordError
+from reports.records.atomic import RecordError
+from reports.records.frames import rows_of
+from reports.records.plan import Plan, Sweep
+from reports.records.record import METRICS
 from reports.records.run import CONFLICT_COLUMNS, Run, Source, read_run
+
+T = TypeVar("T")
 
 COMPARED = ("status", *METRICS, "n_frames", "n_atoms", "n_parameters", "split_hash", "finetune_steps", "best_epoch")
 """Columns of a record that say what came out; times, memory and names of suites may differ."""
@@ -57,21 +60,18 @@ def _merge_plans(runs: Sequence[Run], names: Sequence[str]) -> Plan:
     if any(plan.config != plans[0].config for plan in plans):
         config = {**config, "merged_from": {name: plan.config for name, plan in zip(names, plans, strict=True)}}
     sweeps = _sweeps(runs)
-    labels = {
-        kind: _laid_under_all([getattr(plan.labels, kind) for plan in plans])
-        for kind in ("datasets", "models", "strategies")
-    }
     order = {key: None for plan in plans for key in (cell.key for cell in plan.cells)}
     try:
         return Plan(
-            schema=1,
             suite=_first((plan.suite for plan in plans), " + "),
             title=_first((plan.title for plan in plans), " + "),
             description=_first((plan.description for plan in plans), " "),
             scale=_first((plan.scale for plan in plans), " + "),
             command=_first((plan.command for plan in plans), "\n"),
             baselines=list(dict.fromkeys(name for plan in plans for name in plan.baselines)),
-            labels=Labels(**labels),
+            datasets=_laid_under_all([plan.datasets for plan in plans]),
+            models=_laid_under_all([plan.models for plan in plans]),
+            strategies=_laid_under_all([plan.strategies for plan in plans]),
             sweep=sweeps[0] if len(sweeps) == 1 else None,
             config=config,
             cells=[cells[key] for key in order],
@@ -80,8 +80,8 @@ def _merge_plans(runs: Sequence[Run], names: Sequence[str]) -> Plan:
         raise RecordError(f"the plans of {', '.join(names)} do not fit together: {error.errors()[0]['msg']}") from error
 
 
-def _laid_under_all(mappings: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    merged: dict[str, str] = {}
+def _laid_under_all(mappings: Sequence[Mapping[str, T]]) -> dict[str, T]:
+    merged: dict[str, T] = {}
     for mapping in mappings:
         merged |= {name: value for name, value in mapping.items() if name not in merged}
     return merged
@@ -151,9 +151,9 @@ def read_runs(folders: Sequence[Path]) -> Run:
         # The first that is ok; `min` keeps the order of equals.
         owner = min(holders, key=lambda i: next(iter(found[i][cell.key].values()))["status"] != "ok", default=None)
         if owner is None:
-            owner = next(i for i, run in enumerate(runs) if cell.key in run.statuses)
-            started = [i for i, run in enumerate(runs) if run.statuses.get(cell.key, {}).get("state") == "running"]
-            owner = started[0] if started else owner
+            planned = [i for i, run in enumerate(runs) if cell.key in run.statuses]
+            started = [i for i in planned if runs[i].statuses[cell.key].state == "running"]
+            owner = [*started, *planned][0]
         owners[cell.key] = owner
         for i in holders:
             difference = _difference(found[owner][cell.key], found[i][cell.key]) if i != owner else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,61 +13,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
+from reports.records.atomic import RecordError
 from reports.records.plan import PlannedCell
-from reports.records.record import Record, RecordError, check_rows
+from reports.records.record import Record, check_rows
 
 _ROWS = TypeAdapter(list[Record])
 
 
 @dataclass(frozen=True)
-class CellPlace:
-    """Folder of a planned cell."""
-
-    folder: Path
-    cell: PlannedCell
-
-    @property
-    def remedy(self) -> str:
-        return f"delete the folder {self.folder} and run again; only this cell is repeated"
-
-
-@dataclass(frozen=True)
 class CellFile:
-    """A file in a cell's folder; one that is not `required` may be absent."""
+    """A file of a planned cell; one that is not `required` may be absent. `remedy`: what to do if it is damaged."""
 
-    place: CellPlace
-    name: str
+    cell: PlannedCell
+    path: Path
+    remedy: str
     required: bool = False
-
-    @property
-    def path(self) -> Path:
-        return self.place.folder / self.name
 
     @property
     def expected(self) -> bool:
         return self.required or self.path.exists()
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; its keys must differ, where `json` alone would keep the last of equal ones."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the name {twice!r} is listed twice; give it once")
-    return content
-
-
-def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """The JSON object in a file; raises `RecordError` with the remedy."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
-    except FileNotFoundError as error:
-        raise RecordError(f"{path} is missing: {remedy}") from error
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read ({error}): {remedy}") from error
-    if not isinstance(content, dict):
-        raise RecordError(f"{path} holds a {type(content).__name__}, a JSON object was expected: {remedy}")
-    return content
 
 
 def _read_parquet(file: CellFile) -> pa.Table:
@@ -77,9 +39,9 @@ def _read_parquet(file: CellFile) -> pa.Table:
         # Of small files, threads cost more than they save.
         return pq.ParquetFile(file.path).read(use_threads=False)
     except FileNotFoundError as error:
-        raise RecordError(f"{file.path} is missing: {file.place.remedy}") from error
+        raise RecordError(f"{file.path} is missing: {file.remedy}") from error
     except (OSError, pa.ArrowException) as error:
-        raise RecordError(f"{file.path} cannot be read ({error}): {file.place.remedy}") from error
+        raise RecordError(f"{file.path} cannot be read ({error}): {file.remedy}") from error
 
 
 def read_rows(files: Sequence[CellFile]) -> list[Record]:
@@ -94,7 +56,7 @@ def read_rows(files: Sequence[CellFile]) -> list[Record]:
         if file.expected:
             found = _read_parquet(file).to_pylist()
             if not found:
-                raise RecordError(f"{file.path} holds no row: {file.place.remedy}")
+                raise RecordError(f"{file.path} holds no row: {file.remedy}")
             rows += found
             owners += [file] * len(found)
     try:
@@ -104,23 +66,22 @@ def read_rows(files: Sequence[CellFile]) -> list[Record]:
         index, *names = first["loc"]
         file, where = owners[int(index)], ".".join(map(str, names)) or "row"
         raise RecordError(
-            f"{file.path} does not fit the schema of records ({where}: {first['msg']}): {file.place.remedy}"
+            f"{file.path} does not fit the schema of records ({where}: {first['msg']}): {file.remedy}"
         ) from error
     for row, file in zip(records, owners, strict=True):
-        cell = file.place.cell
+        cell = file.cell
         found = (row.cell_key, row.dataset, row.model, row.strategy, row.seed)
         if found != (cell.key, *cell.arm, cell.seed):
             raise RecordError(
-                f"{file.path} is the record of cell {found}, not of {(cell.key, *cell.arm, cell.seed)}: "
-                f"{file.place.remedy}"
+                f"{file.path} is the record of cell {found}, not of {(cell.key, *cell.arm, cell.seed)}: {file.remedy}"
             )
     if records:
         try:
             check_rows(records)
         except RecordError as error:
             # The message names the cell; its file is found by the same name.
-            file = next((file for file in owners if file.place.cell.key in str(error)), owners[0])
-            raise RecordError(f"{file.path}: {error}; {file.place.remedy}") from error
+            file = next((file for file in owners if file.cell.key in str(error)), owners[0])
+            raise RecordError(f"{file.path}: {error}; {file.remedy}") from error
     return records
 
 
@@ -139,13 +100,13 @@ def read_tables(files: Sequence[CellFile], schema: pa.Schema, check: Callable[[p
         if not file.expected:
             continue
         table = _read_parquet(file)
-        remedy = file.place.remedy
+        remedy = file.remedy
         if not table.schema.equals(schema):
             raise RecordError(
                 f"{file.path} has the columns {_line(table.schema)}; expected are {_line(schema)}: {remedy}"
             )
-        if not pc.all(pc.equal(table["cell_key"], file.place.cell.key), skip_nulls=False, min_count=0).as_py():
-            raise RecordError(f"{file.path} holds rows of other cells than {file.place.cell.key}: {remedy}")
+        if not pc.all(pc.equal(table["cell_key"], file.cell.key), skip_nulls=False, min_count=0).as_py():
+            raise RecordError(f"{file.path} holds rows of other cells than {file.cell.key}: {remedy}")
         parts.append((file, table))
     if not parts:
         return schema.empty_table().to_pandas()
@@ -157,7 +118,7 @@ def read_tables(files: Sequence[CellFile], schema: pa.Schema, check: Callable[[p
             try:
                 check(_frame(table))
             except RecordError as error:
-                raise RecordError(f"{file.path}: {error}; {file.place.remedy}") from error
+                raise RecordError(f"{file.path}: {error}; {file.remedy}") from error
         raise
     return frame
 

@@ -1,4 +1,7 @@
-"""`plan.json`: what was to be run, by name."""
+"""`plan.json`: what was to be run, by name, with all that a report has to know of the names.
+
+Plans of earlier versions are read through `reports.records.older`.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +39,59 @@ class PlannedCell(BaseModel):
         return Arm(self.dataset, self.model, self.strategy)
 
 
-class Labels(BaseModel):
-    """What to call things in print; the order of `strategies` is the order (and colour) of arms."""
+class PlannedDataset(BaseModel):
+    """What a dataset says of itself."""
 
-    datasets: dict[str, str] = {}
-    models: dict[str, str] = {}
-    strategies: dict[str, str] = {}
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    label: str
+    """What to call it in print."""
+    kind: str = ""
+    """Its kind, as suites name it."""
+    options: dict[str, Any] = {}
+    """The options of the kind, defaults written out."""
+    judged_by: Literal["rmse", "mae"] = "rmse"
+    """The errors that its literature reports, and that verdicts are on."""
+    pool: str | None = None
+    """Datasets with an equal pool are members of one collection (the molecules of rMD17, say): reports average over
+    them. None for a dataset that stands alone."""
+    member: str | None = None
+    """Which member of its pool it is."""
+    stand_in: bool = False
+    """Whether its labels, wholly or in part, stand in for those of the data that its kind is named after."""
+    labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training frames whose labels finetuning uses."""
+
+
+class PlannedModel(BaseModel):
+    """What a model is."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    label: str
+    """What to call it in print."""
+    kind: str = ""
+    """Its kind, as suites name it."""
+
+
+class PlannedStrategy(BaseModel):
+    """What an arm does."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    label: str
+    """What to call it in print."""
+    pretext: str | None = None
+    """Kind of the pretext that it pretrains with; None without pretraining."""
+    options: dict[str, Any] = {}
+    """The options of the pretext, defaults written out."""
+    extended: bool = False
+    """Whether it trains longer from scratch, to match a pretraining."""
+
+    @property
+    def role(self) -> str:
+        """Kind of the pretext, else `extended` or `scratch`."""
+        return self.pretext or ("extended" if self.extended else "scratch")
 
 
 class Sweep(BaseModel):
@@ -69,25 +119,31 @@ class Sweep(BaseModel):
 class Plan(BaseModel):
     """`plan.json`: what was to be run. Everything that a report calls by name is named here."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    version: Literal[1] = Field(alias="schema")
+    version: Literal[2] = Field(2, alias="schema")
     suite: str
     title: str
     description: str = ""
     scale: str
     command: str
-    """The command that repeats the run."""
+    """The command that repeats the run; a line each, where several filled the folder."""
     baselines: list[str]
     """Strategies that others are compared with, in order; the first sets the error to reach."""
-    labels: Labels = Labels()
+    datasets: dict[str, PlannedDataset]
+    models: dict[str, PlannedModel]
+    strategies: dict[str, PlannedStrategy]
+    """In the order (and colour) of arms; also those that a filter left without cells."""
+    data: dict[str, str] = {}
+    """Content hash of every dataset that was read, by the suite's names."""
     sweep: Sweep | None = None
     """What the report draws the test errors against, if it is an ablation."""
     config: dict[str, Any] = {}
+    """The suite at its scale, every option written out."""
     cells: list[PlannedCell]
 
     @model_validator(mode="after")
-    def _cells_are_distinct(self) -> Plan:
+    def _cells_are_distinct_and_named(self) -> Plan:
         for what, seen in (
             ("key", Counter(cell.key for cell in self.cells)),
             ("dataset, model, strategy and seed", Counter((*cell.arm, cell.seed) for cell in self.cells)),
@@ -95,31 +151,38 @@ class Plan(BaseModel):
             for value, count in seen.items():
                 if count > 1:
                     raise ValueError(f"{count} cells share the {what} {value}; give each its own")
+        tables = [*self.datasets], [*self.models], [*self.strategies]
+        for cell in self.cells:
+            for what, name, names in zip(Arm._fields, cell.arm, tables, strict=True):
+                if name not in names:
+                    raise ValueError(f"cell {cell.key} has the {what} {name!r}, which the plan does not describe")
         return self
 
     @cached_property
     def arms(self) -> list[Arm]:
-        """The arms: by dataset and model as they first appear, strategies in the order of the labels."""
+        """The arms: by dataset and model as they first appear, strategies in the plan's order."""
         datasets = list(dict.fromkeys(cell.dataset for cell in self.cells))
         models = list(dict.fromkeys(cell.model for cell in self.cells))
+        strategies = list(self.strategies)
         return sorted(
             {cell.arm for cell in self.cells},
-            key=lambda a: (
-                datasets.index(a.dataset),
-                models.index(a.model),
-                self.strategies.index(a.strategy),
-            ),
+            key=lambda a: (datasets.index(a.dataset), models.index(a.model), strategies.index(a.strategy)),
         )
-
-    @cached_property
-    def strategies(self) -> list[str]:
-        """All strategies named in the plan, also those that a filter left without cells, in order."""
-        return list(dict.fromkeys([*self.labels.strategies, *(cell.strategy for cell in self.cells)]))
 
     @cached_property
     def pairs(self) -> list[tuple[str, str]]:
         """(dataset, model), in order."""
         return list(dict.fromkeys((arm.dataset, arm.model) for arm in self.arms))
+
+    @cached_property
+    def pools(self) -> list[list[str]]:
+        """Datasets with cells that are members of one collection, two or more, in order."""
+        pools: dict[str, list[str]] = {}
+        for name in dict.fromkeys(arm.dataset for arm in self.arms):
+            pool = self.datasets[name].pool
+            if pool is not None:
+                pools.setdefault(pool, []).append(name)
+        return [names for names in pools.values() if len(names) > 1]
 
     @cached_property
     def _by_arm(self) -> dict[Arm, list[PlannedCell]]:
@@ -138,5 +201,5 @@ class Plan(BaseModel):
 
     def heading(self, dataset: str, model: str) -> str:
         """What to call a model on a dataset; only one of them if the other is empty."""
-        names = (self.labels.models.get(model, model), self.labels.datasets.get(dataset, dataset))
+        names = (self.models[model].label if model else "", self.datasets[dataset].label if dataset else "")
         return " on ".join(name for name in names if name)

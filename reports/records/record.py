@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from reports.records.atomic import replacing
+from reports.records.atomic import RecordError, replacing
 
 METRICS = (
     "force_rmse_mev_per_A",
@@ -30,6 +30,12 @@ METRICS = (
 )
 """The error columns of a record, in the order in which reports show them."""
 
+JUDGED = {
+    "rmse": ("force_rmse_mev_per_A", "energy_rmse_mev"),
+    "mae": ("force_mae_mev_per_A", "energy_mae_mev"),
+}
+"""(force, energy) metric that a dataset is judged by, by what its plan says."""
+
 CURVE_METRICS = ("loss", "learning_rate", *METRICS)
 PHASES = ("pretrain", "finetune")
 CURVE_SPLITS = ("train", "val")
@@ -38,10 +44,6 @@ Error = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(min_length=1)]
-
-
-class RecordError(ValueError):
-    """A record, curve or run folder is missing, unreadable or contradicts the schema."""
 
 
 class Record(BaseModel):

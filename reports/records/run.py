@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from pydantic import ValidationError
 
-from reports.records.parquet import CellFile, CellPlace, read_json, read_rows, read_tables
+from reports.records.atomic import RecordError
+from reports.records.folder import RunFolder
+from reports.records.parquet import CellFile, read_rows, read_tables
 from reports.records.plan import Plan, PlannedCell
-from reports.records.record import CURVE_SCHEMA, RecordError, check_curves, records_frame
+from reports.records.record import CURVE_SCHEMA, check_curves, records_frame
 from reports.records.samples import ELEMENT_SCHEMA, PREDICTION_SCHEMA, check_elements, check_predictions
-
-STATES = ("pending", "running", "ok", "diverged", "failed")
+from reports.records.status import Status
 
 
 class CellState(NamedTuple):
@@ -61,7 +61,7 @@ class Run:
     plan: Plan
     records: pd.DataFrame
     curves: pd.DataFrame
-    statuses: Mapping[str, dict[str, Any]]
+    statuses: Mapping[str, Status]
     provenance: Mapping[str, dict[str, Any]]
     elements: pd.DataFrame = field(default_factory=lambda: ELEMENT_SCHEMA.empty_table().to_pandas())
     predictions: pd.DataFrame = field(default_factory=lambda: PREDICTION_SCHEMA.empty_table().to_pandas())
@@ -82,10 +82,10 @@ class Run:
         for cell in self.plan.cells:
             status = self.statuses[cell.key]
             state, reason = found.get(cell.key, (None, None))
-            if state is not None and (state == "ok" or status["state"] not in ("pending", "running")):
+            if state is not None and (state == "ok" or status.state not in ("pending", "running")):
                 states.append(CellState(cell, state, "" if pd.isna(reason) else str(reason)))
             else:
-                states.append(CellState(cell, status["state"], status.get("reason") or _progress(status)))
+                states.append(CellState(cell, status.state, status.reason or _progress(status)))
         return states
 
     def count(self, *states: str) -> int:
@@ -93,25 +93,13 @@ class Run:
         return sum(state.state in states for state in self.states)
 
 
-def _progress(status: Mapping[str, Any]) -> str:
-    if status["state"] != "running":
-        return "not started" if status["state"] == "pending" else ""
-    parts = [str(status["phase"])] if status.get("phase") else []
-    if status.get("epoch") is not None and status.get("epochs") is not None:
-        parts.append(f"epoch {status['epoch']} of {status['epochs']}")
+def _progress(status: Status) -> str:
+    if status.state != "running":
+        return "not started" if status.state == "pending" else ""
+    parts = [status.phase] if status.phase else []
+    if status.epoch is not None and status.epochs is not None:
+        parts.append(f"epoch {status.epoch} of {status.epochs}")
     return "under way or interrupted" + (f" ({', '.join(parts)})" if parts else "")
-
-
-def read_plan(folder: Path) -> Plan:
-    """The plan of a run folder; raises `RecordError` if it is missing or wrong."""
-    remedy = "give a folder written by the benchmark's `run`, or start the run again into a new folder"
-    path = folder / "plan.json"
-    try:
-        return Plan.model_validate(read_json(path, remedy))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "plan"
-        raise RecordError(f"{path} is not a plan ({where}: {first['msg']}): {remedy}") from error
 
 
 def _describe(folder: Path, plan: Plan, keys: int, provenance: Mapping[str, dict[str, Any]]) -> Source:
@@ -142,40 +130,35 @@ def read_run(folder: Path) -> Run:
     Raises `RecordError` with the file and the remedy if the plan is missing, if a file is corrupt, or if a
     cell that ended ok lacks its record, curves or provenance.
     """
-    folder = Path(folder)
-    plan = read_plan(folder)
-    statuses: dict[str, dict[str, Any]] = {}
-    provenance: dict[str, dict[str, Any]] = {}
-    places = [CellPlace(folder / "cells" / cell.key, cell) for cell in plan.cells]
-    for place in places:
-        path = place.folder / "status.json"
-        status = read_json(path, place.remedy) if path.exists() else {"state": "pending"}
-        if status.get("state") not in STATES:
-            raise RecordError(
-                f"{path}: state {status.get('state')!r} is not one of {', '.join(STATES)}: {place.remedy}"
-            )
-        statuses[place.cell.key] = status
-    rows = read_rows([CellFile(place, "record.parquet") for place in places])
+    run = RunFolder(Path(folder))
+    plan = run.read_plan()
+    places = [(cell, run.cell(cell.key)) for cell in plan.cells]
+    statuses = {cell.key: place.status() for cell, place in places}
+    rows = read_rows([CellFile(cell, place.record, place.remedy) for cell, place in places])
     ended_ok = {row.cell_key for row in rows if row.status == "ok"}
     recorded = {row.cell_key for row in rows}
-    curves = []
-    for place in places:
-        key = place.cell.key
-        ok = statuses[key]["state"] == "ok" or key in ended_ok
-        if ok and key not in recorded:
-            raise RecordError(f"{place.folder / 'record.parquet'} is missing though the cell ended ok: {place.remedy}")
-        curves.append(CellFile(place, "curves.parquet", required=ok))
-        path = place.folder / "provenance.json"
-        if ok or path.exists():
-            provenance[key] = read_json(path, place.remedy)
+    provenance: dict[str, dict[str, Any]] = {}
+    curves, elements, predictions = [], [], []
+    for cell, place in places:
+        ok = statuses[cell.key].state == "ok" or cell.key in ended_ok
+        if ok and cell.key not in recorded:
+            raise RecordError(f"{place.record} is missing though the cell ended ok: {place.remedy}")
+        found = place.read_provenance()
+        if found is not None:
+            provenance[cell.key] = found
+        elif ok:
+            raise RecordError(f"{place.provenance} is missing though the cell ended ok: {place.remedy}")
+        curves.append(CellFile(cell, place.curves, place.remedy, required=ok))
+        elements.append(CellFile(cell, place.elements, place.remedy))
+        predictions.append(CellFile(cell, place.predictions, place.remedy))
     return Run(
-        folder,
+        run.path,
         plan,
         records_frame(rows),
         read_tables(curves, CURVE_SCHEMA, check_curves),
         statuses,
         provenance,
-        read_tables([CellFile(place, "elements.parquet") for place in places], ELEMENT_SCHEMA, check_elements),
-        read_tables([CellFile(place, "predictions.parquet") for place in places], PREDICTION_SCHEMA, check_predictions),
-        (_describe(folder, plan, len(recorded), provenance),),
+        read_tables(elements, ELEMENT_SCHEMA, check_elements),
+        read_tables(predictions, PREDICTION_SCHEMA, check_predictions),
+        (_describe(run.path, plan, len(recorded), provenance),),
     )

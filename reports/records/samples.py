@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from reports.records.record import RecordError, write_frame
+from reports.records.atomic import RecordError
+from reports.records.record import write_frame
 
 ELEMENT_SCHEMA = pa.schema(
     [

@@ -81,10 +81,10 @@ def spread_percent(lowest: float, highest: float) -> str:
 def pooled_table(results: Results) -> Table:
     """Changes averaged over molecules."""
     groups: dict[str, Rows] = {}
-    labels = results.run.plan.labels
+    plan = results.run.plan
     for pooled in results.pooled:
         verdict = (pooled.verdict or UNTOLD) if pooled.n > 1 else "one seed each: not tested"
-        groups.setdefault(labels.models.get(pooled.model, pooled.model), []).append(
+        groups.setdefault(plan.models[pooled.model].label, []).append(
             [
                 f"{pooled.strategy} vs {pooled.baseline}",
                 QUANTITIES[pooled.metric][0],

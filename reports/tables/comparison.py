@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis.results import Change, Mean, Results, rows_of
+from reports.analysis.results import Change, Mean, Results
 from reports.analysis.statistics import holm, paired_changes
+from reports.records.frames import rows_of
 from reports.records.merge import distinct_names
 from reports.records.plan import Arm
 from reports.records.run import Run

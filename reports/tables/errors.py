@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.analysis import kinds
 from reports.analysis.published import PaperValue, anchors, paper_notes, paper_value
 from reports.analysis.results import Change, Results
 from reports.records.plan import Arm
-from reports.records.record import METRICS
+from reports.records.record import JUDGED, METRICS
 from reports.tables.table import (
     LEGEND,
     SIGNS,
@@ -85,7 +84,7 @@ def _main_table(results: Results, metrics: tuple[str, str], datasets: Sequence[s
     per_atom = metrics[1] + "_per_atom"
     # A column of the paper's numbers where it has any, for one of these arms.
     arms = [arm for arm in plan.arms if arm.dataset in datasets]
-    papers = {(arm, metric): paper_value(plan, arm, metric, results.surrogates) for arm in arms for metric in metrics}
+    papers = {(arm, metric): paper_value(plan, arm, metric) for arm in arms for metric in metrics}
     columns = [Column("arm", numeric=False), Column("seeds")]
     for metric in metrics:
         added, _ = error_columns(results, [metric])
@@ -135,9 +134,9 @@ def anchor_table(results: Results) -> Table:
     """What other methods reach on these data."""
     plan = results.run.plan
     groups: dict[str, Rows] = {}
-    found = anchors(plan, results.surrogates)
+    found = anchors(plan)
     for anchor in found:
-        label = plan.labels.datasets.get(anchor.dataset, anchor.dataset)
+        label = plan.datasets[anchor.dataset].label
         cells = []
         for quantity in ("force", "energy"):
             parts = [
@@ -198,13 +197,13 @@ def summary_frame(results: Results, metrics: Sequence[str] | None = None) -> pd.
     """The headline numbers as text, one row an arm, for a terminal: a change with its 95 % interval."""
     plan = results.run.plan
     if metrics is None:
-        kinds_of = [kinds.headline_metrics(plan, arm.dataset) for arm in plan.arms]
-        metrics = list(dict.fromkeys(metric for pair in kinds_of or [kinds.RMSE] for metric in pair))
+        judged = [results.headline_metrics(arm.dataset) for arm in plan.arms]
+        metrics = list(dict.fromkeys(metric for pair in judged or [JUDGED["rmse"]] for metric in pair))
     lines = []
     for arm in plan.arms:
         line = {
-            "dataset": plan.labels.datasets.get(arm.dataset) or arm.dataset,
-            "model": plan.labels.models.get(arm.model) or arm.model,
+            "dataset": plan.datasets[arm.dataset].label or arm.dataset,
+            "model": plan.models[arm.model].label or arm.model,
             "arm": arm.strategy,
             "seeds": str(finished_seeds(results, arm)),
         }

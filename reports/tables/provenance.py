@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis.results import Results, rows_of
+from reports.analysis.results import Results
+from reports.records.frames import rows_of
 from reports.records.plan import Arm
 from reports.tables.table import Column, Number, Rows, Table, by_pair, value
 from reports.text.formatting import NONE, plain, spread
@@ -22,7 +23,7 @@ def arm_table(results: Results) -> Table:
         pretraining, finetuning = plan.epochs(arm)
         seeds = ", ".join(str(cell.seed) for cell in plan.cells_of(arm))
         role = " (baseline)" if arm.strategy in plan.baselines else ""
-        label = plan.labels.strategies.get(arm.strategy, arm.strategy)
+        label = plan.strategies[arm.strategy].label
         states = results.states(arm)
         ended = "; ".join(f"{count} {state}" for state, count in states.items())
         return [[arm.strategy + role, label, value(pretraining, 0), value(finetuning, 0), seeds, ended]]
@@ -59,7 +60,7 @@ def split_table(results: Results) -> Table:
         for split in ("train", "val", "test"):
             here = frame_counts(results, dataset, split)
             if len(here):
-                label = results.run.plan.labels.datasets.get(dataset, dataset)
+                label = results.run.plan.datasets[dataset].label
                 rows.append([label, split, value_range(here["n_frames"]), value_range(here["n_atoms"].dropna())])
     return Table(
         "Frames on which errors were measured.",
@@ -104,7 +105,7 @@ def audit_table(results: Results) -> Table:
             gaps = audited["audit_nearest_frames"].dropna()
             rows.append(
                 [
-                    plan.labels.datasets.get(dataset, dataset),
+                    plan.datasets[dataset].label,
                     Number(f"{len(audited)} of {len(here)}", len(audited)),
                     *(value_range(audited[name].dropna()) if len(audited) else "not recorded" for name in names),
                     _nearest(audited, gaps),

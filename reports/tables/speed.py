@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis import kinds
-from reports.analysis.results import Results, rows_of
+from reports.analysis.results import Results
+from reports.records.frames import rows_of
 from reports.records.plan import Arm
 from reports.tables.table import Column, Number, Rows, Table, by_pair, finished_seeds, value
 from reports.text.formatting import NONE, QUANTITIES, number, spread
@@ -107,7 +107,7 @@ def cost_table(results: Results) -> Table:
     total = values["total_seconds"].where(values["total_seconds"] > 0)
     values["pretrain_share"] = 100 * values["pretrain_seconds"] / total
     # Of a labelled share, an epoch goes over as many frames as the whole has.
-    share = cells["dataset"].map(lambda name: kinds.labelled_share(plan, name)).astype(float)
+    share = cells["dataset"].map(lambda name: plan.datasets[name].labelled).astype(float)
     passed = cells["cell_key"].map(frames).astype(float) / share * cells["finetune_epochs"].astype(float)
     values["frames_per_second"] = passed / values["finetune_seconds"].where(values["finetune_seconds"] > 0)
     averages = values.groupby(arm_columns).mean().reset_index()

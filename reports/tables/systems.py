@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.analysis import kinds, statistics
+from reports.analysis import statistics
 from reports.analysis.results import Results
 from reports.records.plan import Arm
 from reports.records.samples import QUANTITY_UNITS
@@ -98,20 +98,21 @@ def molecule_table(results: Results) -> Table:
     """rMD17: one row a molecule, the arms side by side, with the change against each baseline."""
     plan = results.run.plan
     groups: dict[str, Rows] = {}
-    datasets = [name for name in dict.fromkeys(arm.dataset for arm in plan.arms) if kinds.molecule(plan, name)]
+    datasets = [name for name in dict.fromkeys(arm.dataset for arm in plan.arms) if plan.datasets[name].member]
     arms = [arm for arm in plan.arms if arm.dataset in datasets]
     strategies = [name for name in plan.strategies if any(arm.strategy == name for arm in arms)]
+    metrics = results.headline_metrics(datasets[0]) if datasets else ()
     columns = [Column("molecule", numeric=False)]
-    for metric in kinds.MAE:
+    for metric in metrics:
         columns += [Column(name, f"{GROUPS[metric][0]}: {GROUPS[metric][1]}") for name in strategies]
     for model in dict.fromkeys(arm.model for arm in arms):
         for dataset in datasets:
-            line = [plan.labels.datasets.get(dataset, dataset)]
-            for metric in kinds.MAE:
+            line = [plan.datasets[dataset].label]
+            for metric in metrics:
                 for strategy in strategies:
                     line.append(_with_change(results, Arm(dataset, model, strategy), metric))
             if any(cell != NONE for cell in line[1:]):
-                groups.setdefault(plan.labels.models.get(model, model), []).append(line)
+                groups.setdefault(plan.models[model].label, []).append(line)
     baseline = plan.baselines[0] if plan.baselines else ""
     return Table(
         f"Test errors by molecule, best checkpoint: mean ± standard deviation over seeds; change against {baseline} in "

@@ -46,7 +46,7 @@ def how_to_cite(results: Results) -> list[Reference]:
     for cell in plan.cells:
         data = results.run.provenance.get(cell.key, {}).get("dataset")
         if isinstance(data, dict):
-            label = plan.labels.datasets.get(cell.dataset, cell.dataset)
+            label = plan.datasets[cell.dataset].label
             text = _text(data.get("citation") or data.get("title") or data.get("source"))
             reference = Reference("", text, _text(data.get("url")), _text(data.get("licence")))
             about.setdefault(reference, {})[label] = None

@@ -9,7 +9,7 @@ import pandas as pd
 from reports.analysis import statistics
 from reports.analysis.results import Change, Results
 from reports.records.plan import Arm
-from reports.records.run import STATES
+from reports.records.status import STATES
 from reports.text.formatting import QUANTITIES, listing, p_value, plural, plus_minus, signed
 from reports.text.headline import NO_BASELINE, all_lost, budget
 
@@ -100,7 +100,7 @@ def data_warnings(results: Results) -> list[str]:
         dataset = results.run.provenance.get(cell.key, {}).get("dataset")
         warnings = dataset.get("warnings") if isinstance(dataset, dict) else None
         for warning in [warnings] if isinstance(warnings, str) else warnings or []:
-            about.setdefault(str(warning), {})[plan.labels.datasets.get(cell.dataset, cell.dataset)] = None
+            about.setdefault(str(warning), {})[plan.datasets[cell.dataset].label] = None
     return [f"{listing(list(names))}: {warning}" for warning, names in about.items()]
 
 

@@ -94,7 +94,7 @@ def seeds_text(results: Results, arm: Arm, baseline: Arm, n: int) -> str:
 
 
 def _subject(plan: Plan, results: Results, arm: Arm) -> str:
-    roles = {name: results.role(arm._replace(strategy=name)) for name in plan.strategies if name not in plan.baselines}
+    roles = {name: plan.strategies[name].role for name in plan.strategies if name not in plan.baselines}
     role = roles.get(arm.strategy, "")
     alone = list(roles.values()).count(role) == 1
     return SUBJECTS[role] if alone and role in SUBJECTS else arm.strategy
@@ -114,7 +114,7 @@ def _pooled_items(results: Results, quantity: int) -> list[Item]:
         items.append(
             Item(
                 _subject(plan, results, arm),
-                plan.labels.models.get(pooled.model, pooled.model),
+                plan.models[pooled.model].label,
                 f"{pooled.molecules} molecules of rMD17",
                 pooled.baseline,
                 budget(plan, arm, base) if known else "",
@@ -143,8 +143,8 @@ def _items(results: Results, quantity: int) -> list[Item]:
                 items.append(
                     Item(
                         _subject(plan, results, arm),
-                        plan.labels.models.get(arm.model, arm.model),
-                        plan.labels.datasets.get(arm.dataset, arm.dataset),
+                        plan.models[arm.model].label,
+                        plan.datasets[arm.dataset].label,
                         baseline,
                         budget(plan, arm, base),
                         QUANTITIES[metric][0],

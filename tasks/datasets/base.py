@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -64,6 +64,7 @@ class Dataset:
             Frames are told apart by them, and the audit reports how near in time test and training frames are.
         title: what the data turned out to be, where that says more than the title of its task.
         warnings: what a reader of any number made with the data has to know.
+        stand_in: whether labels, all or some, stand in for those of the data that the kind is named after.
     """
 
     samples: list[Data]
@@ -73,6 +74,7 @@ class Dataset:
     moments: np.ndarray | None = None
     title: str | None = None
     warnings: tuple[str, ...] = ()
+    stand_in: bool = False
 
     @cached_property
     def species(self) -> tuple[int, ...]:
@@ -118,11 +120,16 @@ class DatasetTask(abc.ABC):
         kind: the name in suites.
         Config: the options, validated before anything is read or made.
         labelled: whether the samples have energies and forces; without them only pretraining can use the data.
+        judged_by: the errors that its literature reports, on which reports give their verdicts.
+        pooled_over: the option in which members of one collection differ (the molecule, say); reports average over
+            datasets that differ in nothing else. None where there is no such collection.
     """
 
     kind: ClassVar[str]
     Config: ClassVar[type[DatasetConfig]]
     labelled: ClassVar[bool] = True
+    judged_by: ClassVar[Literal["rmse", "mae"]] = "rmse"
+    pooled_over: ClassVar[str | None] = None
 
     @property
     @abc.abstractmethod

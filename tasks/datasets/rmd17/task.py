@@ -107,6 +107,8 @@ class RMD17(DatasetTask):
     """
 
     kind: ClassVar[str] = "rmd17"
+    judged_by: ClassVar[Literal["rmse", "mae"]] = "mae"
+    pooled_over: ClassVar[str | None] = "molecule"
     Config: ClassVar[type[DatasetConfig]] = RMD17Config
 
     def __init__(self, config: RMD17Config) -> None:

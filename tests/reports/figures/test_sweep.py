@@ -12,7 +12,7 @@ from reports.analysis.results import Results
 from reports.analysis.sweep import SWEPT
 from reports.figures.sweep import sweep_figures
 from reports.page.write import build_report, markdown_text
-from reports.records.record import RecordError
+from reports.records.atomic import RecordError
 from reports.records.run import read_run
 from reports.tables.sweep import sweep_table
 from reports.text.formatting import number, plus_minus, signed

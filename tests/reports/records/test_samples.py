@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from reports.records.record import RecordError
+from reports.records.atomic import RecordError
 from reports.records.run import read_run
 from reports.records.samples import (
     ELEMENT_SCHEMA,

@@ -1,0 +1,128 @@
+"""The run folder: where everything lies. It is the truth about what was done.
+
+::
+
+    RUN/plan.json                    what is to be done
+    RUN/cells/KEY/status.json        how far it is
+                  provenance.json    configuration, versions, commit, hardware, split hash
+                  splits.npz         indices of training, validation and test frames
+                  best.ckpt last.ckpt
+                  curves.parquet record.parquet elements.parquet predictions.parquet
+                  log.txt
+    RUN/pretrainings/KEY/            likewise, with potential.pt and result.json in place of a record
+    RUN/report/
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from reports.records.atomic import RecordError, read_json, write_json
+from reports.records.older import upgrade_plan
+from reports.records.plan import Plan
+from reports.records.status import State, Status
+
+
+class JobFolder:
+    """Folder of one cell or one pretraining."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record = path / "record.parquet"
+        """The cell's rows."""
+        self.elements = path / "elements.parquet"
+        """The cell's force errors by element."""
+        self.predictions = path / "predictions.parquet"
+        """A sample of the cell's test predictions."""
+        self.curves = path / "curves.parquet"
+        """Losses and errors by epoch."""
+        self.splits = path / "splits.npz"
+        """Indices of training, validation and test frames."""
+        self.potential = path / "potential.pt"
+        """Weights of a pretrained potential."""
+        self.result = path / "result.json"
+        """Steps and seconds of a pretraining."""
+        self.provenance = path / "provenance.json"
+        """What the numbers depend on."""
+        self.log = path / "log.txt"
+        """What the worker printed."""
+        self._status = path / "status.json"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a damaged file in here."""
+        return f"delete the folder {self.path} and run again; only this job is repeated"
+
+    def checkpoint(self, name: str) -> Path:
+        """Weights at the `best` epoch or after the `last`."""
+        return self.path / f"{name}.ckpt"
+
+    def status(self) -> Status:
+        """Last known state, `pending` before anything was done.
+
+        Raises:
+            RecordError: for a damaged file.
+        """
+        content = read_json(self._status, self.remedy) or {}
+        try:
+            return Status.model_validate(content)
+        except ValidationError as error:
+            raise RecordError(f"{self._status} is not a status ({_first(error)}): {self.remedy}") from error
+
+    def set_status(self, state: State, reason: str | None = None, **progress: Any) -> None:
+        """Replace the state; progress are the further fields of `Status`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        status = Status(state=state, reason=reason, updated=time.time(), **progress)
+        write_json(self._status, status.model_dump(by_alias=True, exclude_none=True))
+
+    def read_provenance(self) -> dict[str, Any] | None:
+        """What the numbers depend on; None before anything was done.
+
+        Raises:
+            RecordError: for a damaged file.
+        """
+        return read_json(self.provenance, self.remedy)
+
+
+class RunFolder:
+    """A folder that one plan fills."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.plan = path / "plan.json"
+
+    def cell(self, key: str) -> JobFolder:
+        """Folder of a cell."""
+        return JobFolder(self.path / "cells" / key)
+
+    def pretraining(self, key: str) -> JobFolder:
+        """Folder of a pretraining."""
+        return JobFolder(self.path / "pretrainings" / key)
+
+    def read_plan(self) -> Plan:
+        """The plan.
+
+        Raises:
+            RecordError: if it is missing or wrong.
+        """
+        remedy = "give a folder written by the benchmark's `run`, or start the run again into a new folder"
+        content = read_json(self.plan, remedy)
+        if content is None:
+            raise RecordError(f"{self.path} holds no run (no plan.json): {remedy}")
+        try:
+            return Plan.model_validate(upgrade_plan(content))
+        except ValidationError as error:
+            raise RecordError(f"{self.plan} is not a plan ({_first(error)}): {remedy}") from error
+
+    def write_plan(self, plan: Plan) -> None:
+        """Replace the plan."""
+        write_json(self.plan, plan.model_dump(mode="json", by_alias=True))
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'top level'}: {first['msg']}"
