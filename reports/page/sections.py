@@ -17,10 +17,11 @@ from reports.records.run import Run
 from reports.tables.comparison import Comparison
 from reports.tables.every import report_tables
 from reports.tables.table import Table
+from reports.text.cautions import cautions, data_warnings
 from reports.text.citing import how_to_cite
-from reports.text.findings import cautions, data_warnings, findings
+from reports.text.findings import findings
 from reports.text.formatting import plural
-from reports.text.glossary import READING
+from reports.text.glossary import GLOSSARY
 from reports.text.headline import headline
 
 STATE_NAMES = {"ok": "finished", "diverged": "diverged", "failed": "failed", "running": "running", "pending": "pending"}
@@ -193,11 +194,11 @@ def _sections(results: Results, made: dict[str, Table]) -> list[Section]:
         detail.parts.append(Part("text", PREDICTED))
         detail.parts.extend(Part("figure", drawing) for drawing in [*drawings, *distributions(results)])
         detail.parts.extend(_limit(len(drawings), MOST_DRAWINGS, "The tables have the numbers of all."))
-    detail.parts.extend(shown("quantiles", "elements", "molecules", "further"))
+    detail.parts.extend(shown("quantiles", "elements", "molecules", "molecules-2", "further"))
     sections.append(detail)
     sections.append(Section("cost", "Cost", shown("costs")))
     sections.append(_run(results, shown("arms", "unfinished", "frames", "audit"), shown))
-    sections.append(Section("reading", "How to read this", [Part("terms", READING)]))
+    sections.append(Section("reading", "How to read this", [Part("terms", GLOSSARY)]))
     return sections
 
 

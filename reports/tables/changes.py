@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from reports.analysis.results import Results
 from reports.records.plan import Arm
 from reports.records.record import METRICS
-from reports.tables.table import LEGEND, Column, Number, Rows, Table, by_pair, change_cell, interval
-from reports.text.formatting import NONE, QUANTITIES, p_value, plural, signed, titled
-
-UNTOLD = "no difference can be told"
-
-
-def p_cell(p: float) -> str:
-    """A p-value as a cell."""
-    return NONE if pd.isna(p) else Number(p_value(p), p)
+from reports.tables.table import (
+    LEGEND,
+    Column,
+    Number,
+    Rows,
+    Table,
+    by_pair,
+    change_cell,
+    interval,
+    p_cell,
+    verdict_cell,
+)
+from reports.text.formatting import NONE, QUANTITIES, plural, signed, titled
 
 
 def comparison_table(results: Results) -> Table:
@@ -31,18 +33,17 @@ def comparison_table(results: Results) -> Table:
                 change = results.change(arm, baseline, metric)
                 if change is None:
                     continue
-                verdict = (change.verdict or UNTOLD) if change.n > 1 else "one seed: not tested"
                 lines.append(
                     [
                         f"{arm.strategy} vs {baseline}",
                         QUANTITIES[metric][0],
                         Number(str(change.n), change.n),
                         Number(signed(change.percent), change.percent),
-                        interval(change.low, change.high).strip(" ()") or NONE,
+                        interval(change.low, change.high) or NONE,
                         spread_percent(change.lowest, change.highest),
                         p_cell(change.p),
                         p_cell(change.p_holm),
-                        verdict,
+                        verdict_cell(change),
                     ]
                 )
         return lines
@@ -79,33 +80,33 @@ def spread_percent(lowest: float, highest: float) -> str:
 
 
 def pooled_table(results: Results) -> Table:
-    """Changes averaged over molecules."""
+    """Changes averaged over the members of a collection."""
     groups: dict[str, Rows] = {}
     plan = results.run.plan
     for pooled in results.pooled:
-        verdict = (pooled.verdict or UNTOLD) if pooled.n > 1 else "one seed each: not tested"
         groups.setdefault(plan.models[pooled.model].label, []).append(
             [
                 f"{pooled.strategy} vs {pooled.baseline}",
                 QUANTITIES[pooled.metric][0],
-                Number(str(pooled.molecules), pooled.molecules),
+                Number(str(pooled.members), pooled.members),
                 Number(str(pooled.n), pooled.n),
-                Number(f"{pooled.lower} of {pooled.molecules}", pooled.lower),
+                Number(f"{pooled.lower} of {pooled.members}", pooled.lower),
                 Number(signed(pooled.percent), pooled.percent),
-                interval(pooled.low, pooled.high).strip(" ()") or NONE,
+                interval(pooled.low, pooled.high) or NONE,
                 p_cell(pooled.p),
                 p_cell(pooled.p_holm),
-                verdict,
+                verdict_cell(pooled, untested="one seed each: not tested"),
             ]
         )
-    tested = sum(pooled.n > 1 for pooled in results.pooled)
+    tested = sum(pooled.tested for pooled in results.pooled)
+    members = plan.members(name for pooled in results.pooled for name in pooled.datasets) + "s"
     return Table(
-        "Changes averaged over molecules, each counting once, with intervals over seeds. Holm's correction is made "
+        f"Changes averaged over {members}, each counting once, with intervals over seeds. Holm's correction is made "
         f"over {plural(tested, 'row')} of this table: all that have two common seeds or more.",
         [
             Column("comparison", numeric=False),
             Column("error", numeric=False),
-            Column("molecules"),
+            Column(members),
             Column("common seeds"),
             Column("lower in"),
             Column("change (%)"),
@@ -116,9 +117,9 @@ def pooled_table(results: Results) -> Table:
         ],
         list(groups.items()),
         (
-            "Change: geometric mean over molecules and seeds. The logarithms are averaged over molecules within a "
-            "seed, for molecules may share a pretrained network; interval and p-value are over seeds. They say nothing "
-            "of further molecules.",
+            f"Change: geometric mean over {members} and seeds. The logarithms are averaged over {members} within a "
+            f"seed, because {members} may share a pretrained network; interval and p-value are over seeds. They say "
+            f"nothing about other {members}.",
         ),
         name="pooled",
     )

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis.results import Change, Mean, Results
+from reports.analysis.estimates import Change, Mean
+from reports.analysis.results import Results
 from reports.analysis.statistics import holm, paired_changes
-from reports.records.frames import rows_of
 from reports.records.merge import distinct_names
+from reports.records.parquet import rows_of
 from reports.records.plan import Arm
 from reports.records.run import Run
-from reports.tables.changes import UNTOLD, p_cell
-from reports.tables.table import Column, Number, Rows, Table, interval
+from reports.tables.table import Column, Number, Rows, Table, interval, p_cell, verdict_cell
 from reports.text.formatting import NONE, QUANTITIES, listing, plural, plus_minus, signed
 
 A, B = "A", "B"
@@ -49,12 +49,9 @@ def changes_between(a: Run, b: Run) -> dict[tuple[Arm, str], Change]:
     ]
     corrected = holm(frame["p"].astype(float).where(pd.Series(judged, index=frame.index, dtype=bool)))
     return {
-        (arm, row["metric"]): Change(
-            row["n"], row["change_percent"], row["low_percent"], row["high_percent"], row["p"], float(p),
-            row["lowest_percent"], row["highest_percent"], row["agree"],
-        )
+        (arm, row["metric"]): Change.of({**row, "p_holm": float(p)})
         for arm, row, p in zip(arms, rows_of(frame), corrected, strict=True)
-    }  # fmt: skip
+    }
 
 
 def _cell(mean: Mean | None) -> str:
@@ -74,13 +71,12 @@ def _errors(a: Results, b: Results, changes: dict[tuple[Arm, str], Change]) -> T
             if change is None:
                 row += [NONE] * 5 if None in means else [*[NONE] * 4, "no seed in common with the same split"]
             else:
-                verdict = (change.verdict or UNTOLD) if change.n > 1 else "one seed: not tested"
                 row += [
                     Number(str(change.n), change.n),
                     Number(signed(change.percent), change.percent),
-                    interval(change.low, change.high).strip(" ()") or NONE,
+                    interval(change.low, change.high) or NONE,
                     p_cell(change.p_holm),
-                    verdict,
+                    verdict_cell(change),
                 ]
             groups.setdefault(home.run.plan.heading(arm.dataset, arm.model), []).append(row)
     tested = sum(1 for change in changes.values() if change.p_holm == change.p_holm)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from reports.analysis.estimates import Change
 from reports.analysis.published import PaperValue, anchors, paper_notes, paper_value
-from reports.analysis.results import Change, Results
+from reports.analysis.results import Results
 from reports.records.plan import Arm
 from reports.records.record import JUDGED, METRICS
 from reports.tables.table import (
@@ -17,10 +18,10 @@ from reports.tables.table import (
     Number,
     Rows,
     Table,
+    bracketed,
     by_pair,
     change_cell,
     finished_seeds,
-    interval,
     mean_cell,
 )
 from reports.text.formatting import NONE, QUANTITIES, as_printed, signed, titled
@@ -189,7 +190,7 @@ def error_table(results: Results, checkpoint: str = "best") -> Table:
 def _short(change: Change | None) -> str:
     if change is None:
         return NONE
-    hedge = " (one seed)" if change.n == 1 else interval(change.low, change.high)
+    hedge = bracketed(change.low, change.high) if change.tested else " (one seed)"
     return f"{signed(change.percent)} %{hedge}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reports.analysis.results import Results
-from reports.records.frames import rows_of
+from reports.records.parquet import rows_of
 from reports.records.plan import Arm
 from reports.tables.table import Column, Number, Rows, Table, by_pair, value
 from reports.text.formatting import NONE, plain, spread

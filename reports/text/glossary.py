@@ -1,6 +1,6 @@
-"""What the words of a report mean: shown at its end. `docs/protocol.md` says the same at length."""
+"""What the words of a report mean: shown at its end. `docs/design/protocol.md` says the same at length."""
 
-READING = (
+GLOSSARY = (
     (
         "Force RMSE and MAE",
         "Root mean square and mean absolute error over all force components of all atoms of all test "

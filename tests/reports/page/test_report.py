@@ -14,8 +14,8 @@ from reports.records.plan import Arm
 from reports.records.record import METRICS, write_records
 from reports.records.run import read_run
 from reports.records.samples import PREDICTION_SCHEMA, write_predictions
-from reports.tables import report_tables
 from reports.tables.errors import error_table
+from reports.tables.every import report_tables
 from reports.text.findings import cautions, findings
 from reports.text.formatting import number, plus_minus, signed
 from reports.text.headline import headline

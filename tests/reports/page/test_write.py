@@ -13,7 +13,7 @@ from reports.page.sections import report
 from reports.page.write import build_report, whole
 from reports.records.record import Record, write_records
 from reports.records.run import read_run
-from reports.tables import report_tables
+from reports.tables.every import report_tables
 from reports.text.formatting import number
 
 FULL = {

@@ -10,8 +10,8 @@ from reports.analysis.results import Results
 from reports.records.record import write_curves, write_records
 from reports.records.run import read_run
 from reports.records.samples import write_elements, write_predictions
-from reports.tables import report_tables
 from reports.tables.errors import main_tables, summary_frame
+from reports.tables.every import report_tables
 from reports.tables.provenance import audit_table
 from reports.tables.speed import cost_table, speedup_table
 from reports.tables.table import Number, sort_value

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from reports.page.write import build_report
-from reports.tables import BUILDERS
+from reports.tables.every import BUILDERS
 
 OUTCOMES = {
     ("tip3p", "egnn", "scratch"): {0: (127.3, 481.0), 1: (141.9, 512.5), 2: (133.1, 655.2), 3: (120.4, 466.6)},

@@ -8,7 +8,7 @@ import pytest
 from reports.analysis.results import Results
 from reports.records.record import write_records
 from reports.records.run import read_run
-from reports.tables import report_tables
+from reports.tables.every import report_tables
 from reports.text.findings import cautions, data_warnings, findings
 from reports.text.formatting import p_value, signed
 from reports.text.glossary import READING
