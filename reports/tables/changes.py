@@ -50,8 +50,8 @@ def comparison_table(results: Results) -> Table:
 
     size = results.family_size
     return Table(
-        "Comparisons with the baselines, best checkpoint. Holm's correction is made over "
-        f"{plural(size, 'comparison')}: all of this table that have two common seeds or more.",
+        f"Comparisons with the baselines, best checkpoint. Holm's correction is over {plural(size, 'comparison')}: "
+        "those of this table with at least two common seeds.",
         [
             Column("comparison", numeric=False),
             Column("error", numeric=False),
@@ -65,12 +65,12 @@ def comparison_table(results: Results) -> Table:
         ],
         by_pair(results, rows),
         (
-            "Change: geometric mean of the ratios of single seeds, less one. Interval and p-value are those of the "
-            "paired t-test on logarithms of errors, two-sided; the interval is not corrected for the number of "
+            "Change: geometric mean of the ratios of the single seeds, minus one. Interval and p-value come from the "
+            "two-sided paired t-test on the logarithms of the errors; the interval is not corrected for the number of "
             "comparisons.",
         ),
         name="comparisons",
-        absent="No arm and baseline have a finished seed in common: nothing is compared.",
+        absent="No arm has a finished seed in common with a baseline, so there is nothing to compare.",
     )
 
 
@@ -101,8 +101,8 @@ def pooled_table(results: Results) -> Table:
     tested = sum(pooled.tested for pooled in results.pooled)
     members = plan.members(name for pooled in results.pooled for name in pooled.datasets) + "s"
     return Table(
-        f"Changes averaged over {members}, each counting once, with intervals over seeds. Holm's correction is made "
-        f"over {plural(tested, 'row')} of this table: all that have two common seeds or more.",
+        f"Changes averaged over {members}, each counting once, with intervals over seeds. Holm's correction is over "
+        f"{plural(tested, 'row')} of this table: those with at least two common seeds.",
         [
             Column("comparison", numeric=False),
             Column("error", numeric=False),
@@ -117,8 +117,8 @@ def pooled_table(results: Results) -> Table:
         ],
         list(groups.items()),
         (
-            f"Change: geometric mean over {members} and seeds. The logarithms are averaged over {members} within a "
-            f"seed, because {members} may share a pretrained network; interval and p-value are over seeds. They say "
+            f"Change: geometric mean over {members} and seeds. Logarithms are averaged over the {members} of each "
+            f"seed, because {members} may share a pretrained network; interval and p-value are over seeds and say "
             f"nothing about other {members}.",
         ),
         name="pooled",
@@ -142,6 +142,6 @@ def change_table(results: Results) -> Table:
         "Change of all test errors in %, best checkpoint, paired by seed (95 % interval, not corrected).",
         [Column("comparison", numeric=False), Column("common seeds"), *(Column(titled(m)) for m in METRICS)],
         by_pair(results, rows),
-        (f"{LEGEND} Only the errors that a dataset is judged by are tested.",),
+        (f"{LEGEND} Only the errors by which a dataset is judged are tested.",),
         name="changes",
     )

@@ -82,7 +82,7 @@ def _errors(a: Results, b: Results, changes: dict[tuple[Arm, str], Change]) -> T
     tested = sum(1 for change in changes.values() if change.p_holm == change.p_holm)
     return Table(
         f"Test errors of {A} and {B}, best checkpoint: mean ± standard deviation over seeds; change from {A} to {B}, "
-        f"paired by seed; Holm's correction over {plural(tested, 'comparison')}.",
+        f"paired by seed; Holm's correction is over {plural(tested, 'comparison')}.",
         [
             Column("arm", numeric=False),
             Column("error (meV/Å, meV per cell)", numeric=False),
@@ -136,7 +136,7 @@ def _differences(a: Run, b: Run) -> Table:
         if facts[0].get(name) != facts[1].get(name)
     ]
     return Table(
-        f"In what {A} and {B} differ: plan, configuration, software, hardware.",
+        f"How {A} and {B} differ: plan, configuration, software, hardware.",
         [Column("what", numeric=False), Column(A, numeric=False), Column(B, numeric=False)],
         [("", rows)],
         name="compare-settings",
@@ -162,5 +162,5 @@ def compare(a: Run, b: Run) -> Comparison:
     elif changes:
         sentences.append("Only one seed is common to both: an anecdote, no difference can be told.")
     else:
-        sentences.append("No arm has finished with the same seed and split in both: nothing is compared.")
+        sentences.append("No arm has finished with the same seed and split in both, so there is nothing to compare.")
     return Comparison(sentences, [_errors(Results(a), Results(b), changes), _differences(a, b)])

@@ -27,9 +27,7 @@ from reports.tables.table import (
 from reports.text.formatting import NONE, QUANTITIES, as_printed, signed, titled
 
 OTHER = "§"
-OTHER_DATA = (
-    f"{OTHER} published for other data of this kind (another number of molecules or of frames, or a surrogate)."
-)
+OTHER_DATA = f"{OTHER} published for other data of this kind (another number of molecules or frames, or a surrogate)."
 
 GROUPS = {
     "force_rmse_mev_per_A": ("force, meV/Å", "RMSE"),
@@ -107,8 +105,8 @@ def _main_table(results: Results, metrics: tuple[str, str], datasets: Sequence[s
     shown = [paper for paper in papers.values() if paper]
     if shown:
         notes.append(
-            "Published: arXiv 2402.15921, whose text lost the units; that they are meV/Å and meV per cell is "
-            f"inferred. {' '.join(paper_notes(plan, datasets))}"
+            "Published: arXiv 2402.15921, whose text lost the units; meV/Å and meV per cell are inferred. "
+            f"{' '.join(paper_notes(plan, datasets))}"
         )
     if any(not paper.same_data for paper in shown):
         notes.append(OTHER_DATA)
@@ -123,7 +121,7 @@ def _main_table(results: Results, metrics: tuple[str, str], datasets: Sequence[s
 
 
 def main_tables(results: Results) -> list[Table]:
-    """The main result: RMSE as in the paper's Table 1, and MAE as in its Table 2 for rMD17; one or both."""
+    """The main result: a table of RMSE, of MAE, or both, by what the datasets are judged by."""
     datasets = list(dict.fromkeys(arm.dataset for arm in results.run.plan.arms))
     groups: dict[tuple[str, str], list[str]] = {}
     for dataset in datasets:
@@ -151,7 +149,7 @@ def anchor_table(results: Results) -> Table:
         data = anchor.data if anchor.same_data else f"{OTHER} {anchor.data}"
         groups.setdefault(label, []).append([anchor.row.method, data, *cells, anchor.source.text])
     return Table(
-        "What other methods reach, as published: test errors.",
+        "Test errors of other methods, as published.",
         [
             Column("method", numeric=False),
             Column("trained on", numeric=False),
@@ -162,7 +160,7 @@ def anchor_table(results: Results) -> Table:
         list(groups.items()),
         () if all(anchor.same_data for anchor in found) else (OTHER_DATA,),
         name="anchors",
-        absent="No published numbers of other methods are known for these data.",
+        absent="No published results of other methods are known for these data.",
     )
 
 

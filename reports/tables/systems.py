@@ -84,8 +84,8 @@ def quantile_table(results: Results) -> Table:
         columns,
         by_pair(results, rows),
         (
-            "From a random sample of the test predictions; sampled: predictions of a cell (fewest). Force: single "
-            "components. A quantile of few predictions is uncertain: 99 % of 100 is the second largest.",
+            "From a random sample of the test predictions; sampled: predictions of a cell (the fewest). Forces: single "
+            "components. A quantile of few predictions is uncertain: of 100 predictions, 99 % is the second largest.",
         ),
         name="quantiles",
         absent="Not recorded: these cells left no predictions.",
@@ -170,7 +170,7 @@ def further_table(results: Results) -> Table:
         ]
 
     return Table(
-        "Errors on further test sets, which no cell was trained on; best checkpoint: mean ± standard deviation over "
+        "Errors on further test sets, on which nothing was trained, best checkpoint: mean ± standard deviation over "
         "seeds.",
         [
             Column("arm and test set", numeric=False),

@@ -14,13 +14,13 @@ from reports.text.formatting import NONE, UNTOLD, number, p_value, plus_minus, s
 
 TOLD, SINGLE = "*", "‡"
 SIGNS = (
-    "Seeds: finished of planned. Negative changes are improvements. In brackets the 95 % interval of the paired "
-    "t-test on logarithms."
+    "Seeds: finished of planned. Negative changes are improvements. In brackets: 95 % interval of the paired t-test on "
+    "logarithms."
 )
 LEGEND = (
     f"{TOLD} a difference can be told: p < 0.05 after Holm's correction over the comparisons under Statistics. "
-    "Changes of one baseline against another are not tested. "
-    f"{SINGLE} one common seed: an anecdote, without interval or test."
+    "Changes between baselines are not tested. "
+    f"{SINGLE} only one common seed: an anecdote, without interval or test."
 )
 
 

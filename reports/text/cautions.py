@@ -30,44 +30,44 @@ def cautions(results: Results) -> list[str]:
     unfinished = run.count("pending", "running")
     if unfinished:
         notes.append(
-            f"Not finished yet: {unfinished} of {plural(len(run.plan.cells), 'cell')}. This is what there is so far."
+            f"{unfinished} of {plural(len(run.plan.cells), 'cell')} have not finished yet: this report is preliminary."
         )
     lost = run.count("diverged", "failed")
     if lost:
         notes.append(
-            f"{plural(lost, 'cell')} diverged or failed (named below). Means are over the cells that ended "
-            "well, which flatters an arm that loses cells."
+            f"{plural(lost, 'cell')} diverged or failed (listed below). Means are over the other cells, which flatters "
+            "an arm that loses cells."
         )
     seeds = len({cell.seed for cell in run.plan.cells})
     if seeds == 1:
-        notes.append("One seed was planned. One seed is an anecdote: it tells no difference between arms.")
+        notes.append("Only one seed was planned. One seed is an anecdote: it cannot tell arms apart.")
     elif 1 < seeds < 5:
         t = statistics.t_factor(seeds)
         notes.append(
             f"With {seeds} seeds the 95 % interval reaches {t:.1f} standard errors to each side: only large and "
-            "steady differences can be told."
+            "consistent differences can be told."
         )
     cells = run.conflicts["cell_key"].nunique()
     if cells:
         have = "has" if cells == 1 else "have"
         notes.append(
-            f"{plural(cells, 'cell')} {have} different results in different run folders (named below); those of the "
-            "first folder in which it ended ok are shown."
+            f"{plural(cells, 'cell')} {have} different results in different run folders (listed below); shown is the "
+            "first folder in which the cell ended ok."
         )
     commits = {commit for source in run.sources for commit in source.commits}
     if len(commits) > 1:
         notes.append(f"The cells were made at {len(commits)} commits: {', '.join(sorted(commits))}.")
     for dataset, model, seed in statistics.split_conflicts(run.records).itertuples(index=False):
         notes.append(
-            f"{run.plan.heading(dataset, model)}, seed {seed}: the arms were trained on different splits. They are not "
-            "paired: comparisons of arms whose splits differ leave this seed out."
+            f"{run.plan.heading(dataset, model)}, seed {seed}: the arms were trained on different splits, so "
+            "comparisons between them leave this seed out."
         )
     nearest = run.records.loc[run.records["status"] == "ok", "audit_nearest_frames"].min()
     if pd.notna(nearest) and nearest <= NEAR_FRAMES:
         notes.append(
-            f"Test frames lie as near as {plural(int(nearest), 'frame')} of the simulation to training frames: the "
-            "errors say little about other trajectories."
+            f"Some test frames lie only {plural(int(nearest), 'frame')} of the simulation away from training frames: "
+            "the errors say little about other trajectories."
         )
     if run.sweeps_differ:
-        notes.append("The runs' ablation figures differ and are left out: report each run alone to see them.")
+        notes.append("The runs are different ablations; their figures are left out: report each run alone to see them.")
     return notes

@@ -71,10 +71,10 @@ def finding(results: Results, arm: Arm) -> Finding:
     counts = results.states(arm)
     others = [f"{counts[state]} {state}" for state in STATES if counts.get(state) and state != "ok"]
     if not results.finished(arm):
-        return Finding(name, (f"No cell has finished ({listing(others)}): nothing can be said.",))
+        return Finding(name, (f"No cell has finished ({listing(others)}), so nothing can be said.",))
     sentences = [_sentence(results, arm, metric) for metric in results.headline_metrics(arm.dataset)]
     if others:
-        sentences.append(f"Of its {sum(counts.values())} cells {listing(others)}: not in these means.")
+        sentences.append(f"Of its {sum(counts.values())} cells, {listing(others)}; these are not in the means.")
     return Finding(name, tuple(sentences))
 
 

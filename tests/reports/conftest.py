@@ -334,6 +334,8 @@ def _write_cell(
     (here / "provenance.json").write_text(
         json.dumps(
             {
+                "schema": 1,
+                "name": f"{strategy}/seed {seed}",
                 "versions": {"torch": "2.13.0", "python": "3.12.1"},
                 "hardware": {"cpu": "A made-up CPU", "cores": 2},
                 "git_commit": "0" * 40,

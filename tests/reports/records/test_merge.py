@@ -132,7 +132,7 @@ def test_different_ablations_are_left_out_with_a_caution(make_run):
     def sweep(label):
         return {"over": "strategy", "label": label, "values": {"masked": 1.0}}
 
-    said = "ablation figures differ and are left out"
+    said = "different ablations; their figures are left out"
     first = make_run({"masked": {0: (1.0, 1.0)}}, name="one", sweep=sweep("ratio"))
     others = [make_run({"masked": {1: (1.0, 1.0)}}, name=name, sweep=sweep(name)) for name in ("ratio", "width")]
     for folder, kept in zip(others, (True, False), strict=True):
