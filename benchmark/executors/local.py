@@ -10,8 +10,8 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from benchmark.cell.store import RunFolder, Unfinished
-from benchmark.run.jobs import Job
+from benchmark.cell.job import Job
+from reports.records.status import Unfinished
 
 POLL_SECONDS = 0.5
 
@@ -50,7 +50,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_change: OnChange) -> None:
                 for sentinel in wait(list(running), timeout=POLL_SECONDS):
                     process, job = running.pop(int(sentinel))  # type: ignore[arg-type]
                     process.join()
-                    if job.folder.status()["state"] in ("pending", "running"):
+                    if job.folder.status().state in ("pending", "running"):
                         job.give_up(f"its process ended with exit code {process.exitcode}; see {job.folder.log}")
                     on_change([j for _, j in running.values()], job)
                 on_change([j for _, j in running.values()], None)
@@ -79,11 +79,11 @@ def _startable(waiting: Sequence[Job], running: Sequence[Job]) -> list[Job]:
 def _pretraining_succeeded(job: Job) -> bool:
     """Whether the pretraining that a job needs is there; if not, the job is recorded with the reason."""
     assert job.needs is not None
-    status = RunFolder(job.settings.run).pretraining(job.needs).status()
-    if status["state"] == "ok":
+    status = job.settings.run.pretraining(job.needs).status()
+    if status.state == "ok":
         return True
-    state: Unfinished = "diverged" if status["state"] == "diverged" else "failed"
-    job.give_up(f"its pretraining {job.needs} {state}: {status.get('reason')}", state)
+    state: Unfinished = "diverged" if status.state == "diverged" else "failed"
+    job.give_up(f"its pretraining {job.needs} {state}: {status.reason}", state)
     return False
 
 
@@ -91,7 +91,7 @@ def _context(device: str) -> Any:
     """Fresh processes from a server that has imported everything; with a GPU, from scratch (CUDA forbids forks)."""
     if device == "cpu" and "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["benchmark.cell.cell"])
+        context.set_forkserver_preload(["benchmark.run.jobs"])
         return context
     return multiprocessing.get_context("spawn")
 
