@@ -12,7 +12,8 @@ import pytest
 import yaml
 from ase import Atoms
 
-from benchmark.cell.checks import audit_cell, contents, describe, needed_entries, warnings_of
+from benchmark.cell.audits import clean_audit
+from benchmark.cell.checks import describe, needed_entries, warnings_of
 from benchmark.cell.library import Library, pool_structures
 from benchmark.errors import BenchmarkError
 from benchmark.planning.config import load_suite
@@ -103,7 +104,7 @@ def arms(**masked):
 
 
 def cells_of(suite, select=None):
-    return {(c.dataset, c.strategy): c.cell for c in make_plan(load_suite(str(suite), "tiny"), select=select)}
+    return {(c.arm.dataset, c.arm.strategy): c for c in make_plan(load_suite(str(suite), "tiny"), select=select)}
 
 
 def test_a_pool_is_one_pretraining_for_all_chosen_datasets(own):
@@ -238,17 +239,17 @@ def test_a_test_frame_in_the_pretraining_trajectory_ends_the_run_before_any_trai
 def test_cells_of_clean_data_pass_the_audit_and_know_their_contents(own, tmp_path):
     library = Library(tmp_path)
     cell = cells_of(own())["b", "masked"]
-    audit = audit_cell(cell, library, Auditor(), "b")
+    audit = clean_audit(cell, library, Auditor())
     assert (audit.seen_frames, audit.checked_frames) == (6 + 12 + 6, 4)
-    assert contents(cell.pretraining, library) == [library.load(part).content_hash for part in cell.pretraining.parts]
-    assert contents(cell, library) == [library.load(cell.dataset).content_hash, *contents(cell.pretraining, library)]
+    assert library.contents(cell.pretraining.reads) == [library.load(part).content_hash for part in cell.pretraining.parts]
+    assert library.contents(cell.reads) == [library.load(cell.dataset).content_hash, *audit.contents[1:]]
 
 
 def test_another_trajectory_makes_another_content_of_the_cells_that_pretrain_on_it(own, tmp_path):
     cells = cells_of(own(strategies=arms(pretrain_on=["c"])))
-    before = {arm: contents(cells["a", arm], Library(tmp_path)) for arm in ("scratch", "masked")}
+    before = {arm: Library(tmp_path).contents(cells["a", arm].reads) for arm in ("scratch", "masked")}
     write_frames(own.files["c"], 50, seed=33)
-    after = {arm: contents(cells["a", arm], Library(tmp_path)) for arm in ("scratch", "masked")}
+    after = {arm: Library(tmp_path).contents(cells["a", arm].reads) for arm in ("scratch", "masked")}
     assert before["scratch"] == after["scratch"]
     assert before["masked"] != after["masked"]
 
@@ -300,7 +301,7 @@ def test_what_training_does_not_determine_is_refused_before_any_training(own, tm
     write_frames(own.files["a"], 19, seed=1, append=chlorine)
     path = own(datasets={"a": entry(own.files["a"], split={"train": 10, "val": 5})})
     suite = load_suite(str(path), "tiny")
-    _, split = Library(tmp_path).load_split(suite.datasets["a"], 0)
+    _, split, _ = Library(tmp_path).load_sets(suite.datasets["a"], 0)
     assert 0 not in split.train
     refuse("run", "--suite", path, "--scale", "tiny", "--out", tmp_path / "run", "--data-dir", tmp_path,
            fragments=["C2H6Cl", "do not determine"])  # fmt: skip
@@ -310,13 +311,13 @@ def test_what_training_does_not_determine_is_refused_before_any_training(own, tm
 def test_test_frames_are_not_to_choose_the_checkpoint_either(own, tmp_path):
     suite = load_suite(str(own()), "tiny")
     library = Library(tmp_path)
-    _, split = library.load_split(suite.datasets["a"], 0)
+    _, split, _ = library.load_sets(suite.datasets["a"], 0)
     frames = ase.io.read(own.files["a"], ":")
     ase.io.write(tmp_path / "copies.xyz", [frames[k] for k in split.val], format="extxyz")
     extra = {"copies": entry(tmp_path / "copies.xyz")}
     path = own(datasets={"a": entry(own.files["a"], split={"val": 0.2, "test": 0.2}, extra_tests=extra)})
     with pytest.raises(LeakError, match=r"further test set copies has the geometry of .* the validation set of a"):
-        audit_cell(cells_of(path)["a", "scratch"], Library(tmp_path), Auditor(), "a")
+        clean_audit(cells_of(path)["a", "scratch"], Library(tmp_path), Auditor())
 
 
 def test_units_that_look_wrong_are_told_in_the_run_and_by_what_the_report_reads(own, tmp_path):

@@ -40,7 +40,7 @@ def test_every_scale_of_every_shipped_suite_validates_and_plans(name):
         suite = load_suite(name, scale)
         cells = make_plan(suite)
         assert len(cells) == suite.seeds * len(suite.datasets) * len(suite.models) * len(suite.strategies)
-        assert len({c.cell.key for c in cells}) == len(cells)
+        assert len({c.key for c in cells}) == len(cells)
         assert suite.seeds >= 2 or scale == "smoke"
 
 
@@ -90,7 +90,7 @@ def test_careful_scales_of_rmd17_use_the_official_splits():
 
 
 def test_arms_of_one_seed_share_everything_but_the_strategy(load):
-    cells = {c.strategy: c.cell for c in make_plan(load())}
+    cells = {c.arm.strategy: c for c in make_plan(load())}
     scratch, extended, masked = cells["scratch"], cells["scratch-extended"], cells["masked"]
     assert scratch.pretraining is None
     assert extended.phase.epochs == scratch.phase.epochs + masked.pretraining.phase.epochs
@@ -103,7 +103,7 @@ def test_arms_of_one_seed_share_everything_but_the_strategy(load):
 
 def test_key_ignores_labels_and_follows_everything_else(load):
     def keys(change=lambda c: None):
-        return {c.strategy: c.cell.key for c in make_plan(load(change))}
+        return {c.arm.strategy: c.key for c in make_plan(load(change))}
 
     before = keys()
 
@@ -132,8 +132,8 @@ def test_defaults_are_written_out_so_that_keys_do_not_hang_on_them(load):
         c["models"]["egnn"]["options"] = {"radial": "squared"}
         c["strategies"]["masked"]["pretext"]["options"]["loss"] = "mean"
 
-    assert [c.cell.key for c in make_plan(load(explicit))] == [c.cell.key for c in make_plan(load())]
-    cell = make_plan(load())[0].cell
+    assert [c.key for c in make_plan(load(explicit))] == [c.key for c in make_plan(load())]
+    cell = make_plan(load())[0]
     assert cell.model.options["radial"] == "squared"
     assert cell.dataset.options["steps_between_frames"] == 50
 
@@ -141,7 +141,7 @@ def test_defaults_are_written_out_so_that_keys_do_not_hang_on_them(load):
 def test_selection_and_seeds(load):
     suite = load()
     cells = make_plan(suite, seeds=3, select={"strategy": ["masked", "scratch"]})
-    assert {(c.strategy, c.cell.seed) for c in cells} == {(s, n) for s in ("masked", "scratch") for n in range(3)}
+    assert {(c.arm.strategy, c.seed) for c in cells} == {(s, n) for s in ("masked", "scratch") for n in range(3)}
     with pytest.raises(BenchmarkError, match=r"unknown strategy 'maskd'.*Did you mean 'masked'"):
         make_plan(suite, select={"strategy": ["maskd"]})
     with pytest.raises(BenchmarkError, match=r"field of --select 'molecule'.*Options of the datasets.*rigid"):
@@ -186,8 +186,8 @@ def test_an_extending_suite_holds_what_differs(load_own):
     assert [*suite.models] == ["egnn", "forcenet"]
     assert (suite.models["forcenet"].options["layers"], suite.models["forcenet"].options["hidden"]) == (1, 8)
     assert suite.training == water.training
-    keys = {c.cell.key for c in make_plan(suite)}
-    assert len(keys & {c.cell.key for c in make_plan(water)}) == 3, "EGNN's cells are the same work"
+    keys = {c.key for c in make_plan(suite)}
+    assert len(keys & {c.key for c in make_plan(water)}) == 3, "EGNN's cells are the same work"
 
 
 def test_what_extends_must_be_shipped_and_have_the_scale(load_own):
@@ -202,13 +202,12 @@ def test_what_extends_must_be_shipped_and_have_the_scale(load_own):
 def test_shares_of_labels_become_datasets_that_share_their_pretraining(load_own):
     suite = load_own(datasets={"tip3p": {"labelled": [0.25, 1]}}, models={"gns": None, "forcenet": None})
     assert {name: entry.labelled for name, entry in suite.datasets.items()} == {"tip3p@25%": 0.25, "tip3p@100%": None}
-    assert suite.labels()["datasets"]["tip3p@25%"].endswith("25 % labelled")
-    cells = {(c.dataset, c.strategy): c.cell for c in make_plan(suite)}
+    cells = {(c.arm.dataset, c.arm.strategy): c for c in make_plan(suite)}
     few, all_ = cells["tip3p@25%", "masked"], cells["tip3p@100%", "masked"]
     assert few.key != all_.key
     assert few.pretraining.key == all_.pretraining.key
     # All labels: the same work as where the share is not varied at all.
-    assert all_.key in {c.cell.key for c in make_plan(load_suite("water", "smoke"))}
+    assert all_.key in {c.key for c in make_plan(load_suite("water", "smoke"))}
 
 
 @pytest.mark.parametrize("shares", [[0], [1.5], ["half"], [], [True], [None], [0.5, 0.5], 2, "half"])
@@ -251,7 +250,7 @@ def test_labels_say_what_the_options_are():
 
 def test_a_model_may_be_trained_with_other_values_in_all_its_arms(load_own):
     suite = load_own(models={"gns": {"training": {"finetune": {"lr": 5e-4}, "pretrain": {"epochs": 3}}}})
-    cells = {(c.model, c.strategy): c.cell for c in make_plan(suite)}
+    cells = {(c.arm.model, c.arm.strategy): c for c in make_plan(suite)}
     for arm in suite.strategies:
         assert (cells["gns", arm].phase.lr, cells["egnn", arm].phase.lr) == (5e-4, 1e-3)
     assert cells["gns", "masked"].pretraining.phase.epochs == 3
@@ -265,7 +264,7 @@ def test_a_dataset_may_be_trained_with_other_values_and_the_models_come_after(lo
         datasets={"tip3p": {"training": {"batch_size": 2, "finetune": {"lr": 5e-4}, "pretrain": {"epochs": 4}}}},
         models={"gns": {"training": {"finetune": {"lr": 2e-4}}}},
     )
-    cells = {(c.model, c.strategy): c.cell for c in make_plan(suite)}
+    cells = {(c.arm.model, c.arm.strategy): c for c in make_plan(suite)}
     assert (cells["egnn", "scratch"].phase.lr, cells["gns", "scratch"].phase.lr) == (5e-4, 2e-4)
     assert cells["egnn", "masked"].pretraining.batch_size == 2
     assert cells["gns", "scratch-extended"].phase.epochs == 3 + 4

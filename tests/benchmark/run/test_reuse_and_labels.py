@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.cell.cell import Settings
+from benchmark.cell.job import Settings
 from benchmark.cell.library import Library
 from benchmark.errors import BenchmarkError
 from benchmark.planning.config import load_suite
@@ -62,7 +62,7 @@ def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
             content[other] = "another"
         path.write_text(json.dumps(content), encoding="utf-8")
     now = json.loads(next(smoke[0].glob("cells/*/provenance.json")).read_text())
-    settings = Settings(tmp_path / "run", data_dir, "cpu", now["hardware"]["threads"], "water", "smoke")
+    settings = Settings(tmp_path / "run", data_dir, "cpu", now["hardware"]["threads"])
     cells = make_plan(load_suite("water", "smoke"), select={"model": ["egnn"]})
     library = Library(data_dir)
     if other == "record":
@@ -96,7 +96,7 @@ def test_a_labelled_share_is_all_that_finetuning_sees(data_dir, smoke, tmp_path)
     cells = json.loads((out / "plan.json").read_text())["cells"]
     splits = {c["strategy"]: np.load(out / "cells" / c["key"] / "splits.npz") for c in cells}
     tip3p = load_suite("water", "smoke").datasets["tip3p"]
-    _, whole = Library(data_dir).load_split(tip3p, 0)
+    _, whole, _ = Library(data_dir).load_sets(tip3p, 0)
     pool = np.load(next(out.glob("pretrainings/*/splits.npz")))
     assert len(pool["idx_train"]) == len(whole.train) == 16
     assert np.array_equal(splits["scratch"]["idx_train"], splits["masked"]["idx_train"])
