@@ -49,7 +49,7 @@ def run(
     """Run a suite; run it again to finish what is missing."""
     from benchmark.run.progress import Display
     from benchmark.run.run import execute, prepare
-    from reports.page.write import summary_table
+    from reports.page.write import build_report, summary_table
     from reports.records.run import read_run
 
     planned = prepare(
@@ -71,7 +71,8 @@ def run(
         return
     try:
         with Display(console) as display:
-            paths = execute(planned, display)
+            execute(planned, display)
+            paths = build_report(planned.settings.folder)
     except KeyboardInterrupt:
         errors.print("interrupted; the same command resumes from the last checkpoints")
         raise typer.Exit(130) from None

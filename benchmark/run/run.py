@@ -24,7 +24,6 @@ from benchmark.run.jobs import pending_jobs
 from benchmark.run.live_report import LiveReport
 from benchmark.run.progress import Display
 from benchmark.run.reuse import take_over
-from reports.page.write import ReportPaths, build_report
 from reports.records.folder import RunFolder
 from tasks.datasets.base import DatasetError, DatasetTask
 from tasks.registry import DATASETS
@@ -114,8 +113,8 @@ def choose_device(name: str) -> str:
     return name
 
 
-def execute(run: Run, display: Display) -> ReportPaths:
-    """Run what is missing and write the report.
+def execute(run: Run, display: Display) -> None:
+    """Run what is missing.
 
     Raises:
         BenchmarkError: if the run folder cannot be used, or work to reuse is damaged.
@@ -143,7 +142,6 @@ def execute(run: Run, display: Display) -> ReportPaths:
                 live.update(cell_ended=ended is not None and ended.cells > 0)
 
             run_jobs(todo, run.workers, update)
-        return build_report(folder.path)
     finally:
         lock.release()
 
