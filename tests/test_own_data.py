@@ -212,7 +212,7 @@ def checked():
     """The datasets of the page's suite in the working directory, after all checks that precede training."""
     suite = load_suite("own.yaml", "smoke")
     cells = make_plan(suite, data_dir=Path("data"))
-    return check_data(suite, cells, Library(Path("data")))
+    return check_data(suite, cells, Library(Path("data")))[0]
 
 
 def test_training_frames_may_be_in_the_trajectory_and_others_not(own):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +14,7 @@ from benchmark.cell.checks import describe
 from benchmark.cell.evaluation import evaluate_cell
 from benchmark.cell.job import Attempt, Job, Settings
 from benchmark.cell.library import Library
+from benchmark.cell.memory import forget_peak, peak_memory_mb
 from benchmark.planning.plan import Cell
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.modules import FinetuneModule
@@ -25,8 +24,6 @@ from reports.records.record import Record, write_curves, write_records
 from reports.records.status import Unfinished
 from tasks.models.base import Potential
 from tasks.normalisation import Normalisation
-
-MEGABYTE = 1e6
 
 NO_COST: dict[str, Any] = {"pretrain_steps": 0, "pretrain_seconds": 0.0, "finetune_steps": 0}
 """What a record says of training before there was any."""
@@ -64,6 +61,7 @@ class CellJob(Job):
     def _work(self, attempt: Attempt) -> None:
         cell, library = self.cell, Library(self.settings.data_dir)
         before = (self._pretrained.read_provenance() if self._pretrained else None) or {}
+        forget_peak(self.settings.device)
         attempt.facts.update(NO_COST)
         attempt.facts.update(audit_of(cell, library, self.settings.run))
         dataset, split, whole = library.load_sets(cell.dataset, cell.seed)
@@ -84,7 +82,7 @@ class CellJob(Job):
             finetune_steps=done.steps,
             finetune_seconds=done.seconds,
             best_epoch=done.best_epoch,
-            peak_memory_mb=_peak_memory_mb(self.settings.device),
+            peak_memory_mb=peak_memory_mb(self.settings.device),
         )
         tested = {name: [samples[i] for i in frames] for name, frames in split.as_dict().items()}
         extra = {
@@ -134,11 +132,3 @@ class CellJob(Job):
             parts.insert(0, pd.read_parquet(self._pretrained.curves).assign(cell_key=self.key))
         filled = [part for part in parts if len(part)] or parts[:1]
         write_curves(pd.concat(filled, ignore_index=True), self.folder.curves)
-
-
-def _peak_memory_mb(device: str) -> float:
-    if device == "cuda":
-        return float(torch.cuda.max_memory_allocated() / MEGABYTE)
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 1 if os.uname().sysname == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEGABYTE

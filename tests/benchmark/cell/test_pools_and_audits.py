@@ -241,7 +241,9 @@ def test_cells_of_clean_data_pass_the_audit_and_know_their_contents(own, tmp_pat
     cell = cells_of(own())["b", "masked"]
     audit = clean_audit(cell, library, Auditor())
     assert (audit.seen_frames, audit.checked_frames) == (6 + 12 + 6, 4)
-    assert library.contents(cell.pretraining.reads) == [library.load(part).content_hash for part in cell.pretraining.parts]
+    assert library.contents(cell.pretraining.reads) == [
+        library.load(part).content_hash for part in cell.pretraining.parts
+    ]
     assert library.contents(cell.reads) == [library.load(cell.dataset).content_hash, *audit.contents[1:]]
 
 

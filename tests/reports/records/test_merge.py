@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from reports.analysis.results import Results
+from reports.records.atomic import RecordError
 from reports.records.merge import read_runs
 from reports.records.record import write_records
-from reports.records.atomic import RecordError
 from reports.records.run import read_run
 from reports.tables import report_tables
 from reports.text.citing import how_to_cite

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from reports.records.record import CURVE_SCHEMA, METRICS, RECORD_SCHEMA, Record, write_curves, write_records
 from reports.records.atomic import RecordError
+from reports.records.record import CURVE_SCHEMA, METRICS, RECORD_SCHEMA, Record, write_curves, write_records
 from reports.records.run import read_run
 
 
