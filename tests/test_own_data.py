@@ -21,7 +21,7 @@ from benchmark.cell.checks import check_data, warnings_of
 from benchmark.cell.library import Library, split_frames
 from benchmark.cli.main import main
 from benchmark.planning.config import load_suite
-from benchmark.planning.plan import make_plan
+from benchmark.planning.planner import make_plan
 from tasks.audit import LeakError
 from tasks.datasets.own.extxyz import ExtXYZ, ExtXYZConfig
 from tests.benchmark.runs import ROOT, command, records

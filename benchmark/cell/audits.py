@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from benchmark.cell.library import Library
-from benchmark.planning.plan import Cell
+from benchmark.planning.cells import Cell
 from reports.records.audit import Audits, CleanAudit
 from reports.records.folder import RunFolder
 from tasks.audit import Audit, Auditor, Part

@@ -15,7 +15,7 @@ from benchmark.cell.evaluation import evaluate_cell
 from benchmark.cell.job import Attempt, Job, Settings
 from benchmark.cell.library import Library
 from benchmark.cell.memory import forget_peak, peak_memory_mb
-from benchmark.planning.plan import Cell
+from benchmark.planning.cells import Cell
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.modules import FinetuneModule
 from reports.records.atomic import read_json

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from benchmark.cell.audits import audit_key, clean_audit
 from benchmark.cell.library import Library, pool_structures
 from benchmark.errors import BenchmarkError
+from benchmark.planning.cells import Cell, Pretraining
 from benchmark.planning.config import DatasetEntry, Entry, StructuresEntry, Suite, build
 from benchmark.planning.frames import count_training_frames
-from benchmark.planning.plan import Cell, Pretraining
 from reports.records.audit import CleanAudit
 from tasks.audit import Auditor
 from tasks.datasets.base import Dataset, DatasetError

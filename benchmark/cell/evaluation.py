@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch_geometric.data import Data
 
-from benchmark.planning.plan import Cell
+from benchmark.planning.cells import Cell
 from benchmark.streams import stream_seed
 from benchmark.training.loop import evaluate
 from benchmark.training.modules import FinetuneModule

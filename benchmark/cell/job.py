@@ -13,8 +13,8 @@ import torch
 from torch_geometric.data import Data
 
 from benchmark.cell.provenance import describe_environment
+from benchmark.planning.cells import Work
 from benchmark.planning.config import build
-from benchmark.planning.plan import Work
 from benchmark.streams import stream_seed
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.data import SplitDataModule

@@ -9,8 +9,8 @@ import torch
 from benchmark.cell.checks import describe
 from benchmark.cell.job import Attempt, Job, Settings
 from benchmark.cell.library import Library, pool_structures
+from benchmark.planning.cells import Pretraining
 from benchmark.planning.config import build
-from benchmark.planning.plan import Pretraining
 from benchmark.training.modules import PretrainModule
 from reports.records.atomic import replacing, write_json
 from reports.records.folder import JobFolder

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # torch and pandas take seconds to import: a verb loads only 
     import pandas as pd
 
     from benchmark.run.estimate import Estimate
-    from benchmark.run.run import Run
+    from benchmark.run.execute import Run
 
 app = typer.Typer(
     add_completion=False,
@@ -47,8 +47,8 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
+    from benchmark.run.execute import execute, prepare
     from benchmark.run.progress import Display
-    from benchmark.run.run import execute, prepare
     from reports.page.write import build_report, summary_table
     from reports.records.run import read_run
 

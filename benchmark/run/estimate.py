@@ -11,11 +11,11 @@ from torch_geometric.data import Batch
 
 from benchmark.cell.job import Settings
 from benchmark.errors import BenchmarkError
+from benchmark.planning.cells import Work
 from benchmark.planning.config import Entry, build
 from benchmark.planning.frames import count_training_frames
-from benchmark.planning.plan import Work
+from benchmark.run.execute import Run
 from benchmark.run.jobs import pending_jobs
-from benchmark.run.run import Run
 from tasks.datasets.base import DatasetTask
 from tasks.registry import DATASETS, MODELS
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmark.cell.cell import CellJob
 from benchmark.cell.job import Job, Settings
 from benchmark.cell.pretraining import PretrainingJob
-from benchmark.planning.plan import Cell
+from benchmark.planning.cells import Cell
 
 
 def pending_jobs(cells: Sequence[Cell], settings: Settings) -> list[Job]:

@@ -9,8 +9,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from benchmark.errors import BenchmarkError
+from benchmark.planning.cells import Cell
 from benchmark.planning.config import DatasetEntry, Suite, build
-from benchmark.planning.plan import Cell
 from reports.records.folder import RunFolder
 from reports.records.plan import Plan, PlannedCell, PlannedDataset, PlannedModel, PlannedStrategy
 from tasks.datasets.base import Dataset, DatasetTask

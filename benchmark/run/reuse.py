@@ -15,7 +15,7 @@ from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
 from benchmark.cell.provenance import describe_environment
 from benchmark.errors import BenchmarkError
-from benchmark.planning.plan import Cell
+from benchmark.planning.cells import Cell
 from benchmark.run.jobs import make_jobs
 from reports.records.atomic import RecordError, write_json
 from reports.records.folder import JobFolder

@@ -8,7 +8,7 @@ import yaml
 from ase import Atoms
 
 from benchmark.planning.config import load_suite
-from benchmark.planning.plan import make_plan
+from benchmark.planning.planner import make_plan
 
 TRAINING = {
     "batch_size": 4,

@@ -240,7 +240,7 @@ def test_unwritable_and_full_output(refuse, tmp_path, data_dir, monkeypatch):
     blocked.write_text("", encoding="utf-8")
     common = ["run", "--suite", "water", "--scale", "smoke", "--data-dir", data_dir, "--out"]
     refuse(*common, blocked / "run", fragments=["cannot be written", "--out"])
-    monkeypatch.setattr("benchmark.run.run.NEEDED_BYTES", 1e30)
+    monkeypatch.setattr("benchmark.run.execute.NEEDED_BYTES", 1e30)
     refuse(*common, tmp_path / "full", fragments=["MB free", "--out"])
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.errors import BenchmarkError
 from benchmark.planning.config import load_suite
-from benchmark.planning.plan import make_plan
+from benchmark.planning.planner import make_plan
 from benchmark.planning.suite_files import read_suite_file
 from tasks.datasets.base import DatasetError
 from tests.benchmark.own_suite import arms, cells_of, entry

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.errors import BenchmarkError
 from benchmark.planning.config import load_suite
-from benchmark.planning.plan import make_plan
+from benchmark.planning.planner import make_plan
 
 
 def test_a_scale_lays_its_values_over_the_common_part(load):

@@ -12,7 +12,7 @@ from benchmark.cell.job import Settings
 from benchmark.cell.library import Library
 from benchmark.errors import BenchmarkError
 from benchmark.planning.config import load_suite
-from benchmark.planning.plan import make_plan
+from benchmark.planning.planner import make_plan
 from benchmark.run.reuse import take_over
 from tests.benchmark.runs import command, records
 

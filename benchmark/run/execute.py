@@ -17,8 +17,9 @@ from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
+from benchmark.planning.cells import Cell
 from benchmark.planning.config import Entry, Suite, build, load_suite
-from benchmark.planning.plan import Cell, make_plan, select_names
+from benchmark.planning.planner import make_plan, select_names
 from benchmark.run import plan_file
 from benchmark.run.jobs import pending_jobs
 from benchmark.run.live_report import LiveReport
