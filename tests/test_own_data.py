@@ -21,7 +21,7 @@ from benchmark.cell.checks import check_data, warnings_of
 from benchmark.cell.library import Library, split_frames
 from benchmark.cli.main import main
 from benchmark.planning.config import load_suite
-from benchmark.planning.plan import make_plan
+from benchmark.planning.planner import make_plan
 from tasks.audit import LeakError
 from tasks.datasets.own.extxyz import ExtXYZ, ExtXYZConfig
 from tests.benchmark.runs import ROOT, command, records
@@ -212,7 +212,7 @@ def checked():
     """The datasets of the page's suite in the working directory, after all checks that precede training."""
     suite = load_suite("own.yaml", "smoke")
     cells = make_plan(suite, data_dir=Path("data"))
-    return check_data(suite, cells, Library(Path("data")))
+    return check_data(suite, cells, Library(Path("data")))[0]
 
 
 def test_training_frames_may_be_in_the_trajectory_and_others_not(own):

@@ -11,12 +11,14 @@ from ase.data import chemical_symbols
 from ase.formula import Formula
 from numpy.typing import NDArray
 
-from benchmark.cell.library import Library, count_training_frames, pool_structures
+from benchmark.cell.audits import audit_key, clean_audit
+from benchmark.cell.library import Library, pool_structures
 from benchmark.errors import BenchmarkError
+from benchmark.planning.cells import Cell, Pretraining
 from benchmark.planning.config import DatasetEntry, Entry, StructuresEntry, Suite, build
-from benchmark.planning.plan import Cell, PlannedCell, Pretraining
-from benchmark.streams import stream_seed
-from tasks.audit import Audit, Auditor, Part
+from benchmark.planning.frames import count_training_frames
+from reports.records.audit import CleanAudit
+from tasks.audit import Auditor
 from tasks.datasets.base import Dataset, DatasetError
 from tasks.datasets.structures.boxes import check_boxes
 from tasks.datasets.structures.plausibility import unit_warnings
@@ -25,15 +27,14 @@ from tasks.registry import MODELS, PRETEXTS
 MAX_Z = len(chemical_symbols)
 
 
-def needed_entries(suite: Suite, cells: Sequence[PlannedCell]) -> dict[str, Entry]:
+def needed_entries(suite: Suite, cells: Sequence[Cell]) -> dict[str, Entry]:
     """Every dataset that planned cells read, by the suite's names; a further test set is ``DATASET/NAME``."""
     parts = {
         part.model_dump_json(include={"kind", "options"})
-        for planned in cells
-        if planned.cell.pretraining is not None
-        for part in planned.cell.pretraining.parts
+        for pretraining in _distinct(cells)
+        for part in pretraining.parts
     }
-    chosen = {planned.dataset for planned in cells}
+    chosen = {cell.arm.dataset for cell in cells}
     pretrained_on = {
         name: entry
         for name, entry in {**suite.datasets, **suite.structures}.items()
@@ -52,7 +53,7 @@ def entries_of(suite: Suite, datasets: Collection[str]) -> dict[str, Entry]:
     return entries
 
 
-def check_splits(suite: Suite, cells: Sequence[PlannedCell], data_dir: Path) -> None:
+def check_splits(suite: Suite, cells: Sequence[Cell], data_dir: Path) -> None:
     """Make sure that datasets whose frames are known before they are prepared can be split as the suite says.
 
     Raises:
@@ -66,11 +67,13 @@ def check_splits(suite: Suite, cells: Sequence[PlannedCell], data_dir: Path) -> 
                 raise DatasetError(f"dataset {name!r}: {error}") from error
 
 
-def check_data(suite: Suite, cells: Sequence[PlannedCell], library: Library) -> dict[str, Dataset]:
+def check_data(
+    suite: Suite, cells: Sequence[Cell], library: Library
+) -> tuple[dict[str, Dataset], dict[str, CleanAudit]]:
     """Read every dataset once, and make sure that the cells can be trained on it.
 
     Returns:
-        The datasets by the names of ``needed_entries``.
+        The datasets by the names of ``needed_entries``, and the audits by ``audit_key``.
 
     Raises:
         DatasetError: for damaged data, boxes too small for a cutoff, or a leak (``LeakError``).
@@ -83,20 +86,19 @@ def check_data(suite: Suite, cells: Sequence[PlannedCell], library: Library) -> 
             datasets[name] = library.load(entry)
         except DatasetError as error:
             raise DatasetError(f"dataset {name!r}: {error}") from error
-        for model in dict.fromkeys(cell.model for cell in cells):
+        for model in dict.fromkeys(cell.arm.model for cell in cells):
             _check_model(suite, model, name, datasets[name])
-    for pretraining in _distinct(planned.cell.pretraining for planned in cells):
+    for pretraining in _distinct(cells):
         # Refuses what it cannot pool.
         pool_structures(pretraining.parts, build(PRETEXTS, pretraining.pretext), pretraining.seed, library)
     auditor = Auditor()
-    audited: set[str] = set()
-    for planned in cells:
-        content = _audited_content(planned.cell)
-        if content not in audited:
-            audited.add(content)
-            _check_reference_energies(planned.cell, library, planned.dataset)
-            audit_cell(planned.cell, library, auditor, planned.dataset)
-    return datasets
+    audits: dict[str, CleanAudit] = {}
+    for cell in cells:
+        key = audit_key(cell)
+        if key not in audits:
+            _check_reference_energies(cell, library)
+            audits[key] = clean_audit(cell, library, auditor)
+    return datasets, audits
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
@@ -107,40 +109,6 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 def warnings_of(datasets: dict[str, Dataset]) -> list[str]:
     """What readers have to know of the data, each after the name of its dataset."""
     return [f"{name}: {warning}" for name, dataset in datasets.items() for warning in describe(dataset)["warnings"]]
-
-
-def audit_cell(cell: Cell, library: Library, auditor: Auditor, name: str) -> Audit:
-    """Make sure that no validation or test frame of a cell was seen in its training or pretraining.
-
-    Raises:
-        LeakError: naming the frames.
-    """
-    dataset, whole = library.load_split(cell.dataset, cell.seed)
-    split = whole.labelled(cell.dataset.labelled, stream_seed(cell.seed, "labelled"))
-    seen = [Part(f"the training set of {name}", dataset, split.train)]
-    watched = []
-    if cell.pretraining is not None:
-        for number, part in enumerate(cell.pretraining.parts, start=1):
-            source, parts = library.load_split(part, cell.seed)
-            seen.append(Part(f"pretraining set {number} ({part.kind})", source, parts.train))
-            watched.append(Part(f"the validation part of pretraining set {number} ({part.kind})", source, parts.val))
-    test = [Part(f"the test set of {name}", dataset, split.test)]
-    for extra, entry in cell.dataset.extra_tests.items():
-        further = library.load(entry)
-        test.append(Part(f"the further test set {extra}", further, further.all_frames))
-    validation = Part(f"the validation set of {name}", dataset, split.val)
-    # What is validated on trains nothing, but it chooses: test frames are not even to be there.
-    auditor.audit([*watched, validation], [], test)
-    return auditor.audit(seen, [validation], test)
-
-
-def contents(work: Cell | Pretraining, library: Library) -> list[str]:
-    """Content hashes of all data that a job reads: equal only for the same frames."""
-    if isinstance(work, Pretraining):
-        return [library.load(part).content_hash for part in work.parts]
-    entries = (work.dataset, *work.dataset.extra_tests.values())
-    own = [library.load(entry).content_hash for entry in entries]
-    return own + (contents(work.pretraining, library) if work.pretraining is not None else [])
 
 
 def _check_model(suite: Suite, model: str, name: str, dataset: Dataset) -> None:
@@ -154,7 +122,7 @@ def _check_model(suite: Suite, model: str, name: str, dataset: Dataset) -> None:
     check_boxes(dataset.samples, cutoff, name)
 
 
-def _check_reference_energies(cell: Cell, library: Library, name: str) -> None:
+def _check_reference_energies(cell: Cell, library: Library) -> None:
     """Make sure that the labelled training frames tell the energies of all that is validated and tested.
 
     Reference energies of the elements are a least-squares fit to the training frames' compositions: what is no
@@ -163,8 +131,8 @@ def _check_reference_energies(cell: Cell, library: Library, name: str) -> None:
     Raises:
         DatasetError: naming the first composition that training does not determine.
     """
-    dataset, whole = library.load_split(cell.dataset, cell.seed)
-    split = whole.labelled(cell.dataset.labelled, stream_seed(cell.seed, "labelled"))
+    name = cell.arm.dataset
+    dataset, split, _ = library.load_sets(cell.dataset, cell.seed)
     known = np.array(sorted(_compositions(dataset, split.train)), dtype=np.float64)
     held_out = {f"the validation set of {name}": (dataset, split.val), f"the test set of {name}": (dataset, split.test)}
     for extra, entry in cell.dataset.extra_tests.items():
@@ -188,11 +156,6 @@ def _compositions(dataset: Dataset, frames: NDArray[np.int64]) -> set[tuple[int,
     return {tuple(np.bincount(dataset.samples[frame].z.numpy(), minlength=MAX_Z).tolist()) for frame in frames}
 
 
-def _distinct(pretrainings: Iterable[Pretraining | None]) -> list[Pretraining]:
-    return list({p.key: p for p in pretrainings if p is not None}.values())
-
-
-def _audited_content(cell: Cell) -> str:
-    """What an audit depends on: cells with another model, pretext or schedule need not be audited again."""
-    parts = [] if cell.pretraining is None else [part.model_dump_json() for part in cell.pretraining.parts]
-    return f"{cell.seed} {cell.dataset.model_dump_json()} {parts}"
+def _distinct(cells: Iterable[Cell]) -> list[Pretraining]:
+    """The pretrainings that cells need, each once."""
+    return list({cell.pretraining.key: cell.pretraining for cell in cells if cell.pretraining is not None}.values())

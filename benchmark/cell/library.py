@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from torch_geometric.data import Data
 
-from benchmark.planning.config import DatasetEntry, Entry, Part, StructuresEntry, build
+from benchmark.planning.config import DatasetEntry, Entry, Part, build
+from benchmark.planning.frames import SplitEntry, split_frames
 from benchmark.streams import stream_seed
-from tasks.datasets.base import Dataset, DatasetError, DatasetTask, Outline
+from tasks.datasets.base import Dataset, DatasetError, DatasetTask
 from tasks.datasets.splits import Split
 from tasks.pretexts.base import Pretext, PretextError
 from tasks.registry import DATASETS
 
-SplitEntry = DatasetEntry | StructuresEntry | Part
 
+class Sets(NamedTuple):
+    """A dataset, its training, validation and test frames, and how many training frames there are, labelled or not."""
 
-def split_frames(entry: SplitEntry, outline: Outline, seed: int) -> Split:
-    """The sets of a seed; equal for all arms."""
-    return entry.split.split(outline, stream_seed(seed, "split"), seed)
-
-
-def count_training_frames(entry: SplitEntry, seed: int, data_dir: Path) -> int | None:
-    """Training frames of a seed; None where only prepared data can tell, and it is not there."""
-    task: DatasetTask = build(DATASETS, entry)
-    outline = task.outline(data_dir)
-    return None if outline is None else len(split_frames(entry, outline, seed).train)
+    dataset: Dataset
+    split: Split
+    whole: int
 
 
 class Library:
@@ -50,10 +46,16 @@ class Library:
             self._loaded[content] = task.load(self._data_dir)
         return self._loaded[content]
 
-    def load_split(self, entry: SplitEntry, seed: int) -> tuple[Dataset, Split]:
-        """A dataset with its sets of a seed."""
+    def load_sets(self, entry: SplitEntry, seed: int) -> Sets:
+        """A dataset with its sets of a seed; of the training frames only those that may be used with their labels."""
         dataset = self.load(entry)
-        return dataset, split_frames(entry, dataset.outline, seed)
+        whole = split_frames(entry, dataset.outline, seed)
+        share = entry.labelled if isinstance(entry, DatasetEntry) else None
+        return Sets(dataset, whole.labelled(share, stream_seed(seed, "labelled")), len(whole.train))
+
+    def contents(self, entries: Iterable[Entry]) -> list[str]:
+        """Content hashes of datasets: equal only for the same frames."""
+        return [self.load(entry).content_hash for entry in entries]
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def pool_structures(parts: Sequence[Part], pretext: Pretext, seed: int, library:
     chosen: dict[str, list[int]] = {"train": [], "val": []}
     left_out, split_hashes = 0, []
     for part in parts:
-        dataset, split = library.load_split(part, seed)
+        dataset, split, _ = library.load_sets(part, seed)
         split_hashes.append(split.hash())
         for name, kept in chosen.items():
             for frame in split.as_dict()[name]:

@@ -88,8 +88,8 @@ def prepare(
     jobs: Annotated[int | None, typer.Option(help="Processes at a time; default one a core.")] = None,
 ) -> None:
     """Prepare the datasets of a suite, without training."""
+    from benchmark.run.execute import prepare_suite
     from benchmark.run.progress import Display
-    from benchmark.run.run import prepare_suite
 
     folder = data_dir or default_data_dir()
     with Display(console) as display:

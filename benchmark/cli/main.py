@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # torch and pandas take seconds to import: a verb loads only 
     import pandas as pd
 
     from benchmark.run.estimate import Estimate
-    from benchmark.run.run import Prepared
+    from benchmark.run.execute import Run
 
 app = typer.Typer(
     add_completion=False,
@@ -47,16 +47,16 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
+    from benchmark.run.execute import execute, prepare
     from benchmark.run.progress import Display
-    from benchmark.run.run import Request, execute, prepare
-    from reports.page.write import summary_table
+    from reports.page.write import build_report, summary_table
     from reports.records.run import read_run
 
-    request = Request(
-        suite=suite,
-        scale=scale,
+    planned = prepare(
+        suite,
+        scale,
+        data_dir or default_data_dir(),
         out=out,
-        data_dir=data_dir or default_data_dir(),
         jobs=jobs,
         seeds=seeds,
         select=parse_select(select),
@@ -64,22 +64,22 @@ def run(
         command=shlex.join(["python", "-m", "benchmark", *sys.argv[1:]]),
         reuse=reuse or (),
     )
-    prepared = prepare(request)
     if dry_run:
         from benchmark.run.estimate import estimate
 
-        _print_plan(prepared, estimate(prepared))
+        _print_plan(planned, estimate(planned))
         return
     try:
         with Display(console) as display:
-            paths = execute(prepared, request, display)
+            execute(planned, display)
+            paths = build_report(planned.settings.folder)
     except KeyboardInterrupt:
-        errors.print("interrupted; the same command goes on from the last checkpoints")
+        errors.print("interrupted; the same command resumes from the last checkpoints")
         raise typer.Exit(130) from None
-    result = read_run(prepared.settings.run)
+    result = read_run(planned.settings.folder)
     _print_errors(summary_table(result), title=f"{result.plan.title}: test errors, mean ± sd over seeds")
     console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
-    if any(status.get("state") == "failed" for status in result.statuses.values()):
+    if any(status.state == "failed" for status in result.statuses.values()):
         errors.print("some cells failed: the report names them; run the same command again to retry them")
         raise typer.Exit(1)
 
@@ -115,10 +115,9 @@ def status(run_folder: RunPath) -> None:
     from benchmark.run.status import describe_status, read_statuses
 
     table = Table("cell", "dataset", "model", "arm", "seed", "state", "detail")
-    for row, state in read_statuses(run_folder):
-        detail = state.get("reason") or (describe_status(state) if state["state"] == "running" else "")
-        names = (row["key"], row["dataset"], row["model"], row["strategy"], str(row["seed"]))
-        table.add_row(*names, state["state"], detail)
+    for cell, state in read_statuses(run_folder):
+        detail = state.reason or (describe_status(state) if state.state == "running" else "")
+        table.add_row(cell.key, *cell.arm, str(cell.seed), state.state, detail)
     console.print(table)
 
 
@@ -140,12 +139,10 @@ def list_suites() -> None:
 app.add_typer(data_app, name="data")
 
 
-def _print_plan(prepared: Prepared, estimated: Estimate) -> None:
+def _print_plan(planned: Run, estimated: Estimate) -> None:
     table = Table("cell", "dataset", "model", "arm", "seed", "pretrain epochs", "finetune epochs")
-    for planned in prepared.cells:
-        row = planned.summary()
-        names = (row["key"], row["dataset"], row["model"], row["strategy"], str(row["seed"]))
-        table.add_row(*names, str(row["pretrain_epochs"]), str(row["finetune_epochs"]))
+    for cell in (cell.planned() for cell in planned.cells):
+        table.add_row(cell.key, *cell.arm, str(cell.seed), str(cell.pretrain_epochs), str(cell.finetune_epochs))
     console.print(table)
     console.print(estimated.describe(), highlight=False)
 
@@ -173,7 +170,7 @@ def main() -> NoReturn:
         _refuse(str(error))
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        _refuse(f"{place}{error.strerror or error}. Mend that and run the same command again: it goes on where it was")
+        _refuse(f"{place}{error.strerror or error}. Mend that and run the same command again: it resumes")
     sys.exit(0)
 
 

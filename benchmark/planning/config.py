@@ -229,20 +229,6 @@ class Suite(Strict):
         own = merge(self.training.model_dump(), self.datasets[dataset].training if dataset else {})
         return Training(**merge(own, self.models[model].training))
 
-    def dataset_label(self, name: str, title: str) -> str:
-        """How reports call a dataset whose kind, or content, calls itself so."""
-        entry = self.datasets[name]
-        label = entry.label or title
-        return label if entry.labelled is None else f"{label}, {100 * entry.labelled:g} % labelled"
-
-    def labels(self) -> dict[str, dict[str, str]]:
-        """How reports call datasets, models and strategies."""
-        return {
-            "datasets": {n: self.dataset_label(n, build(DATASETS, e).title) for n, e in self.datasets.items()},
-            "models": {n: e.label or MODELS.get(e.kind).title for n, e in self.models.items()},
-            "strategies": {n: s.label for n, s in self.strategies.items()},
-        }
-
 
 def build(registry: Registry[Any], entry: Entry) -> Any:
     """Instance of a registered class from its validated options.

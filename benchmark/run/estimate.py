@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch_geometric.data import Batch
 
-from benchmark.cell.cell import Settings
-from benchmark.cell.library import count_training_frames
+from benchmark.cell.job import Settings
 from benchmark.errors import BenchmarkError
+from benchmark.planning.cells import Work
 from benchmark.planning.config import Entry, build
-from benchmark.planning.plan import PlannedCell, Pretraining, Work
+from benchmark.planning.frames import count_training_frames
+from benchmark.run.execute import Run
 from benchmark.run.jobs import pending_jobs
-from benchmark.run.run import Prepared
 from tasks.datasets.base import DatasetTask
 from tasks.registry import DATASETS, MODELS
 
@@ -48,21 +48,19 @@ class Estimate:
         )
 
 
-def estimate(prepared: Prepared) -> Estimate:
+def estimate(run: Run) -> Estimate:
     """Time a few training steps of each network on each dataset, and multiply.
 
     Raises:
         BenchmarkError: where frames cannot be counted before the data is there.
     """
-    jobs = pending_jobs(prepared.cells, prepared.settings)
-    torch.set_num_threads(prepared.settings.threads)
+    jobs = pending_jobs(run.cells, run.settings)
+    torch.set_num_threads(run.settings.threads)
     step_seconds: dict[str, float] = {}
     steps, seconds = 0, 0.0
-    for job in jobs:
-        work = job.work.cell if isinstance(job.work, PlannedCell) else job.work
-        parts = work.parts if isinstance(work, Pretraining) else (work.dataset,)
-        for part in parts:
-            frames = count_training_frames(part, work.seed, prepared.settings.data_dir)
+    for work in (job.work for job in jobs):
+        for part in work.trains_on:
+            frames = count_training_frames(part, work.seed, run.settings.data_dir)
             if frames is None:
                 raise BenchmarkError(
                     f"frames of dataset kind {part.kind!r} cannot be counted before its data is there. Prepare it "
@@ -70,11 +68,11 @@ def estimate(prepared: Prepared) -> Estimate:
                 )
             key = f"{part.model_dump_json(include={'kind', 'options'})} {work.model.model_dump_json()}"
             if key not in step_seconds:
-                step_seconds[key] = _time_step(part, work, prepared.settings)
+                step_seconds[key] = _time_step(part, work, run.settings)
             count = math.ceil(work.phase.epochs * frames / work.batch_size)
             steps += count
             seconds += count * step_seconds[key]
-    return Estimate(len(jobs), steps, seconds, prepared.workers)
+    return Estimate(len(jobs), steps, seconds, run.workers)
 
 
 def _time_step(dataset: Entry, work: Work, settings: Settings) -> float:

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmark.planning.plan import PlannedCell
-from benchmark.run.jobs import Job
+from benchmark.cell.job import Job
 from benchmark.run.status import describe_status, duration
+from reports.records.status import Status
 
 LOG_EVERY_SECONDS = 30.0
 """Between two lines on an output that is no terminal."""
@@ -71,7 +71,7 @@ class Display:
     def begin_jobs(self, jobs: Sequence[Job], total_cells: int) -> None:
         """Start the overall bar; the work is counted in epochs."""
         self._jobs = list(jobs)
-        left = sum(isinstance(job.work, PlannedCell) for job in jobs)
+        left = sum(job.cells for job in jobs)
         self._total_cells, self._done_cells = total_cells, total_cells - left
         total = float(sum(job.epochs for job in jobs))
         self._overall = self._progress.add_task(self._overall_text(), total=max(total, 1.0), detail="")
@@ -85,7 +85,7 @@ class Display:
         if ended is not None:
             self._end(ended)
         statuses = {job.key: job.folder.status() for job in running}
-        partial = sum(job.epochs * statuses[job.key].get("fraction", 0.0) for job in running)
+        partial = sum(job.epochs * statuses[job.key].fraction for job in running)
         done = self._done_epochs + partial
         self._progress.update(self._overall, completed=done, description=self._overall_text())
         for job in running:
@@ -100,20 +100,20 @@ class Display:
     def _overall_text(self) -> str:
         return f"cells {self._done_cells}/{self._total_cells}"
 
-    def _show(self, job: Job, status: dict[str, Any]) -> None:
+    def _show(self, job: Job, status: Status) -> None:
         if job.key not in self._lines:
             self._lines[job.key] = self._progress.add_task(f"  {job.name}", total=1.0, detail="starts")
         detail = describe_status(status)
-        self._progress.update(self._lines[job.key], completed=status.get("fraction", 0.0), detail=detail)
+        self._progress.update(self._lines[job.key], completed=status.fraction, detail=detail)
 
     def _end(self, job: Job) -> None:
         self._done_epochs += job.epochs
-        self._done_cells += isinstance(job.work, PlannedCell)
+        self._done_cells += job.cells
         if job.key in self._lines:
             self._progress.remove_task(self._lines.pop(job.key))
         status = job.folder.status()
-        reason = f": {status['reason']}" if status.get("reason") else ""
-        self.console.print(f"{status['state']:>8}  {job.name}{reason}", highlight=False, markup=False)
+        reason = f": {status.reason}" if status.reason else ""
+        self.console.print(f"{status.state:>8}  {job.name}{reason}", highlight=False, markup=False)
 
     def _line(self, text: str, force: bool) -> None:
         """A plain line where there is no terminal, not more often than every half minute."""

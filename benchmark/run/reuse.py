@@ -8,22 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
+from pydantic import ValidationError
 
-from benchmark.cell.cell import Settings, identity
-from benchmark.cell.checks import contents
+from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
 from benchmark.cell.provenance import describe_environment
-from benchmark.cell.store import RunFolder
 from benchmark.errors import BenchmarkError
-from benchmark.files import read_json, write_json
-from benchmark.planning.plan import PlannedCell
-from benchmark.run.jobs import Job, make_jobs
-from reports.records.record import RECORD_SCHEMA, write_frame
+from benchmark.planning.cells import Cell
+from benchmark.run.jobs import make_jobs
+from reports.records.atomic import RecordError, write_json
+from reports.records.folder import JobFolder
 
 
-def take_over(cells: Sequence[PlannedCell], settings: Settings, earlier: Sequence[Path], library: Library) -> list[str]:
+def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path], library: Library) -> list[str]:
     """Copy what earlier runs have finished and this one still needs.
 
     Work is the same if its key is (configuration and seed) and if data, versions, commit, accelerator and number of
@@ -47,18 +45,16 @@ def take_over(cells: Sequence[PlannedCell], settings: Settings, earlier: Sequenc
         if job.finished:
             continue
         for run in earlier:
-            work = job.work.cell if isinstance(job.work, PlannedCell) else job.work
-            source = replace(job, settings=replace(settings, run=run.absolute()))
+            source = type(job)(job.work, replace(settings, folder=run.absolute()))
             if not source.finished:
                 continue
-            provenance = read_json(source.folder.provenance) or {}
+            provenance = source.folder.read_provenance() or {}
             then = {**_conditions(provenance), "data": provenance.get("contents")}
-            wanted = {**now, "data": contents(work, library)}
+            wanted = {**now, "data": library.contents(job.work.reads)}
             differing = [name for name in wanted if then[name] != wanted[name]]
             if job.needs is not None:
-                # A folder may have been gone on with later: its pretraining may be of other conditions than its cells.
-                pretrained = RunFolder(source.settings.run).pretraining(job.needs)
-                before = _conditions(read_json(pretrained.provenance) or {})
+                # A folder may have been resumed later: its pretraining may be of other conditions than its cells.
+                before = _conditions(source.settings.run.pretraining(job.needs).read_provenance() or {})
                 differing += [name for name in now if before[name] != now[name] and name not in differing]
             if not differing:
                 _copy(source, job, provenance)
@@ -91,17 +87,14 @@ def _copy(source: Job, job: Job, provenance: dict[str, Any]) -> None:
     staged.parent.mkdir(parents=True, exist_ok=True)
     try:
         shutil.copytree(source.folder.path, staged)
-        if isinstance(job.work, PlannedCell):
-            # The same work may have other names in another suite.
-            rows = pd.read_parquet(staged / "record.parquet").assign(**identity(job.work, job.settings))
-            write_frame(rows, staged / "record.parquet", RECORD_SCHEMA)
-        write_json(staged / "provenance.json", {**provenance, "taken_over_from": str(source.settings.run)})
+        job.relabel(staged)
+        write_json(JobFolder(staged).provenance, {**provenance, "taken_over_from": str(source.settings.folder)})
         shutil.rmtree(target, ignore_errors=True)
         staged.rename(target)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, RecordError, ValidationError) as error:
         raise BenchmarkError(
             f"finished work in {source.folder.path} cannot be taken over ({error}). Leave out --reuse "
-            f"{source.settings.run}, or delete that folder"
+            f"{source.settings.folder}, or delete that folder"
         ) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)

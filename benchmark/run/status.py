@@ -1,42 +1,43 @@
-"""How far the cells of a run folder are."""
+"""How far the jobs of a run folder are."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from benchmark.cell.store import RunFolder
+from reports.records.folder import RunFolder
+from reports.records.plan import PlannedCell
+from reports.records.status import Status
 
 
-def read_statuses(path: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Rows of cells, each after the pretraining that it needs, with their states.
+def read_statuses(path: Path) -> list[tuple[PlannedCell, Status]]:
+    """Cells, each after the pretraining that it needs (as a row of its own), with their states.
 
     Raises:
-        BenchmarkError: if the folder holds no run.
+        RecordError: if the folder holds no run, or a file in it is damaged.
     """
-    folder = RunFolder(path)
-    found: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-    for row in folder.read_plan()["cells"]:
-        key = row["pretraining_key"]
+    run = RunFolder(path)
+    found: dict[str, tuple[PlannedCell, Status]] = {}
+    for cell in run.read_plan().cells:
+        key = cell.pretraining_key
         if key is not None and key not in found:
-            pretraining = {**row, "key": key, "strategy": f"pretraining for {row['strategy']}"}
-            found[key] = pretraining, folder.pretraining(key).status()
-        found[row["key"]] = row, folder.cell(row["key"]).status()
+            pretraining = cell.model_copy(update={"key": key, "strategy": f"pretraining for {cell.strategy}"})
+            found[key] = pretraining, run.pretraining(key).status()
+        found[cell.key] = cell, run.cell(cell.key).status()
     return list(found.values())
 
 
-def describe_status(status: dict[str, Any]) -> str:
+def describe_status(status: Status) -> str:
     """Phase, epoch, loss, force RMSE and time left of a running job, as far as they are known."""
     parts = []
-    if "epoch" in status:
-        parts.append(f"{status.get('phase', 'fit')} epoch {status['epoch']}/{status['epochs']}")
-    if status.get("loss") is not None:
-        parts.append(f"loss {status['loss']:.3g}")
-    if status.get("force_rmse_mev_per_A") is not None:
-        parts.append(f"validation force RMSE {status['force_rmse_mev_per_A']:.1f} meV/Å")
-    if status.get("seconds_left") is not None:
-        parts.append(f"{duration(status['seconds_left'])} left")
-    return ", ".join(parts) or status["state"]
+    if status.epoch is not None:
+        parts.append(f"{status.phase or 'fit'} epoch {status.epoch}/{status.epochs}")
+    if status.loss is not None:
+        parts.append(f"loss {status.loss:.3g}")
+    if status.force_rmse_mev_per_A is not None:
+        parts.append(f"validation force RMSE {status.force_rmse_mev_per_A:.1f} meV/Å")
+    if status.seconds_left is not None:
+        parts.append(f"{duration(status.seconds_left)} left")
+    return ", ".join(parts) or status.state
 
 
 def duration(seconds: float) -> str:

@@ -41,6 +41,11 @@ class CurveRecorder(Callback):
         for (split, metric), value in values.items():
             self.rows.append([epoch, step, self.seconds, split, metric, value])
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps up to the last epoch that ended."""
+        return int(self.rows[-1][1]) if self.rows else 0
+
     def last(self, split: str, metric: str) -> float | None:
         """The latest value of a curve, or None before the first epoch ended."""
         for row in reversed(self.rows):

@@ -3,6 +3,7 @@
 ::
 
     RUN/plan.json                    what is to be done
+    RUN/audit.json                   what the leakage audit found clean
     RUN/cells/KEY/status.json        how far it is
                   provenance.json    configuration, versions, commit, hardware, split hash
                   splits.npz         indices of training, validation and test frames
@@ -22,6 +23,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reports.records.atomic import RecordError, read_json, write_json
+from reports.records.audit import Audits
 from reports.records.older import upgrade_plan
 from reports.records.plan import Plan
 from reports.records.status import State, Status
@@ -87,14 +89,6 @@ class JobFolder:
         """
         return read_json(self.provenance, self.remedy)
 
-    def read_result(self) -> dict[str, Any] | None:
-        """Steps and seconds of a pretraining; None before it ended.
-
-        Raises:
-            RecordError: for a damaged file, or one of a later schema.
-        """
-        return read_json(self.result, self.remedy)
-
 
 class RunFolder:
     """A folder that one plan fills."""
@@ -102,6 +96,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.plan = path / "plan.json"
+        self.audit = path / "audit.json"
 
     def cell(self, key: str) -> JobFolder:
         """Folder of a cell."""
@@ -129,6 +124,23 @@ class RunFolder:
     def write_plan(self, plan: Plan) -> None:
         """Replace the plan."""
         write_json(self.plan, plan.model_dump(mode="json", by_alias=True))
+
+    def read_audits(self) -> Audits:
+        """The audits that were made before training; none in a folder without them.
+
+        Raises:
+            RecordError: for a damaged file.
+        """
+        remedy = f"delete {self.audit} and run again; the audit is made anew"
+        content = read_json(self.audit, remedy)
+        try:
+            return Audits() if content is None else Audits.model_validate(content)
+        except ValidationError as error:
+            raise RecordError(f"{self.audit} holds no audits ({_first(error)}): {remedy}") from error
+
+    def write_audits(self, audits: Audits) -> None:
+        """Replace the audits."""
+        write_json(self.audit, audits.model_dump(mode="json", by_alias=True))
 
 
 def _first(error: ValidationError) -> str:

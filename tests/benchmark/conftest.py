@@ -15,6 +15,7 @@ from benchmark.planning.config import Finetune, Phase
 from benchmark.training.data import SplitDataModule
 from tasks.datasets.splits import Split
 from tasks.models.egnn import EGNN, EGNNConfig
+from tests.benchmark.own_suite import suite_writer
 from tests.benchmark.runs import ONE, command
 
 
@@ -107,3 +108,9 @@ def refuse(monkeypatch, capsys):
             assert fragment in message
 
     return run
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Write a suite of two small labelled sets and a larger unlabelled one; changes are laid over it."""
+    return suite_writer(tmp_path)

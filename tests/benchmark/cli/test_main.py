@@ -47,7 +47,7 @@ def test_every_cell_carries_its_provenance(smoke):
     plan = json.loads((out / "plan.json").read_text())
     for cell in plan["cells"]:
         provenance = json.loads((out / "cells" / cell["key"] / "provenance.json").read_text())
-        assert provenance["config"]["cell"]["seed"] == cell["seed"]
+        assert provenance["config"]["seed"] == cell["seed"]
         assert provenance["versions"]["torch"] == torch.__version__
         assert re.fullmatch(r"[0-9a-f]{12}", provenance["split_hash"])
         assert provenance["hardware"]["cores"] >= 1
@@ -240,7 +240,7 @@ def test_unwritable_and_full_output(refuse, tmp_path, data_dir, monkeypatch):
     blocked.write_text("", encoding="utf-8")
     common = ["run", "--suite", "water", "--scale", "smoke", "--data-dir", data_dir, "--out"]
     refuse(*common, blocked / "run", fragments=["cannot be written", "--out"])
-    monkeypatch.setattr("benchmark.run.run.NEEDED_BYTES", 1e30)
+    monkeypatch.setattr("benchmark.run.execute.NEEDED_BYTES", 1e30)
     refuse(*common, tmp_path / "full", fragments=["MB free", "--out"])
 
 
@@ -286,7 +286,7 @@ def test_damaged_files_of_a_run_are_named(refuse, smoke, data_dir, tmp_path, con
     if content != "{}":
         status = next(out.glob("cells/*/status.json"))
         status.write_text(content, encoding="utf-8")
-        refuse(*common, fragments=["status.json", "damaged", "Delete"])
+        refuse(*common, fragments=["status.json", "delete the folder", "only this job is repeated"])
         refuse("status", out, fragments=["status.json", "damaged"])
     (out / "plan.json").write_text(content, encoding="utf-8")
     refuse(*common, fragments=["plan.json", "damaged"])

@@ -1,53 +1,11 @@
-"""Reports of several runs, of two side by side, and of a run under way."""
+"""The report of a run that is under way."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-
-import pandas as pd
-import pytest
 
 from benchmark.run import live_report
 from benchmark.run.live_report import FIRST_AFTER_S, LARGEST_SHARE, LiveReport
-from tests.benchmark.runs import command
-
-
-def test_a_finished_run_has_details_of_each_cell_and_they_agree_with_its_record(smoke):
-    """Errors by element, over all elements, are the record's error; so is that of the predictions, all of them here."""
-    cells = list(smoke[0].glob("cells/*/record.parquet"))
-    assert len(cells) == 4
-    for path in cells:
-        record = pd.read_parquet(path).set_index(["split", "checkpoint"]).loc[("test", "best")]
-        elements = pd.read_parquet(path.with_name("elements.parquet"))
-        assert set(elements["cell_key"]) == {path.parent.name}
-        test = elements[(elements["split"] == "test") & (elements["checkpoint"] == "best")]
-        assert sorted(test["element"]) == [1, 8]
-        assert test["n_atoms"].sum() == record["n_atoms"]
-        squares = (test["n_atoms"] * test["force_rmse_mev_per_A"] ** 2).sum() / test["n_atoms"].sum()
-        assert squares**0.5 == pytest.approx(record["force_rmse_mev_per_A"])
-        predictions = pd.read_parquet(path.with_name("predictions.parquet"))
-        energies = predictions[predictions["quantity"] == "energy"]
-        errors = (energies["predicted"] - energies["reference"]).to_numpy(float)
-        assert (errors**2).mean() ** 0.5 == pytest.approx(record["energy_rmse_mev_per_atom"])
-        assert len(energies) == record["n_frames"]
-
-
-def test_several_runs_make_one_report_and_two_are_compared(smoke, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(smoke[0], copy)
-    done = command("report", smoke[0], copy, "--out", tmp_path / "both")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "both" / "index.html").is_file()
-    assert len(pd.read_parquet(tmp_path / "both" / "records.parquet")) == 4 * 6
-    done = command("report", "--compare", smoke[0], copy)
-    assert done.returncode == 0, done.stderr
-    assert (copy / "comparison" / "index.html").is_file()
-
-
-@pytest.mark.parametrize("arguments", [(), ("a", "--compare", "a", "b")])
-def test_a_report_is_of_runs_or_a_comparison(refuse, arguments):
-    refuse("report", *arguments, fragments=["report takes run folders, or --compare"])
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""The run folder: states, results and provenance come back as they were written."""
+"""The run folder: states, plan and provenance come back as they were written."""
 
 import json
 
@@ -30,12 +30,7 @@ def test_a_status_that_is_none_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "read"),
-    [
-        ("status.json", JobFolder.status),
-        ("provenance.json", JobFolder.read_provenance),
-        ("result.json", JobFolder.read_result),
-    ],
+    ("name", "read"), [("status.json", JobFolder.status), ("provenance.json", JobFolder.read_provenance)]
 )
 def test_files_of_a_later_version_are_refused(tmp_path, name, read):
     job = JobFolder(tmp_path)

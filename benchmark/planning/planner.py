@@ -1,91 +1,23 @@
-"""Suite, scale and filters to a list of cells; a cell's key is the hash of all that determines it."""
+"""From a suite at one scale, seeds and a selection to cells."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.cell.library import count_training_frames
 from benchmark.errors import BenchmarkError, unknown_name
-from benchmark.planning.config import DatasetEntry, Entry, Finetune, Part, Phase, Strategy, Strict, Suite, Training
+from benchmark.planning.cells import Cell, Pretraining
+from benchmark.planning.config import Entry, Part, Strategy, Suite, Training
+from benchmark.planning.frames import count_training_frames
+from reports.records.plan import Arm
 from tasks.datasets.base import DatasetError
 from tasks.datasets.storage.cache import default_data_dir
 
-FORMAT = 1
-"""Version of the meaning of a key: raised when the same configuration would give other results."""
-
-FILTERS = ("dataset", "model", "strategy")
-
-
-class Work(Strict):
-    """What determines a pretraining and a cell alike; its key is the hash of the whole content."""
-
-    model: Entry
-    batch_size: int
-    eval_batch_size: int
-    seed: int
-
-    @property
-    def key(self) -> str:
-        """First 12 hex digits of the SHA-256 of the content."""
-        canonical = json.dumps({"format": FORMAT, **self.model_dump(mode="json")}, sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-class Pretraining(Work):
-    """All that determines a pretrained potential; cells that need the same one share it.
-
-    Attributes:
-        parts: the datasets whose structures it sees.
-        sharers: datasets that bear its cost, each the same part: those of a pool, else 1.
-    """
-
-    parts: tuple[Part, ...]
-    sharers: int
-    pretext: Entry
-    phase: Phase
-
-
-class Cell(Work):
-    """All that determines one record: dataset × model × strategy × seed, resolved."""
-
-    dataset: DatasetEntry
-    pretraining: Pretraining | None
-    phase: Finetune
-
-
-class PlannedCell(Strict):
-    """A cell and the names that the suite gives to its parts."""
-
-    dataset: str
-    model: str
-    strategy: str
-    cell: Cell
-
-    @property
-    def name(self) -> str:
-        """Names for people: dataset, model, strategy and seed."""
-        return f"{self.dataset}/{self.model}/{self.strategy}/seed {self.cell.seed}"
-
-    def summary(self) -> dict[str, Any]:
-        """The row of this cell in plan.json."""
-        pretraining = self.cell.pretraining
-        return {
-            "key": self.cell.key,
-            "dataset": self.dataset,
-            "model": self.model,
-            "strategy": self.strategy,
-            "seed": self.cell.seed,
-            "pretraining_key": pretraining.key if pretraining else None,
-            "pretrain_epochs": pretraining.phase.epochs if pretraining else 0,
-            "finetune_epochs": self.cell.phase.epochs,
-        }
+FILTERS = Arm._fields
 
 
 def make_plan(
@@ -93,7 +25,7 @@ def make_plan(
     seeds: int | None = None,
     select: Mapping[str, list[str]] | None = None,
     data_dir: Path | None = None,
-) -> list[PlannedCell]:
+) -> list[Cell]:
     """The cells of a suite.
 
     Args:
@@ -112,7 +44,7 @@ def make_plan(
     datasets, models, strategies = select_names(suite, select or {})
     planner = _Planner(suite, datasets, data_dir or default_data_dir())
     return [
-        PlannedCell(dataset=dataset, model=model, strategy=strategy, cell=planner.cell(dataset, model, strategy, seed))
+        planner.cell(Arm(dataset, model, strategy), seed)
         for seed in range(seeds or suite.seeds)
         for dataset, model, strategy in itertools.product(datasets, models, strategies)
     ]
@@ -161,20 +93,21 @@ class _Planner:
     chosen: list[str]
     data_dir: Path
 
-    def cell(self, dataset: str, model: str, strategy: str, seed: int) -> Cell:
+    def cell(self, arm: Arm, seed: int) -> Cell:
         """The cell of these names."""
-        arm, training = self.suite.strategies[strategy], self.suite.training_of(dataset, model)
+        strategy, training = self.suite.strategies[arm.strategy], self.suite.training_of(arm.dataset, arm.model)
         phase = training.finetune
-        if arm.extended:
-            phase = phase.model_copy(
-                update={"epochs": phase.epochs + self._epochs_to_match(strategy, dataset, model, seed)}
-            )
+        if strategy.extended:
+            phase = phase.model_copy(update={"epochs": phase.epochs + self._epochs_to_match(arm, seed)})
         return Cell(
             # Labels say nothing about the result and stay out of the key; how training differs is in the phase.
-            dataset=self.suite.datasets[dataset].model_copy(update={"label": None, "training": {}}),
-            pretraining=None if arm.pretext is None else self._pretraining(arm, dataset, model, seed),
+            dataset=self.suite.datasets[arm.dataset].model_copy(update={"label": None, "training": {}}),
+            pretraining=None if strategy.pretext is None else self._pretraining(strategy, arm, seed),
             phase=phase,
-            **self._common(model, training, seed),
+            arm=arm,
+            suite=self.suite.name,
+            scale=self.suite.scale,
+            **self._common(arm.model, training, seed),
         )
 
     def _common(self, model: str, training: Training, seed: int) -> dict[str, Any]:
@@ -185,44 +118,46 @@ class _Planner:
             "seed": seed,
         }
 
-    def _pretraining(self, arm: Strategy, dataset: str, model: str, seed: int) -> Pretraining:
-        assert arm.pretext is not None
-        training = self._pretraining_training(arm.pretrain_on == "own", dataset, model)
-        parts = self._parts(arm, dataset)
+    def _pretraining(self, strategy: Strategy, arm: Arm, seed: int) -> Pretraining:
+        assert strategy.pretext is not None
+        training = self._pretraining_training(strategy.pretrain_on == "own", arm)
+        parts = self._parts(strategy, arm.dataset)
+        data = arm.dataset if len(parts) == 1 else f"{len(parts)} datasets"
         return Pretraining(
             parts=tuple(parts.values()),
-            sharers=len(parts) if arm.pretrain_on == "pooled" else 1,
-            pretext=arm.pretext,
+            sharers=len(parts) if strategy.pretrain_on == "pooled" else 1,
+            pretext=strategy.pretext,
             phase=training.pretrain,
-            **self._common(model, training, seed),
+            name=f"{data}/{arm.model}/{strategy.pretext.kind} pretraining/seed {seed}",
+            **self._common(arm.model, training, seed),
         )
 
-    def _pretraining_training(self, own: bool, dataset: str, model: str) -> Training:
+    def _pretraining_training(self, own: bool, arm: Arm) -> Training:
         """How pretraining is trained: what several datasets may share is not trained as one of them."""
-        return self.suite.training_of(dataset if own else None, model)
+        return self.suite.training_of(arm.dataset if own else None, arm.model)
 
-    def _parts(self, arm: Strategy, dataset: str) -> dict[str, Part]:
+    def _parts(self, strategy: Strategy, dataset: str) -> dict[str, Part]:
         """Where pretraining's structures come from, by name: each once, whatever share of its labels may be used."""
-        if isinstance(arm.pretrain_on, list):
-            names = arm.pretrain_on
+        if isinstance(strategy.pretrain_on, list):
+            names = strategy.pretrain_on
         else:
-            names = [dataset] if arm.pretrain_on == "own" else self.chosen
+            names = [dataset] if strategy.pretrain_on == "own" else self.chosen
         entries = {**self.suite.datasets, **self.suite.structures}
         parts = {name: Part(**entries[name].model_dump(include={"kind", "options", "split"})) for name in names}
         first = {part.model_dump_json(): name for name, part in reversed(parts.items())}
         return {name: part for name, part in parts.items() if first[part.model_dump_json()] == name}
 
-    def _epochs_to_match(self, extended: str, dataset: str, model: str, seed: int) -> int:
+    def _epochs_to_match(self, extended: Arm, seed: int) -> int:
         """Epochs over the dataset's training frames that see as many frames as the pretraining does."""
-        arm = self.suite.matched_by(extended)
-        own = arm is None or arm.pretrain_on == "own"
-        epochs = self._pretraining_training(own, dataset, model).pretrain.epochs
-        if arm is None or own:
+        matched = self.suite.matched_by(extended.strategy)
+        own = matched is None or matched.pretrain_on == "own"
+        epochs = self._pretraining_training(own, extended).pretrain.epochs
+        if matched is None or own:
             return epochs
-        sources = self._parts(arm, dataset)
+        sources = self._parts(matched, extended.dataset)
         seen = sum(self._training_frames(name, seed) for name in sources)
-        sharers = len(sources) if arm.pretrain_on == "pooled" else 1
-        return math.ceil(epochs * seen / sharers / self._training_frames(dataset, seed))
+        sharers = len(sources) if matched.pretrain_on == "pooled" else 1
+        return math.ceil(epochs * seen / sharers / self._training_frames(extended.dataset, seed))
 
     def _training_frames(self, name: str, seed: int) -> int:
         entry = self.suite.datasets.get(name) or self.suite.structures[name]

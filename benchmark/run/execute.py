@@ -11,19 +11,21 @@ from pathlib import Path
 
 import torch
 
-from benchmark.cell.cell import Settings
+from benchmark.cell.audits import write_audits
 from benchmark.cell.checks import check_data, check_splits, entries_of, needed_entries, warnings_of
+from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
-from benchmark.cell.store import RunFolder
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
+from benchmark.planning.cells import Cell
 from benchmark.planning.config import Entry, Suite, build, load_suite
-from benchmark.planning.plan import PlannedCell, make_plan, select_names
-from benchmark.run.jobs import Job, pending_jobs
+from benchmark.planning.planner import make_plan, select_names
+from benchmark.run import plan_file
+from benchmark.run.jobs import pending_jobs
 from benchmark.run.live_report import LiveReport
 from benchmark.run.progress import Display
 from benchmark.run.reuse import take_over
-from reports.page.write import ReportPaths, build_report
+from reports.records.folder import RunFolder
 from tasks.datasets.base import DatasetError, DatasetTask
 from tasks.registry import DATASETS
 
@@ -32,66 +34,69 @@ NEEDED_BYTES = 200e6
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the command line asks for.
+class Run:
+    """A validated run: nothing has been written yet.
 
     Attributes:
-        suite: name or path.
-        scale: one of the suite's scales.
-        out: the run folder; None for ``runs/SUITE-SCALE``.
-        data_dir: folder of the datasets.
-        jobs: processes at a time; None for as many as there are cores (one on a GPU).
-        seeds: number of seeds; None for the suite's.
-        select: names to keep, by field.
-        device: ``cpu``, ``cuda``, or ``auto`` for the best there is.
-        command: the command line, for the record.
+        suite: the suite at its scale.
+        cells: what is planned.
+        settings: where and how its jobs run.
+        workers: processes at a time.
         reuse: earlier run folders whose finished work is taken over.
+        command: the command line, for the record.
     """
 
-    suite: str
-    scale: str
-    out: Path | None
-    data_dir: Path
-    jobs: int | None
-    seeds: int | None
-    select: Mapping[str, list[str]]
-    device: str
-    command: str
-    reuse: Sequence[Path] = ()
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A validated request: nothing has been written yet."""
-
     suite: Suite
-    cells: list[PlannedCell]
+    cells: list[Cell]
     settings: Settings
     workers: int
+    reuse: Sequence[Path]
+    command: str
 
 
-def prepare(request: Request) -> Prepared:
+def prepare(
+    suite: str,
+    scale: str,
+    data_dir: Path,
+    out: Path | None = None,
+    jobs: int | None = None,
+    seeds: int | None = None,
+    select: Mapping[str, list[str]] | None = None,
+    device: str = "auto",
+    reuse: Sequence[Path] = (),
+    command: str = "",
+) -> Run:
     """Validate everything that can be wrong before anything is written.
+
+    Args:
+        suite: name or path.
+        scale: one of the suite's scales.
+        data_dir: folder of the datasets.
+        out: the run folder; None for ``runs/SUITE-SCALE``.
+        jobs: processes at a time; None for as many as there are cores (one on a GPU).
+        seeds: number of seeds; None for the suite's.
+        select: names to keep, by field; see ``make_plan``.
+        device: ``cpu``, ``cuda``, or ``auto`` for the best there is.
+        reuse: earlier run folders whose finished work is taken over.
+        command: the command line, for the record.
 
     Raises:
         BenchmarkError: for anything the user should correct.
     """
-    suite = load_suite(request.suite, request.scale)
-    cells = make_plan(suite, request.seeds, request.select, request.data_dir)
-    check_splits(suite, cells, request.data_dir)
-    device = choose_device(request.device)
-    for earlier in request.reuse:
+    loaded = load_suite(suite, scale)
+    cells = make_plan(loaded, seeds, select, data_dir)
+    check_splits(loaded, cells, data_dir)
+    chosen = choose_device(device)
+    for earlier in reuse:
         RunFolder(earlier).read_plan()
-    workers = _workers(request.jobs, device)
+    workers = _workers(jobs, chosen)
     settings = Settings(
-        run=(request.out or Path("runs") / f"{suite.name}-{suite.scale}").absolute(),
-        data_dir=request.data_dir.absolute(),
-        device=device,
+        folder=(out or Path("runs") / f"{loaded.name}-{loaded.scale}").absolute(),
+        data_dir=data_dir.absolute(),
+        device=chosen,
         threads=max(1, _cores() // workers),
-        suite=suite.name,
-        scale=suite.scale,
     )
-    return Prepared(suite, cells, settings, workers)
+    return Run(loaded, cells, settings, workers, reuse, command)
 
 
 def choose_device(name: str) -> str:
@@ -109,37 +114,35 @@ def choose_device(name: str) -> str:
     return name
 
 
-def execute(prepared: Prepared, request: Request, display: Display) -> ReportPaths:
-    """Run what is missing and write the report.
+def execute(run: Run, display: Display) -> None:
+    """Run what is missing.
 
     Raises:
         BenchmarkError: if the run folder cannot be used, or work to reuse is damaged.
         DatasetError: if the data cannot be made or read.
     """
-    settings = prepared.settings
-    folder = RunFolder(settings.run)
-    folder.check(prepared.suite)
+    settings, folder = run.settings, run.settings.run
+    plan_file.check(folder, run.suite)
     _make_writable(folder.path)
-    lock = folder.lock()
+    lock = plan_file.lock(folder)
     try:
-        entries = needed_entries(prepared.suite, prepared.cells)
-        prepare_data(entries, settings.data_dir, prepared.workers, display)
+        prepare_data(needed_entries(run.suite, run.cells), settings.data_dir, run.workers, display)
         library = Library(settings.data_dir)
-        data = check_data(prepared.suite, prepared.cells, library)
-        folder.write_plan(prepared.suite, prepared.cells, request.command, data)
+        data, audits = check_data(run.suite, run.cells, library)
+        plan_file.write(folder, run.suite, run.cells, run.command, data)
+        write_audits(folder, audits)
         notes = [f"note: {warning}" for warning in warnings_of(data)]
-        for note in [*notes, *take_over(prepared.cells, settings, request.reuse, library)]:
+        for note in [*notes, *take_over(run.cells, settings, run.reuse, library)]:
             display.console.print(note, highlight=False, markup=False, soft_wrap=True)
-        todo = pending_jobs(prepared.cells, settings)
-        display.begin_jobs(todo, total_cells=len(prepared.cells))
+        todo = pending_jobs(run.cells, settings)
+        display.begin_jobs(todo, total_cells=len(run.cells))
         with LiveReport(folder.path) as live:
 
             def update(running: Sequence[Job], ended: Job | None) -> None:
                 display.update(running, ended)
-                live.update(cell_ended=ended is not None and isinstance(ended.work, PlannedCell))
+                live.update(cell_ended=ended is not None and ended.cells > 0)
 
-            run_jobs(todo, prepared.workers, update)
-        return build_report(folder.path)
+            run_jobs(todo, run.workers, update)
     finally:
         lock.release()
 

@@ -1,0 +1,79 @@
+"""The leakage audit of a cell: made once before training, looked up by the cell, made again where the data changed."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from benchmark.cell.library import Library
+from benchmark.planning.cells import Cell
+from reports.records.audit import Audits, CleanAudit
+from reports.records.folder import RunFolder
+from tasks.audit import Audit, Auditor, Part
+
+
+def audit_of(cell: Cell, library: Library, run: RunFolder) -> dict[str, Any]:
+    """What a record says of the audit.
+
+    Raises:
+        LeakError: if it finds anything.
+    """
+    found = run.read_audits().clean.get(audit_key(cell))
+    own = library.contents(cell.own)
+    if found is None or found.contents != [*own, *_pretraining_contents(cell, run)]:
+        found = clean_audit(cell, library, Auditor())
+    return {"audit_duplicates": 0, **{f"audit_{name}": value for name, value in found if name != "contents"}}
+
+
+def audit_key(cell: Cell) -> str:
+    """What an audit depends on: cells with another model, pretext or schedule need not be audited again."""
+    parts = [] if cell.pretraining is None else [part.model_dump_json() for part in cell.pretraining.parts]
+    content = f"{cell.seed} {cell.dataset.model_dump_json()} {parts}"
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def clean_audit(cell: Cell, library: Library, auditor: Auditor) -> CleanAudit:
+    """Make sure that no validation or test frame of a cell was seen in its training or pretraining.
+
+    Raises:
+        LeakError: naming the frames.
+    """
+    audit = _compare(cell, library, auditor)
+    return CleanAudit(
+        contents=library.contents(cell.reads),
+        seen_frames=audit.seen_frames,
+        checked_frames=audit.checked_frames,
+        nearest_frames=audit.nearest_frames,
+    )
+
+
+def write_audits(run: RunFolder, found: dict[str, CleanAudit]) -> None:
+    """Keep audits in the run folder; those of earlier calls stay unless they were made again."""
+    run.write_audits(Audits(clean={**run.read_audits().clean, **found}))
+
+
+def _pretraining_contents(cell: Cell, run: RunFolder) -> list[str]:
+    """Hashes of the frames that the pretraining saw, as it noted them."""
+    if cell.pretraining is None:
+        return []
+    provenance = run.pretraining(cell.pretraining.key).read_provenance() or {}
+    return list(provenance.get("contents", []))
+
+
+def _compare(cell: Cell, library: Library, auditor: Auditor) -> Audit:
+    name = cell.arm.dataset
+    dataset, split, _ = library.load_sets(cell.dataset, cell.seed)
+    seen = [Part(f"the training set of {name}", dataset, split.train)]
+    watched = []
+    for number, part in enumerate(cell.pretraining.parts if cell.pretraining else (), start=1):
+        source, parts, _ = library.load_sets(part, cell.seed)
+        seen.append(Part(f"pretraining set {number} ({part.kind})", source, parts.train))
+        watched.append(Part(f"the validation part of pretraining set {number} ({part.kind})", source, parts.val))
+    test = [Part(f"the test set of {name}", dataset, split.test)]
+    for extra, entry in cell.dataset.extra_tests.items():
+        further = library.load(entry)
+        test.append(Part(f"the further test set {extra}", further, further.all_frames))
+    validation = Part(f"the validation set of {name}", dataset, split.val)
+    # What is validated on trains nothing, but it chooses: test frames are not even to be there.
+    auditor.audit([*watched, validation], [], test)
+    return auditor.audit(seen, [validation], test)

@@ -1,0 +1,56 @@
+"""A pretraining: structures -> pretext -> weights, which the cells that need it share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+
+from benchmark.cell.checks import describe
+from benchmark.cell.job import Attempt, Job, Settings
+from benchmark.cell.library import Library, pool_structures
+from benchmark.planning.cells import Pretraining
+from benchmark.planning.config import build
+from benchmark.training.modules import PretrainModule
+from reports.records.atomic import replacing, write_json
+from reports.records.folder import JobFolder
+from tasks.registry import PRETEXTS
+
+
+class PretrainingJob(Job):
+    """Trains a potential on a pretext over training structures; leaves its weights, curves and cost."""
+
+    phase: ClassVar[str] = "pretrain"
+    cells: ClassVar[int] = 0
+
+    def __init__(self, pretraining: Pretraining, settings: Settings) -> None:
+        super().__init__(pretraining, settings)
+        self.pretraining = pretraining
+
+    @property
+    def name(self) -> str:
+        """See ``Job.name``."""
+        return self.pretraining.name
+
+    @property
+    def folder(self) -> JobFolder:
+        """See ``Job.folder``."""
+        return self.settings.run.pretraining(self.key)
+
+    def _work(self, attempt: Attempt) -> None:
+        library = Library(self.settings.data_dir)
+        pretext = build(PRETEXTS, self.pretraining.pretext)
+        pool = pool_structures(self.pretraining.parts, pretext, self.seed, library)
+        potential = self._fresh_potential()
+        self.add_provenance(
+            split_hashes=pool.split_hashes,
+            datasets=[describe(library.load(part)) for part in self.pretraining.parts],
+            contents=library.contents(self.pretraining.parts),
+            frames={"train": len(pool.split.train), "val": len(pool.split.val), "left_out": pool.left_out},
+        )
+        module = PretrainModule(potential, self.pretraining.phase, pretext, self.seed)
+        done = self._fit(module, pool.samples, pool.split, len(pool.split.train), attempt)
+        with replacing(self.folder.potential) as temporary:
+            torch.save(potential.cpu().state_dict(), temporary)
+        cost: dict[str, Any] = {"pretrain_steps": done.steps, "pretrain_seconds": done.seconds}
+        write_json(self.folder.result, {"schema": 1, **cost})

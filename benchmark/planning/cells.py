@@ -1,0 +1,111 @@
+"""What a cell is, and the pretraining that it starts from: a key is the hash of all that determines a result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pydantic import Field
+
+from benchmark.planning.config import DatasetEntry, Entry, Finetune, Part, Phase, Strict
+from reports.records.plan import Arm, PlannedCell
+
+FORMAT = 1
+"""Version of the meaning of a key: raised when the same configuration would give other results."""
+
+
+class Work(Strict):
+    """What determines a pretraining and a cell alike; its key is the hash of the whole content, without names."""
+
+    model: Entry
+    batch_size: int
+    eval_batch_size: int
+    seed: int
+    phase: Phase
+
+    @property
+    def key(self) -> str:
+        """First 12 hex digits of the SHA-256 of the content."""
+        canonical = json.dumps({"format": FORMAT, **self.model_dump(mode="json")}, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def trains_on(self) -> tuple[DatasetEntry | Part, ...]:
+        """The datasets whose training frames the fit goes over."""
+        raise NotImplementedError
+
+    @property
+    def reads(self) -> tuple[Entry, ...]:
+        """All datasets that the result depends on."""
+        raise NotImplementedError
+
+
+class Pretraining(Work):
+    """All that determines a pretrained potential; cells that need the same one share it.
+
+    Attributes:
+        parts: the datasets whose structures it sees.
+        sharers: datasets that bear its cost, each the same part: those of a pool, else 1.
+        name: names for people; not part of the key.
+    """
+
+    parts: tuple[Part, ...]
+    sharers: int
+    pretext: Entry
+    name: str = Field(exclude=True)
+
+    @property
+    def trains_on(self) -> tuple[Part, ...]:
+        """See ``Work.trains_on``."""
+        return self.parts
+
+    @property
+    def reads(self) -> tuple[Entry, ...]:
+        """See ``Work.reads``."""
+        return self.parts
+
+
+class Cell(Work):
+    """All that determines one record: dataset × model × strategy × seed, resolved.
+
+    Attributes:
+        arm: what the suite calls its dataset, model and strategy; like suite and scale not part of the key.
+    """
+
+    dataset: DatasetEntry
+    pretraining: Pretraining | None
+    phase: Finetune
+    arm: Arm = Field(exclude=True)
+    suite: str = Field(exclude=True)
+    scale: str = Field(exclude=True)
+
+    @property
+    def trains_on(self) -> tuple[DatasetEntry, ...]:
+        """See ``Work.trains_on``."""
+        return (self.dataset,)
+
+    @property
+    def own(self) -> tuple[Entry, ...]:
+        """The datasets that it is finetuned, validated and tested on."""
+        return (self.dataset, *self.dataset.extra_tests.values())
+
+    @property
+    def reads(self) -> tuple[Entry, ...]:
+        """See ``Work.reads``."""
+        return self.own + (self.pretraining.reads if self.pretraining else ())
+
+    @property
+    def name(self) -> str:
+        """Names for people: dataset, model, strategy and seed."""
+        return f"{'/'.join(self.arm)}/seed {self.seed}"
+
+    def planned(self) -> PlannedCell:
+        """The row of this cell in plan.json."""
+        return PlannedCell(
+            key=self.key,
+            **self.arm._asdict(),
+            seed=self.seed,
+            pretraining_key=self.pretraining.key if self.pretraining else None,
+            pretrain_epochs=self.pretraining.phase.epochs if self.pretraining else 0,
+            finetune_epochs=self.phase.epochs,
+        )

@@ -1,0 +1,25 @@
+"""Which frames an entry of a suite trains on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmark.planning.config import DatasetEntry, Part, StructuresEntry, build
+from benchmark.streams import stream_seed
+from tasks.datasets.base import DatasetTask, Outline
+from tasks.datasets.splits import Split
+from tasks.registry import DATASETS
+
+SplitEntry = DatasetEntry | StructuresEntry | Part
+
+
+def split_frames(entry: SplitEntry, outline: Outline, seed: int) -> Split:
+    """The sets of a seed; equal for all arms."""
+    return entry.split.split(outline, stream_seed(seed, "split"), seed)
+
+
+def count_training_frames(entry: SplitEntry, seed: int, data_dir: Path) -> int | None:
+    """Training frames of a seed; None where only prepared data can tell, and it is not there."""
+    task: DatasetTask = build(DATASETS, entry)
+    outline = task.outline(data_dir)
+    return None if outline is None else len(split_frames(entry, outline, seed).train)

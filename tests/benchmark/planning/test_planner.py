@@ -1,0 +1,131 @@
+"""From a suite to cells and their keys."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.errors import BenchmarkError
+from benchmark.planning.config import load_suite
+from benchmark.planning.planner import make_plan
+from benchmark.planning.suite_files import available_suites, read_suite_file
+from tests.benchmark.own_suite import arms, cells_of, entry
+
+
+@pytest.mark.parametrize("name", sorted(available_suites()))
+def test_every_scale_of_every_shipped_suite_validates_and_plans(name):
+    for scale in read_suite_file(name)["scales"]:
+        suite = load_suite(name, scale)
+        cells = make_plan(suite)
+        assert len(cells) == suite.seeds * len(suite.datasets) * len(suite.models) * len(suite.strategies)
+        assert len({c.key for c in cells}) == len(cells)
+        assert suite.seeds >= 2 or scale == "smoke"
+
+
+def test_arms_of_one_seed_share_everything_but_the_strategy(load):
+    cells = {c.arm.strategy: c for c in make_plan(load())}
+    scratch, extended, masked = cells["scratch"], cells["scratch-extended"], cells["masked"]
+    assert scratch.pretraining is None
+    assert extended.phase.epochs == scratch.phase.epochs + masked.pretraining.phase.epochs
+    assert masked.phase == scratch.phase
+    for cell in cells.values():
+        assert (cell.dataset, cell.model, cell.seed, cell.batch_size) == (
+            scratch.dataset, scratch.model, scratch.seed, scratch.batch_size,
+        )  # fmt: skip
+
+
+def test_key_ignores_labels_and_follows_everything_else(load):
+    def keys(change=lambda c: None):
+        return {c.arm.strategy: c.key for c in make_plan(load(change))}
+
+    before = keys()
+
+    def relabel(c):
+        c["strategies"]["scratch"]["label"] = "another name"
+
+    def more_pretraining(c):
+        c["scales"]["smoke"]["training"]["pretrain"]["epochs"] = 7
+
+    def other_ratio(c):
+        c["strategies"]["masked"]["pretext"]["options"]["ratio"] = 0.25
+
+    def other_split(c):
+        c["scales"]["smoke"]["datasets"]["tip3p"]["split"]["val"] = 0.3
+
+    assert keys(relabel) == before
+    assert [s for s, key in keys(more_pretraining).items() if key != before[s]] == [
+        "scratch-extended", "masked", "denoised",
+    ]  # fmt: skip
+    assert [s for s, key in keys(other_ratio).items() if key != before[s]] == ["masked"]
+    assert not set(keys(other_split).values()) & set(before.values())
+
+
+def test_defaults_are_written_out_so_that_keys_do_not_hang_on_them(load):
+    def explicit(c):
+        c["models"]["egnn"]["options"] = {"radial": "squared"}
+        c["strategies"]["masked"]["pretext"]["options"]["loss"] = "mean"
+
+    assert [c.key for c in make_plan(load(explicit))] == [c.key for c in make_plan(load())]
+    cell = make_plan(load())[0]
+    assert cell.model.options["radial"] == "squared"
+    assert cell.dataset.options["steps_between_frames"] == 50
+
+
+def test_selection_and_seeds(load):
+    suite = load()
+    cells = make_plan(suite, seeds=3, select={"strategy": ["masked", "scratch"]})
+    assert {(c.arm.strategy, c.seed) for c in cells} == {(s, n) for s in ("masked", "scratch") for n in range(3)}
+    with pytest.raises(BenchmarkError, match=r"unknown strategy 'maskd'.*Did you mean 'masked'"):
+        make_plan(suite, select={"strategy": ["maskd"]})
+    with pytest.raises(BenchmarkError, match=r"field of --select 'molecule'.*Options of the datasets.*rigid"):
+        make_plan(suite, select={"molecule": ["x"]})
+    assert len(make_plan(suite, select={"rigid": ["False"]})) == len(make_plan(suite))
+    with pytest.raises(BenchmarkError, match="unknown rigid 'True'; known are: False"):
+        make_plan(suite, select={"rigid": ["True"]})
+    with pytest.raises(BenchmarkError, match="at least 1"):
+        make_plan(suite, seeds=0)
+
+
+def test_shares_of_labels_become_datasets_that_share_their_pretraining(load_own):
+    suite = load_own(datasets={"tip3p": {"labelled": [0.25, 1]}}, models={"gns": None, "forcenet": None})
+    assert {name: entry.labelled for name, entry in suite.datasets.items()} == {"tip3p@25%": 0.25, "tip3p@100%": None}
+    cells = {(c.arm.dataset, c.arm.strategy): c for c in make_plan(suite)}
+    few, all_ = cells["tip3p@25%", "masked"], cells["tip3p@100%", "masked"]
+    assert few.key != all_.key
+    assert few.pretraining.key == all_.pretraining.key
+    # All labels: the same work as where the share is not varied at all.
+    assert all_.key in {c.key for c in make_plan(load_suite("water", "smoke"))}
+
+
+def test_a_pool_is_one_pretraining_for_all_chosen_datasets(own):
+    cells = cells_of(own())
+    shared = cells["a", "masked"].pretraining
+    assert shared == cells["b", "masked"].pretraining
+    assert [part.options["path"] for part in shared.parts] == [str(own.files["a"]), str(own.files["b"])]
+    alone = cells_of(own(), {"path": [str(own.files["a"])]})
+    assert set(alone) == {("a", arm) for arm in ("scratch", "longer", "masked")}
+    assert len(alone["a", "masked"].pretraining.parts) == 1
+    assert alone["a", "scratch"].key == cells["a", "scratch"].key
+
+
+def test_the_extended_baseline_sees_as_many_frames(own):
+    """a has 12 training frames, b 6, c 45; pretraining has 2 epochs, finetuning 3."""
+    pooled = cells_of(own())
+    assert pooled["a", "longer"].phase.epochs == 3 + 2  # 2 x 18 / 2 sharers / 12 = 1.5
+    assert pooled["b", "longer"].phase.epochs == 3 + 3
+    own_frames = cells_of(own(strategies=arms()))
+    assert own_frames["a", "longer"].phase.epochs == own_frames["b", "longer"].phase.epochs == 3 + 2
+    others = cells_of(own(strategies=arms(pretrain_on=["c"])))
+    assert others["a", "longer"].phase.epochs == 3 + 8  # 2 x 45 / 12 = 7.5
+    assert others["b", "longer"].phase.epochs == 3 + 15
+    both = cells_of(own(strategies=arms(pretrain_on=["c", "b", "c"])))
+    assert both["b", "longer"].phase.epochs == 3 + 17
+    assert len(both["a", "masked"].pretraining.parts) == 2
+
+
+def test_shares_of_labels_are_one_part_of_a_pool(own):
+    """Three shares of one dataset: pretraining sees its frames once, and the baseline is charged for all of them."""
+    datasets = {"a": entry(own.files["a"], split={"val": 0.2, "test": 0.2}, labelled=[0.25, 0.5, 1])}
+    cells = cells_of(own(datasets=datasets))
+    pretraining = cells["a@25%", "masked"].pretraining
+    assert len(pretraining.parts) == pretraining.sharers == 1
+    assert cells["a@25%", "longer"].phase.epochs == 3 + 2
