@@ -113,9 +113,12 @@ def describe_correlation(dataset: Dataset, sets: Mapping[str, NDArray[np.int64]]
 
     Returns:
         For `energy` (reference energies of the species removed) and `oxygen_distances` (if there are any): by the names
-        of `sets` the effective numbers of frames, and `correlation_time` in frames. Can be written as JSON.
+        of `sets` the effective numbers of frames, and `correlation_time` in frames. Nothing where no two frames are
+        known to be of one trajectory: then nothing is known of their times. Can be written as JSON.
     """
     moments = dataset.moments if dataset.moments is not None else _in_order(dataset.outline.groups)
+    if len(np.unique(moments[:, 0])) == len(moments):
+        return {}
     reference = Normalisation.fit(dataset.samples)
     energies = [float(sample.y.double()) - reference.reference_energy(sample.z) for sample in dataset.samples]
     observables = {"energy": np.array(energies), "oxygen_distances": oxygen_distances(dataset.samples)}

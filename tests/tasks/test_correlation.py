@@ -121,3 +121,8 @@ def test_description_of_a_dataset(water):
     assert 500 / 8 < found["energy"]["train"] < 500 / 2  # of long series 500 / 4
     assert found["energy"]["train"] == pytest.approx(5 * found["energy"]["test"])
     assert (found["oxygen_distances"]["train"], found["oxygen_distances"]["test"]) == pytest.approx((10, 2))
+
+
+def test_frames_of_unknown_trajectories_are_not_called_independent(water):
+    dataset = Dataset([water(2, seed) for seed in range(4)], Outline(np.arange(4)), "made up", {})
+    assert correlation.describe_correlation(dataset, {"train": np.arange(4)}) == {}
