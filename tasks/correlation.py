@@ -56,7 +56,7 @@ def autocorrelation(values: NDArray[np.floating], moments: NDArray[np.int64]) ->
     correlation = products[lags] / pairs[lags]
     correlation /= correlation[0]
     sums = correlation[: len(lags) // 2 * 2].reshape(-1, 2).sum(axis=1)
-    last = 2 * int(np.argmax(sums <= 0)) if (sums <= 0).any() else len(lags)
+    last = max(1, 2 * int(np.argmax(sums <= 0))) if (sums <= 0).any() else len(lags)
     return np.interp(np.arange(lags[last - 1] + 1), lags[:last], correlation[:last])
 
 

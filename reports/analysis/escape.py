@@ -28,7 +28,7 @@ def escapes(records: pd.DataFrame, curves: pd.DataFrame, nulls: pd.DataFrame) ->
     Args:
         records: of finished and of lost cells.
         curves: of all of them.
-        nulls: errors of the null: dataset, seed, split, metric, value.
+        nulls: errors of the null: dataset, seed, split, metric, value; each place once.
 
     Returns:
         One row a cell: cell_key, dataset, model, strategy, seed, split_hash, status, `escaped`; `epoch` of the escape,
@@ -160,7 +160,7 @@ def with_null_errors(values: pd.DataFrame, escaped: pd.DataFrame, nulls: pd.Data
     Args:
         values: rows of `statistics.seed_values` on `split`.
         escaped: rows of `escapes`.
-        nulls: errors of the null: dataset, seed, split, metric, value.
+        nulls: errors of the null: dataset, seed, split, metric, value; each place once.
         split: whose errors `values` are.
 
     Returns:

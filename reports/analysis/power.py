@@ -37,10 +37,11 @@ def power(effect: ArrayLike, error: ArrayLike, df: ArrayLike, family: int = 1) -
             by it; later steps are milder, so this is a lower bound where several differences are true.
     """
     alpha = (1 - LEVEL) / family
-    noncentrality = np.square(np.asarray(effect) / np.asarray(error))
+    with np.errstate(divide="ignore"):
+        noncentrality = np.square(np.asarray(effect) / np.asarray(error))
     tail = stats.ncf.sf(np.square(stats.t.isf(alpha / 2, df)), 1, df, noncentrality)
-    # SciPy's upper tail without non-centrality is wrong, scipy/scipy#26188.
-    return np.where(noncentrality == 0, alpha, tail)
+    # SciPy's upper tail is wrong without non-centrality, scipy/scipy#26188, and NaN where that is infinite.
+    return np.select([noncentrality == 0, np.isinf(noncentrality)], [alpha, 1.0], tail)
 
 
 def smallest_effect(error: float, df: float, family: int = 1) -> float:

@@ -93,6 +93,11 @@ def test_what_does_not_vary_has_no_correlation():
     assert correlation.effective_frames(found, moments) == 8
 
 
+def test_two_frames_tell_nothing_of_their_correlation():
+    found = correlation.autocorrelation(np.array([1.0, -1.0]), np.array([[0, 0], [0, 1]]))
+    assert found.tolist() == [1.0]
+
+
 def test_oxygen_distances_by_minimum_image_and_not_of_everything(water):
     samples = [water(3, seed) for seed in range(2)]
     distances = correlation.oxygen_distances(samples)

@@ -43,6 +43,12 @@ def test_a_primary_that_was_lost_makes_no_test_milder():
     assert found["verdict"].tolist() == ["lower", "", "", ""]
 
 
+def test_nothing_compared_yet():
+    found = judged(CHANGES.iloc[:0], [primary()])
+    assert found.empty
+    assert {"primary", "p_holm", "verdict"} <= set(found.columns)
+
+
 def test_without_primaries_all_is_exploratory():
     found = judged(CHANGES, [])
     assert not found["primary"].any()

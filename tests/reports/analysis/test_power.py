@@ -71,6 +71,7 @@ def test_without_a_test_nothing_can_be_said(error, df):
 
 def test_without_spread_everything_is_seen():
     assert power.smallest_change(0.0, 3) == (0.0, 0.0)
+    assert power.seeds_needed(10, 0.0) == 2
 
 
 def test_half_width_is_that_of_the_interval():
