@@ -32,7 +32,7 @@ from tasks.datasets.own.files import (
     reduced_box_at,
 )
 from tasks.datasets.structures.molecules import find_bonds, topology_of_bonds
-from tasks.datasets.structures.plausibility import energy_unit_eV, force_unit_eV_per_A, length_unit_A
+from tasks.datasets.structures.units import energy_unit_eV, force_unit_eV_per_A, length_unit_A
 
 SLICE = re.compile(r"\s*-?\d+\s*|\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(:\s*(-?\d+)?\s*)?")
 

@@ -12,7 +12,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from ase import units
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from torch_geometric.data import Data
@@ -21,8 +20,8 @@ from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTas
 from tasks.datasets.rmd17.files import LABELS, REMEDY, composition, read_arrays, read_frames, read_numbers, unpack
 from tasks.datasets.storage import cache, sources
 from tasks.datasets.structures.molecules import HYDROGEN
+from tasks.datasets.structures.units import energy_unit_eV, force_unit_eV_per_A, length_unit_A
 
-KCAL_PER_MOL_eV = units.kcal / units.mol
 SPLIT_SOURCE, SOURCE = "rmd17-npz", "rmd17"
 ARCHIVE, UNPACKED = "rmd17.tar.bz2", "rmd17-archive"
 FRAMES = {"azobenzene": 99_988}
@@ -167,11 +166,13 @@ class RMD17(DatasetTask):
         read = [part.select(contents[part.file]) for part in parts]
         merged = self._merge(parts, [frames["old_indices"] for frames in read])
         coords, energies, forces = (_join(parts, [frames[key] for frames in read], key, merged) for key in LABELS)
-        forces *= KCAL_PER_MOL_eV
         files = sorted({path for part in parts for path in (part.file, part.numbers) if path})
         published = sources.get_source(SOURCE if parts[0].file.name == self._complete else SPLIT_SOURCE)
+        coords *= length_unit_A(published.units["length"])
+        energies *= energy_unit_eV(published.units["energy"])
+        forces *= force_unit_eV_per_A(published.units["force"])
         return Dataset(
-            samples=_samples(charges, coords, energies * KCAL_PER_MOL_eV, forces),
+            samples=_samples(charges, coords, energies, forces),
             outline=self._outline(merged),
             licence=published.licence,
             provenance={

@@ -30,14 +30,11 @@ from typing import NoReturn
 import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
-from scipy.constants import physical_constants
 
 from tasks.datasets.base import DatasetError
 from tasks.datasets.storage import cache
 from tasks.datasets.structures.boxes import reduced_box
-
-A_PER_BOHR = physical_constants["Bohr radius"][0] * 1e10  # CODATA, 0.529177...
-EV_PER_HARTREE = physical_constants["Hartree energy in eV"][0]  # CODATA, 27.2113...
+from tasks.datasets.structures.units import A_PER_BOHR, EV_PER_HARTREE
 
 PATTERN = "*.data*"
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

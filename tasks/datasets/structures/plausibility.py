@@ -1,4 +1,4 @@
-"""Units that files keep, and whether numbers look as if one of them was taken for another."""
+"""Whether lengths, energies and forces look as if they were in other units than assumed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,12 @@ from numpy.typing import NDArray
 
 from tasks.datasets.base import Dataset
 from tasks.datasets.structures.molecules import atom_pairs, pair_distances
-
-ENERGY_UNITS_eV: dict[str, float] = {
-    "eV": 1.0,
-    "meV": 1e-3,
-    "hartree": units.Hartree,
-    "Ry": units.Rydberg,
-    "kcal/mol": units.kcal / units.mol,
-    "kJ/mol": units.kJ / units.mol,
-}
-LENGTH_UNITS_A: dict[str, float] = {"Å": 1.0, "nm": units.nm, "bohr": units.Bohr}
-USUAL_FORCE_UNITS = ("hartree/bohr", "Ry/bohr", "hartree/Å", "kcal/mol/Å", "kJ/mol/Å", "kJ/mol/nm", "meV/Å")
-"""Beside eV/Å, those that programs and published data use."""
-ALIASES = {"ha": "hartree", "rydberg": "ry", "a": "å", "ang": "å", "angstrom": "å"}
+from tasks.datasets.structures.units import (
+    ENERGY_UNITS_eV,
+    LENGTH_UNITS_A,
+    USUAL_FORCE_UNITS,
+    force_unit_eV_per_A,
+)
 
 FORCE_RMS_eV_PER_A = (0.05, 10.0)
 TYPICAL_FORCE_RMS_eV_PER_A = (0.3, 3.0)
@@ -41,24 +34,6 @@ FEWEST_FRAMES = 10
 LOOKED_AT = 50
 """Frames whose distances are looked at, spread over the data."""
 NOBLE_GASES = (2, 10, 18, 36, 54, 86)
-
-
-def energy_unit_eV(name: str) -> float:
-    """An energy unit in eV; ValueError for an unknown name. Case does not count."""
-    return _unit(name, ENERGY_UNITS_eV)
-
-
-def length_unit_A(name: str) -> float:
-    """A length unit in Å; ValueError for an unknown name. Case does not count."""
-    return _unit(name, LENGTH_UNITS_A)
-
-
-def force_unit_eV_per_A(name: str) -> float:
-    """A force unit, written ENERGY/LENGTH, in eV/Å; ValueError for an unknown name. Case does not count."""
-    energy, slash, length = name.rpartition("/")
-    if not slash:
-        raise ValueError(f"{name!r} is no force unit; write ENERGY/LENGTH, e.g. eV/Å or kcal/mol/Å")
-    return energy_unit_eV(energy) / length_unit_A(length)
 
 
 def unit_warnings(dataset: Dataset) -> tuple[str, ...]:
@@ -201,11 +176,3 @@ def _explain(value: float, others: Mapping[str, float], typical: tuple[float, fl
     if not fitting:
         return f"No usual unit would make it typical ({typical[0]:.2g} to {typical[1]:.2g})"
     return f"Likely they are in {' or '.join(fitting)}"
-
-
-def _unit(name: str, table: Mapping[str, float]) -> float:
-    lowered = name.strip().lower()
-    for known, factor in table.items():
-        if known.lower() == ALIASES.get(lowered, lowered):
-            return factor
-    raise ValueError(f"unknown unit {name!r}; known are {', '.join(table)}")

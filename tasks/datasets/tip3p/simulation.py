@@ -20,14 +20,13 @@ import openmm
 from MDAnalysis.coordinates.memory import MemoryReader
 from openmm import app, unit
 from pydantic import Field, model_validator
-from scipy.constants import N_A, R, e
+from scipy.constants import N_A, R
 from scipy.spatial.transform import Rotation
 
 from tasks.datasets.base import DatasetConfig, DatasetError
+from tasks.datasets.structures.units import A_PER_NM, KJ_PER_MOL_PER_EV
 from tasks.datasets.tip3p.workers import Report
 
-KJ_PER_MOL_PER_EV = e * N_A / 1000  # 96.485 kJ/mol = 1 eV
-A_PER_NM = 10.0
 MOLAR_MASS_G_PER_MOL = 15.99943 + 2 * 1.007947  # the masses of tip3p.xml
 SWITCH_START = 0.8
 """Where Lennard-Jones switching begins, as a fraction of the cutoff."""
