@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tasks.datasets.base import Dataset
 from tasks.datasets.structures.molecules import atom_pairs, pair_distances
 from tasks.datasets.structures.units import (
-    ENERGY_UNITS_eV,
     LENGTH_UNITS_A,
     USUAL_FORCE_UNITS,
+    ENERGY_UNITS_eV,
     force_unit_eV_per_A,
 )
 

@@ -43,7 +43,7 @@ def length_unit_A(name: str) -> float:
 
 
 def force_unit_eV_per_A(name: str) -> float:
-    """A force unit, written ENERGY/LENGTH, in eV/Å; ValueError for an unknown name. Upper and lower case are the same."""
+    """A force unit, written ENERGY/LENGTH, in eV/Å; ValueError and case as above."""
     energy, slash, length = name.rpartition("/")
     if not slash:
         raise ValueError(f"{name!r} is not a force unit; write ENERGY/LENGTH, e.g. eV/Å or kcal/mol/Å")

@@ -7,10 +7,10 @@ import pytest
 from tasks.datasets.structures.units import (
     A_PER_BOHR,
     A_PER_NM,
-    ENERGY_UNITS_eV,
     EV_PER_HARTREE,
     KJ_PER_MOL_PER_EV,
     LENGTH_UNITS_A,
+    ENERGY_UNITS_eV,
     energy_unit_eV,
     force_unit_eV_per_A,
     length_unit_A,
