@@ -205,9 +205,9 @@ def _nearest(seen: Sequence[Part], test: Sequence[Part]) -> int | None:
     nearest = []
     for ours in test:
         for there in seen:
-            if ours.dataset is not there.dataset or ours.dataset.moments is None:
+            if ours.dataset is not there.dataset or ours.dataset.trajectory_frames is None:
                 continue
-            mine, others = ours.dataset.moments[ours.frames], ours.dataset.moments[there.frames]
+            mine, others = ours.dataset.trajectory_frames[ours.frames], ours.dataset.trajectory_frames[there.frames]
             for trajectory in np.intersect1d(mine[:, 0], others[:, 0]):
                 frames = np.sort(others[others[:, 0] == trajectory, 1])
                 at = mine[mine[:, 0] == trajectory, 1]

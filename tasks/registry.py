@@ -67,7 +67,7 @@ DATASETS: Registry[Any] = Registry(
     {
         "tip3p": "tasks.datasets.tip3p.task:TIP3P",
         "rpbe": "tasks.datasets.runner.rpbe:RPBE",
-        "n2p2": "tasks.datasets.runner.task:N2P2",
+        "n2p2": "tasks.datasets.runner.n2p2:N2P2",
         "rmd17": "tasks.datasets.rmd17.task:RMD17",
         "extxyz": "tasks.datasets.own.extxyz:ExtXYZ",
         "trajectory": "tasks.datasets.own.trajectory:Trajectory",

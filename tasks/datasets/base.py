@@ -60,8 +60,8 @@ class Dataset:
         outline: trajectories of the frames, and published splits.
         licence: terms under which the data may be used.
         provenance: how the data came about (parameters, versions, units); can be written as JSON.
-        moments: (F, 2) int64, number of the trajectory as it was simulated and of the frame in it; None if unknown.
-            Frames are told apart by them, and the audit reports how near in time test and training frames are.
+        trajectory_frames: (F, 2) int64, for each frame the number of the trajectory as it was simulated and the number
+            of the frame in it; None if unknown. The audit tells by them how near in time test frames are to training.
         title: what the data turned out to be, where that says more than the title of its task.
         warnings: what a reader of any number made with the data has to know.
         stand_in: whether labels, all or some, stand in for those of the data that the kind is named after.
@@ -71,7 +71,7 @@ class Dataset:
     outline: Outline
     licence: str
     provenance: dict[str, Any]
-    moments: np.ndarray | None = None
+    trajectory_frames: np.ndarray | None = None
     title: str | None = None
     warnings: tuple[str, ...] = ()
     stand_in: bool = False

@@ -14,12 +14,12 @@ from tasks.datasets.base import Dataset, Outline
 from tests.tasks.conftest import make_water, random_rotation
 
 
-def dataset(samples, moments=None):
-    return Dataset(list(samples), Outline(np.arange(len(samples))), "none", {}, moments=moments)
+def dataset(samples, trajectory_frames=None):
+    return Dataset(list(samples), Outline(np.arange(len(samples))), "none", {}, trajectory_frames=trajectory_frames)
 
 
-def part(samples, frames=None, name="a set", moments=None):
-    made = samples if isinstance(samples, Dataset) else dataset(samples, moments)
+def part(samples, frames=None, name="a set", trajectory_frames=None):
+    made = samples if isinstance(samples, Dataset) else dataset(samples, trajectory_frames)
     return Part(name, made, np.arange(len(made.samples)) if frames is None else np.array(frames))
 
 

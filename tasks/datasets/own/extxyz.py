@@ -14,7 +14,6 @@ import ase
 import ase.io
 import numpy as np
 import pooch
-import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 from torch_geometric.data import Data
@@ -28,10 +27,10 @@ from tasks.datasets.own.files import (
     describe_compositions,
     file_version,
     find_file,
-    make_structure,
     reduced_box_at,
 )
 from tasks.datasets.structures.molecules import find_bonds, topology_of_bonds
+from tasks.datasets.structures.samples import make_sample
 from tasks.datasets.structures.units import energy_unit_eV, force_unit_eV_per_A, length_unit_A
 
 SLICE = re.compile(r"\s*-?\d+\s*|\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(:\s*(-?\d+)?\s*)?")
@@ -143,7 +142,7 @@ def _read(path: Path, state: tuple[int, int], config: ExtXYZConfig) -> Frames:
     if not samples:
         raise DatasetError(f"{path}: index {config.index!r} selects no frame; ':' takes all that the file has")
     check_one_sort(samples, str(path))
-    groups, moments = _groups(names, config, str(path))
+    groups, trajectory_frames = _groups(names, config, str(path))
     words, compositions = describe_compositions(samples)
     provenance = {
         "source": "file of the user's, read with ASE",
@@ -154,7 +153,7 @@ def _read(path: Path, state: tuple[int, int], config: ExtXYZConfig) -> Frames:
         "compositions": compositions,
         "versions": {"ase": version("ase")},
     }
-    return Frames(tuple(samples), groups, moments, provenance, f"{words} from {path.name}")
+    return Frames(tuple(samples), groups, trajectory_frames, provenance, f"{words} from {path.name}")
 
 
 def _parse(path: Path, config: ExtXYZConfig) -> Sequence[ase.Atoms]:
@@ -196,10 +195,8 @@ def _sample(atoms: ase.Atoms, config: ExtXYZConfig, place: str) -> Data:
             )
         box, rotation = reduced_box_at(length_unit_A(config.length_unit) * atoms.cell.array, place)
         pos, forces = pos @ rotation.T, forces @ rotation.T
-    sample = make_structure(z, pos, box, topology_of_bonds(z, find_bonds(z, pos, box)))
-    sample.y = torch.tensor(energy, dtype=torch.float64).reshape(1, 1)
-    sample.neg_dy = torch.tensor(forces, dtype=torch.float32)
-    return sample
+    found = topology_of_bonds(z, find_bonds(z, pos, box))
+    return make_sample(z, pos, found.molecule, found.site, box, float(energy), forces)
 
 
 def _label(atoms: ase.Atoms, config: ExtXYZConfig, name: str, place: str) -> NDArray[np.float64]:
@@ -251,13 +248,13 @@ def _group_name(atoms: ase.Atoms, config: ExtXYZConfig, number: int, place: str)
 def _groups(
     names: Sequence[Hashable], config: ExtXYZConfig, place: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Groups of the frames, (F,), and their moments, (F, 2), where the order in time is known."""
+    """Groups of the frames, (F,), and their trajectory_frames, (F, 2), where the order in time is known."""
     frames = np.arange(len(names), dtype=np.int64)
     # Of a selection the distance in time is not known.
     whole = config.index.strip() == ":"
     if config.blocks is not None:
-        moments = np.stack([np.zeros_like(frames), frames], axis=1) if whole else None
-        return block_groups(len(names), config.blocks, place), moments
+        trajectory_frames = np.stack([np.zeros_like(frames), frames], axis=1) if whole else None
+        return block_groups(len(names), config.blocks, place), trajectory_frames
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     groups = np.array([numbers[name] for name in names], dtype=np.int64)
     if config.group_key is None or not whole:

@@ -12,13 +12,11 @@ from typing import Any
 
 import ase
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset, DatasetError, DatasetTask, Outline, Progress
 from tasks.datasets.structures.boxes import reduced_box
-from tasks.datasets.structures.molecules import Topology
 
 LICENCE = "the user's own file; its terms are not known here"
 SHOWN_COMPOSITIONS = 20
@@ -30,7 +28,7 @@ class Frames:
 
     samples: tuple[Data, ...]
     groups: NDArray[np.int64]
-    moments: NDArray[np.int64] | None
+    trajectory_frames: NDArray[np.int64] | None
     provenance: dict[str, Any]
     title: str
     warnings: tuple[str, ...] = ()
@@ -38,7 +36,15 @@ class Frames:
     def dataset(self) -> Dataset:
         """Samples of their own for each caller, which share their tensors."""
         samples = [copy.copy(sample) for sample in self.samples]
-        return Dataset(samples, Outline(self.groups), LICENCE, self.provenance, self.moments, self.title, self.warnings)
+        return Dataset(
+            samples=samples,
+            outline=Outline(self.groups),
+            licence=LICENCE,
+            provenance=self.provenance,
+            trajectory_frames=self.trajectory_frames,
+            title=self.title,
+            warnings=self.warnings,
+        )
 
     def example(self, seed: int) -> Data:
         """One of the structures, without labels."""
@@ -118,21 +124,6 @@ def block_groups(frames: int, blocks: int, place: str) -> NDArray[np.int64]:
             f"frames"
         )
     return np.arange(frames, dtype=np.int64) * blocks // frames
-
-
-def make_structure(
-    z: NDArray[np.int64], pos: NDArray[np.floating], box: NDArray[np.float64] | None, topology: Topology
-) -> Data:
-    """A sample without labels; `pos` (N, 3) in Å, `box` (3, 3) in Å, reduced, or None."""
-    structure = Data(
-        z=torch.tensor(z, dtype=torch.int64),
-        pos=torch.tensor(pos, dtype=torch.float32),
-        molecule=torch.tensor(topology.molecule),
-        site=torch.tensor(topology.site),
-    )
-    if box is not None:
-        structure.box = torch.tensor(box, dtype=torch.float32).unsqueeze(0)
-    return structure
 
 
 def check_one_sort(samples: Sequence[Data], place: str) -> None:

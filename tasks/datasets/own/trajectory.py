@@ -31,12 +31,12 @@ from tasks.datasets.own.files import (
     describe_compositions,
     file_version,
     find_file,
-    make_structure,
     reduced_box_at,
 )
 from tasks.datasets.structures.molecules import HYDROGEN, Topology, find_bonds, topology_of_bonds
+from tasks.datasets.structures.samples import make_sample
 
-Version = tuple[Path, tuple[int, int]]
+FileVersion = tuple[Path, tuple[int, int]]
 """A file and its `file_version`."""
 
 
@@ -96,7 +96,7 @@ class Trajectory(UserFiles):
     def outline(self, data_dir: Path) -> Outline:
         """See `DatasetTask.outline`; frames are counted for it and not read."""
         topology, trajectories = self._files(data_dir)
-        with _reading(topology[0]):
+        with _explained_errors(topology[0]):
             universe = MDAnalysis.Universe(os.fspath(topology[0]))
         counts = [len(_open(universe, path, self.config)) for path, _ in trajectories]
         return Outline(_groups(counts, [path for path, _ in trajectories], self.config))
@@ -106,7 +106,7 @@ class Trajectory(UserFiles):
         topology, trajectories = self._files(data_dir)
         return _read(topology, trajectories, self.config)
 
-    def _files(self, data_dir: Path) -> tuple[Version, tuple[Version, ...]]:
+    def _files(self, data_dir: Path) -> tuple[FileVersion, tuple[FileVersion, ...]]:
         topology, *trajectories = (
             (path, file_version(path))
             for path in (find_file(name, data_dir) for name in (self.config.topology, *self.config.trajectory))
@@ -115,8 +115,8 @@ class Trajectory(UserFiles):
 
 
 @contextmanager
-def _reading(path: Path, frame: int | None = None) -> Iterator[None]:
-    """Quietly; what a reader trips over becomes a DatasetError that names the file."""
+def _explained_errors(path: Path, frame: int | None = None) -> Iterator[None]:
+    """Without the readers' warnings; any error of theirs becomes a DatasetError that names the file."""
     place = f"{path}" if frame is None else f"{path}: frame {frame}"
     try:
         with warnings.catch_warnings():
@@ -137,7 +137,7 @@ def _open(universe: MDAnalysis.Universe, path: Path, config: TrajectoryConfig) -
     Raises:
         DatasetError: it cannot be read, has other atoms than the topology, or none of the frames.
     """
-    with _reading(path):
+    with _explained_errors(path):
         universe.load_new(os.fspath(path))
     held = universe.trajectory.n_frames
     frames = range(held)[config.start : config.stop : config.every]
@@ -177,13 +177,13 @@ def _groups(counts: list[int], paths: list[Path], config: TrajectoryConfig) -> N
 
 
 @lru_cache(maxsize=4)
-def _read(topology: Version, trajectories: tuple[Version, ...], config: TrajectoryConfig) -> Frames:
+def _read(topology: FileVersion, trajectories: tuple[FileVersion, ...], config: TrajectoryConfig) -> Frames:
     """Reads all frames; the files' versions make changed files others."""
     path = topology[0]
-    with _reading(path):
+    with _explained_errors(path):
         universe = MDAnalysis.Universe(os.fspath(path))
     samples: list[Data] = []
-    moments: list[tuple[int, int]] = []
+    trajectory_frames: list[tuple[int, int]] = []
     counts = []
     chosen: MDAnalysis.AtomGroup | None = None
     for number, (file, _) in enumerate(trajectories):
@@ -191,7 +191,7 @@ def _read(topology: Version, trajectories: tuple[Version, ...], config: Trajecto
         counts.append(len(frames))
         for frame in frames:
             place = f"{file}: frame {frame}"
-            with _reading(file, frame):
+            with _explained_errors(file, frame):
                 step = universe.trajectory[frame]
             if chosen is None:
                 chosen = _select(universe, config)
@@ -199,8 +199,8 @@ def _read(topology: Version, trajectories: tuple[Version, ...], config: Trajecto
             pos, box = _geometry(chosen.positions, step.dimensions, place)
             if not samples:
                 members, source = _topology(universe, chosen, z, pos, box, config)
-            samples.append(make_structure(z, pos, box, members))
-            moments.append((number, frame))
+            samples.append(make_sample(z, pos, members.molecule, members.site, box))
+            trajectory_frames.append((number, frame))
     files = [file for file, _ in trajectories]
     check_one_sort(samples, ", ".join(str(file) for file in files))
     words, compositions = describe_compositions(samples)
@@ -214,7 +214,7 @@ def _read(topology: Version, trajectories: tuple[Version, ...], config: Trajecto
     }
     title = f"{words} from {', '.join(file.name for file in files)}"
     groups = _groups(counts, files, config)
-    return Frames(tuple(samples), groups, np.array(moments, dtype=np.int64), provenance, title, notes)
+    return Frames(tuple(samples), groups, np.array(trajectory_frames, dtype=np.int64), provenance, title, notes)
 
 
 def _select(universe: MDAnalysis.Universe, config: TrajectoryConfig) -> MDAnalysis.AtomGroup:

@@ -20,6 +20,7 @@ from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTas
 from tasks.datasets.rmd17.files import LABELS, REMEDY, composition, read_arrays, read_frames, read_numbers, unpack
 from tasks.datasets.storage import cache, sources
 from tasks.datasets.structures.molecules import HYDROGEN
+from tasks.datasets.structures.samples import make_sample
 from tasks.datasets.structures.units import energy_unit_eV, force_unit_eV_per_A, length_unit_A
 
 SPLIT_SOURCE, SOURCE = "rmd17-npz", "rmd17"
@@ -187,7 +188,7 @@ class RMD17(DatasetTask):
                 "frames": len(merged.old),
                 "duplicates_merged": sum(map(len, merged.inverse)) - len(merged.old),
             },
-            moments=np.stack([np.zeros_like(merged.old), merged.old], axis=1),
+            trajectory_frames=np.stack([np.zeros_like(merged.old), merged.old], axis=1),
             title=self.title,
             warnings=(f"the data's authors: {published.warning}",) if self.config.frames == "all" else (),
         )
@@ -237,14 +238,7 @@ class RMD17(DatasetTask):
             if np.linalg.norm(place) < radius and all(np.linalg.norm(place - p) > SHORTEST_A for p in places):
                 places.append(place)
         pos = np.array(places)
-        site = torch.tensor(_sites(z, pos[None])[0])
-        numbers = torch.tensor(z)
-        return Data(
-            z=numbers,
-            pos=torch.tensor(pos, dtype=torch.float32),
-            molecule=torch.zeros_like(numbers),
-            site=site,
-        )
+        return make_sample(z, pos, np.zeros_like(z), _sites(z, pos[None])[0])
 
 
 def _join(parts: list[_Part], arrays: list[NDArray[Any]], key: str, merged: _Merged) -> NDArray[np.float64]:
@@ -271,16 +265,8 @@ def _samples(
     molecule = torch.zeros_like(numbers)
     kinds, kind = np.unique(_sites(z, pos), axis=0, return_inverse=True)
     sites = [torch.tensor(site) for site in kinds]
-    # torch.tensor copies: a sample that is pickled must not drag the whole trajectory along.
     return [
-        Data(
-            z=numbers,
-            pos=torch.tensor(pos[frame], dtype=torch.float32),
-            y=torch.tensor([[energies[frame]]], dtype=torch.float64),
-            neg_dy=torch.tensor(forces[frame], dtype=torch.float32),
-            molecule=molecule,
-            site=sites[kind[frame]],
-        )
+        make_sample(numbers, pos[frame], molecule, sites[kind[frame]], None, energies[frame], forces[frame])
         for frame in range(len(pos))
     ]
 

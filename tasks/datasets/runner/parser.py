@@ -15,16 +15,9 @@ Blanks before a keyword and empty lines are allowed. Total and atomic charges ar
 
 from __future__ import annotations
 
-import hashlib
-import lzma
 import re
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -32,14 +25,9 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from tasks.datasets.base import DatasetError
-from tasks.datasets.storage import cache
+from tasks.datasets.runner.files import read_texts
 from tasks.datasets.structures.boxes import reduced_box
 from tasks.datasets.structures.units import A_PER_BOHR, EV_PER_HARTREE
-
-PATTERN = "*.data*"
-TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip")
-ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
 
 ATOM = np.dtype([("keyword", "U4"), ("pos", "f8", 3), ("element", "U3"), ("charges", "f8", 2), ("force", "f8", 3)])
 ATOM_COLUMNS = "atom x y z element charge unused fx fy fz"
@@ -73,6 +61,15 @@ class Structures:
     def __len__(self) -> int:
         return len(self.energies)
 
+    def atoms(self, index: int) -> slice:
+        """Where the atoms of a structure are."""
+        return slice(*self.offsets[index : index + 2])
+
+    def box(self, index: int) -> NDArray[np.float64] | None:
+        """The box vectors of a structure, (3, 3), Å; None if not periodic."""
+        box = self.boxes[index]
+        return box if np.isfinite(box).all() else None
+
 
 @dataclass
 class _Block:
@@ -97,7 +94,7 @@ def read_structures(path: Path) -> Structures:
             not belong there, a wrong number of columns, an unknown element, numbers that are none or not finite, one
             or two lattice lines, a cell without volume; or an archive that is damaged or has no such file.
     """
-    parts = [_convert(text, name) for name, text in _texts(path)]
+    parts = [_convert(text, name) for name, text in read_texts(path)]
     offsets = np.cumsum([0, *(size for part in parts for size in np.diff(part.offsets))])
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts])
@@ -113,96 +110,7 @@ def read_comments(path: Path) -> list[str]:
     Raises:
         DatasetError: as `read_structures`, but for what is wrong in an atom line or a cell.
     """
-    return [" ".join(block.comments) for name, text in _texts(path) for block in _scan(text.split("\n"), name)[0]]
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of a folder's files that `read_structures` would read.
-
-    Raises:
-        DatasetError: a file cannot be read.
-    """
-    try:
-        if not path.is_dir():
-            return cache.sha256(path)
-        digest = hashlib.sha256()
-        for file in _data_files(path):
-            digest.update(f"{file.relative_to(path).as_posix()} {cache.sha256(file)}\n".encode())
-        return digest.hexdigest()
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-# -------------------------------------------------------------------------------------------- files and archives
-
-
-def _texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Name and text of each file."""
-    if path.is_dir():
-        contents: Iterator[tuple[str, bytes]] = ((str(file), _read(file)) for file in _data_files(path))
-    elif path.name.lower().endswith(ARCHIVE_SUFFIXES):
-        contents = iter(_unpack(path))
-    else:
-        contents = iter([(str(path), _read(path))])
-    found = False
-    for name, content in contents:
-        found = True
-        yield name, content.decode("utf-8", errors="replace")
-    if not found:
-        raise DatasetError(
-            f"{path} holds no file named {PATTERN} (input.data, say); give the file itself, or rename it"
-        )
-
-
-def _is_data(name: str) -> bool:
-    """Hidden files are none: macOS puts `._input.data` beside what it packs."""
-    base = PurePosixPath(name).name
-    return fnmatch(base, PATTERN) and not base.startswith(".")
-
-
-def _data_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if _is_data(file.name) and file.is_file())
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{file} cannot be read: {error.strerror or error}") from error
-
-
-def _unpack(path: Path) -> list[tuple[str, bytes]]:
-    """Name and content of an archive's data files, by name."""
-    read: Callable[[Path], dict[str, bytes]] = _unzip if path.name.lower().endswith(".zip") else _untar
-    try:
-        files = read(path)
-    except ARCHIVE_ERRORS as error:
-        raise DatasetError(
-            f"the archive {path} is damaged or cut short ({str(error).split(chr(10))[0]}); delete it and fetch or copy "
-            f"it again"
-        ) from error
-    return [(f"{path}: {name}", files[name]) for name in sorted(files)]
-
-
-def _unzip(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return {entry.filename: archive.read(entry) for entry in archive.infolist() if _is_data(entry.filename)}
-
-
-def _untar(path: Path) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    with tarfile.open(path) as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.isfile() and _is_data(member.name) else None
-            if content is not None:
-                files[member.name] = content.read()
-        # To the very end, where the checksum of compressed data is.
-        while archive.fileobj is not None and archive.fileobj.read(1 << 20):
-            pass
-    return files
-
-
-# ------------------------------------------------------------------------------------------------------ parsing
+    return [" ".join(block.comments) for name, text in read_texts(path) for block in _scan(text.split("\n"), name)[0]]
 
 
 def _fail(name: str, line: int, message: str) -> NoReturn:

@@ -89,6 +89,7 @@ class RPBE(RunnerFiles):
             "licence": "not the published set: the terms are those of whoever supplied the file",
             "level_of_theory": level,
             "title": f"{TITLE} (HDNNP surrogate)",
+            "stand_in": True,
             "surrogate_structures": stand_ins,
             "warnings": [
                 f"the labels of {which} come from a published HDNNP that was trained on the RPBE-D3 set, not from DFT"

@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-HYDROGEN = 1
+HYDROGEN, OXYGEN = 1, 8
 BOND_FACTOR = 1.25
 """Atoms nearer than this times the sum of their covalent radii (Cordero 2008, as in ASE) are bonded."""
+OH_RANGE_A = 1.4
+"""Half way between the bonds (0.97 Å) and the hydrogen bonds (1.85 Å) of liquid water."""
+SHARED_FACTOR = 1.1
+"""A hydrogen whose second oxygen is nearer than this times the distance of its first may belong to either."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ class Topology:
 
     molecule: NDArray[np.int64]
     site: NDArray[np.int64]
+
+
+def topology_of_single_atoms(atoms: int) -> Topology:
+    """Every atom a molecule and a site of its own, for structures whose molecules are not known."""
+    return Topology(np.arange(atoms), np.arange(atoms))
 
 
 def topology_of_bonds(z: NDArray[np.int64], bonds: NDArray[np.int64]) -> Topology:
@@ -60,6 +69,42 @@ def find_bonds(z: NDArray[np.int64], pos: NDArray[np.floating], box: NDArray[np.
     bonded = distances < BOND_FACTOR * (radii[first] + radii[second])
     order = np.argsort(distances[bonded], kind="stable")
     return np.stack([first[bonded], second[bonded]], axis=1)[order].astype(np.int64)
+
+
+def find_water_molecules(
+    z: NDArray[np.int64], pos: NDArray[np.float64], box: NDArray[np.float64] | None
+) -> Topology | None:
+    """The water molecules of a structure: each hydrogen belongs to the oxygen next to it by minimum image.
+
+    Args:
+        z: atomic numbers, (N,).
+        pos: positions, (N, 3), Å; wrapped atom by atom or not, in any order.
+        box: box vectors as rows in the form of `boxes.reduced_box`, (3, 3), Å; None if not periodic.
+
+    Returns:
+        Molecules, which are the sites too, numbered in the order of their oxygens. None where they cannot be told
+        apart: there are other elements, an oxygen has not exactly two hydrogens, a hydrogen has no oxygen within
+        `OH_RANGE_A`, or its second oxygen is nearer than `SHARED_FACTOR` times the distance of the first.
+    """
+    oxygens, hydrogens = np.flatnonzero(z == OXYGEN), np.flatnonzero(z == HYDROGEN)
+    if len(oxygens) == 0 or len(oxygens) + len(hydrogens) < len(z) or len(hydrogens) != 2 * len(oxygens):
+        return None
+    vectors = pos[hydrogens, None] - pos[None, oxygens]
+    if box is not None:
+        vectors -= np.round(vectors @ np.linalg.inv(box)) @ box
+    distances = np.sqrt(np.einsum("hoi,hoi->ho", vectors, vectors))
+    owner = distances.argmin(axis=1)
+    rows = np.arange(len(hydrogens))
+    first = distances[rows, owner]
+    distances[rows, owner] = np.inf
+    second = distances.min(axis=1)
+    if (first > OH_RANGE_A).any() or (second < SHARED_FACTOR * first).any():
+        return None
+    if (np.bincount(owner, minlength=len(oxygens)) != 2).any():
+        return None
+    molecule = np.empty(len(z), dtype=np.int64)
+    molecule[oxygens], molecule[hydrogens] = np.arange(len(oxygens)), owner
+    return Topology(molecule, molecule)
 
 
 @lru_cache(maxsize=16)

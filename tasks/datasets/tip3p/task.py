@@ -20,6 +20,8 @@ from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
 from tasks.datasets.storage import cache
+from tasks.datasets.structures.molecules import HYDROGEN, OXYGEN
+from tasks.datasets.structures.samples import make_sample
 from tasks.datasets.tip3p.simulation import (
     TOPOLOGY,
     TIP3PConfig,
@@ -124,13 +126,9 @@ class TIP3P(DatasetTask):
         """A random, unrelaxed structure; see `DatasetTask.example`."""
         molecules, side = self.config.molecules, self.config.side_A
         positions = place_molecules(molecules, side, np.random.default_rng(seed))
-        return Data(
-            z=torch.tensor([8, 1, 1]).repeat(molecules),
-            pos=torch.tensor(positions, dtype=torch.float32),
-            box=(torch.eye(3) * side).unsqueeze(0),
-            molecule=torch.arange(molecules).repeat_interleave(3),
-            site=torch.arange(molecules).repeat_interleave(3),
-        )
+        z = np.tile([OXYGEN, HYDROGEN, HYDROGEN], molecules)
+        molecule = np.repeat(np.arange(molecules), 3)
+        return make_sample(z, positions, molecule, molecule, np.eye(3) * side)
 
     def check(self, cutoff: float) -> None:
         """See `DatasetTask.check`."""
@@ -154,17 +152,8 @@ def _read_trajectory(folder: Path, index: int) -> list[Data]:
     numbers = torch.tensor([SYMB2Z[symbol] for symbol in universe.atoms.elements], dtype=torch.int64)
     molecule = torch.tensor(universe.atoms.resindices, dtype=torch.int64)
     # NVT: the box of the first frame is that of all.
-    box = torch.tensor(triclinic_vectors(universe.dimensions), dtype=torch.float32).unsqueeze(0)
-    # torch.tensor copies: a sample that is pickled must not drag the whole trajectory along.
+    box = torch.tensor(triclinic_vectors(universe.dimensions), dtype=torch.float32)
     return [
-        Data(
-            z=numbers,
-            pos=torch.tensor(positions[frame]),
-            y=torch.tensor([[energies[frame]]], dtype=torch.float64),
-            neg_dy=torch.tensor(forces[frame]),
-            box=box,
-            molecule=molecule,
-            site=molecule,  # one heavy atom a molecule
-        )
-        for frame in range(len(positions))
+        make_sample(numbers, pos, molecule, molecule, box, energy, force)  # one heavy atom, and so one site, a molecule
+        for pos, energy, force in zip(positions, energies, forces, strict=True)
     ]
