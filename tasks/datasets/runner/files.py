@@ -1,4 +1,4 @@
-"""The files that structures are read from: one file, a folder, or an archive; text as it stands in them."""
+"""Where structures are read from: one file, a folder, or an archive."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_texts(path: Path) -> Iterator[tuple[str, str]]:
     Of a folder or an archive these are all files named `*.data*`, in the order of their names.
 
     Raises:
-        DatasetError: a file cannot be read; or an archive or a folder is damaged or has no such file.
+        DatasetError: a file cannot be read, an archive is damaged, or a folder or an archive has no such file.
     """
     if path.is_dir():
         contents: Iterator[tuple[str, bytes]] = ((str(file), _read(file)) for file in _data_files(path))
@@ -62,7 +62,7 @@ def content_sha256(path: Path) -> str:
 
 
 def _is_data(name: str) -> bool:
-    """Hidden files are none: macOS puts `._input.data` beside what it packs."""
+    """Whether a file has the right name; hidden files do not count (macOS adds `._input.data` to archives)."""
     base = PurePosixPath(name).name
     return fnmatch(base, PATTERN) and not base.startswith(".")
 
@@ -103,7 +103,7 @@ def _untar(path: Path) -> dict[str, bytes]:
             content = archive.extractfile(member) if member.isfile() and _is_data(member.name) else None
             if content is not None:
                 files[member.name] = content.read()
-        # To the very end, where the checksum of compressed data is.
+        # Up to the very end, where compressed data has its checksum.
         while archive.fileobj is not None and archive.fileobj.read(1 << 20):
             pass
     return files

@@ -1,4 +1,4 @@
-"""The user's own files in the format of n2p2 and RuNNer."""
+"""The user's own files in the format of RuNNer and n2p2."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ class N2P2Config(RunnerConfig):
 
     path: Path = Field(
         description="An input.data file, a folder or an archive (.tar, .tar.gz, .tar.bz2, .tar.xz, .zip) with files "
-        "named *.data*; absolute, or relative to the data folder, else to the working directory."
+        "named *.data*; absolute, or relative to the data folder or the working directory."
     )
-    title: str | None = Field(None, min_length=1, description="How reports call the data; without it, by its file.")
+    title: str | None = Field(None, min_length=1, description="Name of the data in reports. Default: by the file name.")
 
 
 class N2P2(RunnerFiles):
-    """The user's own files. Structures of H2O are taken for water; molecules of others are found by bond lengths."""
+    """The user's own files.
+
+    Structures with two hydrogens per oxygen are taken for water; in others molecules are found by bond lengths.
+    """
 
     kind: ClassVar[str] = "n2p2"
     Config: ClassVar[type[DatasetConfig]] = N2P2Config
@@ -55,7 +58,7 @@ class N2P2(RunnerFiles):
         )
 
     def obtain_files(self, data_dir: Path, progress: Progress | None) -> Path:
-        """See `RunnerFiles.obtain_files`; nothing is fetched."""
+        """See `RunnerFiles.obtain_files`; nothing is downloaded."""
         return self.find_files(data_dir)
 
     def is_water(self, numbers: NDArray[np.uint8]) -> bool:

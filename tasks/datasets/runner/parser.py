@@ -1,4 +1,4 @@
-"""The files of n2p2 and RuNNer (`input.data`): structures with energies and forces, in atomic units.
+"""RuNNer's and n2p2's `input.data`: structures with energies and forces, in atomic units.
 
 Format: n2p2's documentation, "File formats", `input.data`; Behler, J. Chem. Phys. 145, 170901 (2016). A structure is
 
@@ -11,6 +11,9 @@ Format: n2p2's documentation, "File formats", `input.data`; Behler, J. Chem. Phy
     end
 
 Blanks before a keyword and empty lines are allowed. Total and atomic charges are ignored.
+
+ASE reads the format too (`ase.io.runner`), but drops the comments, which hold the trajectory, and accepts truncated
+files, NaN, missing energies and unknown keywords, so that all checks would have to be made here all the same.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf(inity)
 
 @dataclass(frozen=True)
 class Structures:
-    """F structures with A atoms altogether; structure i has the atoms ``offsets[i]:offsets[i + 1]``.
+    """F structures with A atoms in total; structure i has the atoms ``offsets[i]:offsets[i + 1]``.
 
     Attributes:
         offsets: (F + 1,) int64.
@@ -45,7 +48,7 @@ class Structures:
         forces: (A, 3) float64, eV/Å.
         energies: (F,) float64, eV.
         boxes: (F, 3, 3) float64, box vectors as rows in the form of `boxes.reduced_box`, Å; NaN if not periodic.
-        comments: texts of the comment lines, one string a structure.
+        comments: text of the comment lines, one string per structure.
         places: file and line where each structure begins.
     """
 
@@ -62,7 +65,7 @@ class Structures:
         return len(self.energies)
 
     def atoms(self, index: int) -> slice:
-        """Where the atoms of a structure are."""
+        """The atoms of a structure."""
         return slice(*self.offsets[index : index + 2])
 
     def box(self, index: int) -> NDArray[np.float64] | None:
@@ -73,7 +76,7 @@ class Structures:
 
 @dataclass
 class _Block:
-    """The lines of one structure; `first` and `last` count the file's atom lines."""
+    """What the lines of one structure say; its atom lines are `first:last` among those of the file."""
 
     line: int
     first: int
@@ -84,15 +87,14 @@ class _Block:
 
 
 def read_structures(path: Path) -> Structures:
-    """All structures of a file, of a folder, or of an archive (.tar, .tar.gz, .tar.bz2, .tar.xz, .zip).
+    """All structures of a file, of a folder, or of an archive; see `files.read_texts`.
 
-    Of a folder or an archive every file named `*.data*` is read, in the order of their names. Units become Å, eV and
-    eV/Å. Cells are turned into the form of `boxes.reduced_box`, positions and forces with them.
+    Units become Å, eV and eV/Å. Cells are rotated into the form of `boxes.reduced_box`, with positions and forces.
 
     Raises:
-        DatasetError: naming file and line: a structure without end, without atoms or without energy, a line that does
-            not belong there, a wrong number of columns, an unknown element, numbers that are none or not finite, one
-            or two lattice lines, a cell without volume; or an archive that is damaged or has no such file.
+        DatasetError: with file and line: a structure without end, without atoms or without energy, an unexpected line,
+            a wrong number of columns, an unknown element, a number that is not one or not finite, one or two lattice
+            lines, a cell without volume; or a file or an archive cannot be read.
     """
     parts = [_convert(text, name) for name, text in read_texts(path)]
     offsets = np.cumsum([0, *(size for part in parts for size in np.diff(part.offsets))])
@@ -105,10 +107,10 @@ def read_structures(path: Path) -> Structures:
 
 
 def read_comments(path: Path) -> list[str]:
-    """The comment of each structure, as `read_structures` gives it, without conversion of the numbers.
+    """The comment of each structure, as `read_structures` returns it, without reading the numbers of its atoms.
 
     Raises:
-        DatasetError: as `read_structures`, but for what is wrong in an atom line or a cell.
+        DatasetError: as `read_structures`, except for errors in atom lines and cells.
     """
     return [" ".join(block.comments) for name, text in read_texts(path) for block in _scan(text.split("\n"), name)[0]]
 
@@ -118,7 +120,7 @@ def _fail(name: str, line: int, message: str) -> NoReturn:
 
 
 def _scan(lines: list[str], name: str) -> tuple[list[_Block], list[int]]:
-    """The structures of a file, and the indices of its atom lines (numbers of lines less 1)."""
+    """The structures of a file, and the indices of its atom lines (line number minus 1)."""
     blocks: list[_Block] = []
     atoms: list[int] = []
     block: _Block | None = None
@@ -175,7 +177,7 @@ def _shown(line: str) -> str:
 
 
 def _numbers(line: str, count: int, name: str, number: int) -> list[float]:
-    """The finite numbers that follow a keyword."""
+    """The numbers after a keyword, which must be finite."""
     words = line.split()[1:]
     if len(words) != count:
         _fail(name, number, f"{_shown(line)} has {len(words)} columns after its keyword, not {count}")
@@ -226,7 +228,7 @@ def _convert(text: str, name: str) -> Structures:
 
 
 def _atoms(lines: list[str], indices: list[int], name: str) -> NDArray[np.void]:
-    """The columns of the atom lines, converted all at once."""
+    """The columns of all atom lines, converted at once."""
     try:
         table = np.loadtxt([lines[index] for index in indices], dtype=ATOM, comments=None, ndmin=1)
         finite = bool(np.isfinite(table["pos"]).all() and np.isfinite(table["force"]).all())

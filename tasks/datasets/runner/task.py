@@ -1,4 +1,4 @@
-"""What all datasets from files in the format of n2p2 and RuNNer have in common."""
+"""What all datasets in the format of RuNNer and n2p2 have in common."""
 
 from __future__ import annotations
 
@@ -41,49 +41,50 @@ class RunnerConfig(DatasetConfig):
     structures: int | None = Field(
         None,
         gt=0,
-        description="At most so many structures, evenly spread through the file in whole trajectories (at least one); "
-        "without it all.",
+        description="Use at most this many structures: whole trajectories, at least one, spread evenly over the files. "
+        "Default: all.",
     )
 
 
 class RunnerFiles(DatasetTask):
-    """Structures, energies and forces from files in the format of n2p2 and RuNNer, wherever they come from.
+    """Structures, energies and forces from files in the format of RuNNer and n2p2.
 
-    Structures whose comments have the same `seed=` are one trajectory, in the order of the file; one without is a
-    trajectory of its own. What is read is kept in binary form; the folder's name depends on the content of the files.
+    Structures whose comments have the same `seed=` form one trajectory, in the order of the file; a structure without
+    a seed is a trajectory of its own. Prepared data is stored in binary form, in a folder whose name depends on the
+    content of the files.
     """
 
     config: RunnerConfig
 
     @abc.abstractmethod
     def find_files(self, data_dir: Path) -> Path | None:
-        """The file, folder or archive; None if it would have to be fetched.
+        """The file, folder or archive; None if it would have to be downloaded.
 
         Raises:
-            DatasetError: it is the user's, and not there.
+            DatasetError: it is a file of the user, and not there.
         """
 
     @abc.abstractmethod
     def obtain_files(self, data_dir: Path, progress: Progress | None) -> Path:
-        """The file, folder or archive, fetched if need be.
+        """The file, folder or archive, downloaded if necessary.
 
         Raises:
-            DatasetError: it cannot be had.
+            DatasetError: the download failed.
         """
 
     @abc.abstractmethod
     def is_water(self, numbers: NDArray[np.uint8]) -> bool:
-        """Whether a structure of these elements, (N,), is to consist of water molecules."""
+        """Whether a structure with these atomic numbers, (N,), is expected to consist of water molecules."""
 
     @abc.abstractmethod
     def origin(self, comments: Sequence[str]) -> dict[str, Any]:
-        """The part of the provenance that comes from the source and from the structures' comments.
+        """The part of the provenance that depends on the source and on the comments of the structures.
 
-        `licence` and `warnings` (a list) are required; `title` and `stand_in`, if given, are those of the dataset.
+        `licence` and `warnings` (a list) are required; `title` and `stand_in`, if given, become those of the dataset.
         """
 
     def prepare(self, data_dir: Path, progress: Progress | None = None, workers: int = 1) -> None:
-        """Reads the files and keeps them in binary form, unless that was done; see `DatasetTask.prepare`."""
+        """Reads the files and stores them in binary form, unless that was done before; see `DatasetTask.prepare`."""
         raw = self.obtain_files(data_dir, progress)
         parameters = self._parameters(raw)
         cache.ensure(
@@ -98,7 +99,7 @@ class RunnerFiles(DatasetTask):
             progress("ready", 1.0)
 
     def load(self, data_dir: Path) -> Dataset:
-        """Builds the samples from the binary form; see `DatasetTask.load`."""
+        """Makes the samples from the binary form; see `DatasetTask.load`."""
         raw = self.find_files(data_dir)
         if raw is None:
             raise DatasetError(f"the files of {self.title} are not in {data_dir}; the dataset has to be prepared first")
@@ -125,7 +126,7 @@ class RunnerFiles(DatasetTask):
         return Outline(_renumbered(groups[choose_structures(groups, self.config.structures)]))
 
     def _parameters(self, raw: Path) -> dict[str, Any]:
-        """All that determines the data."""
+        """Everything that determines the data."""
         return {"structures": self.config.structures, "sha256": content_sha256(raw)}
 
     def _convert(
@@ -181,7 +182,7 @@ class RunnerFiles(DatasetTask):
         }
 
     def find_topology(self, structures: Structures, index: int) -> Topology | None:
-        """Molecules and sites of a structure; None where water molecules cannot be told apart."""
+        """Molecules and sites of a structure; None if its water molecules cannot be told apart."""
         atoms, box = structures.atoms(index), structures.box(index)
         z, pos = structures.numbers[atoms].astype(np.int64), structures.positions[atoms]
         if self.is_water(structures.numbers[atoms]):
@@ -190,11 +191,11 @@ class RunnerFiles(DatasetTask):
 
 
 def group_by_seed(comments: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Which trajectory each of F structures came from: those whose comments have the same `seed=` are one.
+    """Trajectories of F structures: structures whose comments have the same `seed=` are from the same one.
 
     Returns:
-        Groups, (F,), numbered in the order of their first structure. And, unless a comment has no seed, the seed of
-        each structure and its place in the trajectory, (F, 2), as `Dataset.trajectory_frames`; else None.
+        Groups, (F,), numbered in the order of their first structure; and seed and number in the trajectory of each
+        structure, (F, 2), for `Dataset.trajectory_frames`, or None unless every comment has a seed.
     """
     seeds = [SEED.search(comment) for comment in comments]
     names = [int(seed[1]) if seed else f"structure {number}" for number, seed in enumerate(seeds)]
@@ -211,11 +212,11 @@ def group_by_seed(comments: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def choose_structures(groups: NDArray[np.int64], wanted: int | None) -> NDArray[np.int64]:
-    """Indices of at most `wanted` structures, ascending: whole trajectories, evenly spread, at least one.
+    """Indices of at most `wanted` structures, ascending: whole trajectories, at least one, evenly spread.
 
     Args:
         groups: (F,) trajectories of the structures, numbered from 0.
-        wanted: how many; None for all.
+        wanted: number of structures; None for all.
     """
     sizes = np.bincount(groups)
     count = len(sizes) if wanted is None else min(wanted, len(sizes))
@@ -232,7 +233,7 @@ def _renumbered(groups: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _check_periodicity(structures: Structures) -> None:
-    """All structures have a cell, or none has: a batch cannot mix them."""
+    """Make sure that all structures have a cell or none has: they cannot be mixed in a batch."""
     periodic = np.isfinite(structures.boxes).all(axis=(1, 2))
     if periodic.any() and not periodic.all():
         raise DatasetError(
@@ -244,9 +245,9 @@ def _check_periodicity(structures: Structures) -> None:
 def _arrays(
     structures: Structures, chosen: NDArray[np.int64], topologies: Sequence[Topology | None]
 ) -> dict[str, NDArray[Any]]:
-    """What is stored of the chosen structures, in their order, atoms of all in a row.
+    """The stored form of the chosen structures, with the atoms of all of them concatenated.
 
-    Where molecules are not known, every atom is one of its own: masking finds nothing to remove there.
+    If molecules are not known, every atom is one of its own: masking finds nothing to remove then.
     """
     sizes = np.diff(structures.offsets)[chosen]
     offsets = np.concatenate([[0], np.cumsum(sizes)])

@@ -74,7 +74,7 @@ def test_published_splits_are_taken_in_turn_and_their_test_frames_stay():
     assert len(first.val) == 5
     assert np.array_equal(np.sort(np.concatenate([first.train, first.val])), published[0][0])
     assert not np.array_equal(first.val, third.val)  # which of them validate is the seed's
-    with pytest.raises(DatasetError, match="without published splits"):
+    with pytest.raises(DatasetError, match="no published splits"):
         method.split(Outline(np.arange(5)), 0, 0)
 
 

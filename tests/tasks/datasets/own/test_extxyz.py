@@ -317,7 +317,7 @@ def test_a_plain_file_name_with_the_format_as_an_option(write, tmp_path):
         ({"length_unit": "pm"}, "unknown unit 'pm'; known are Å, nm, bohr"),
         ({"force_unit": "eV"}, "write ENERGY/LENGTH"),
         ({"force_unit": "eV/pm"}, "unknown unit 'pm'"),
-        ({"index": "first"}, "is no slice"),
+        ({"index": "first"}, "is not a slice"),
         ({"blocks": 3, "group_key": "run"}, "exclude each other"),
         ({"blocks": 1}, "greater than 1"),
     ],

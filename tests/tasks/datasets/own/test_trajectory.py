@@ -284,7 +284,7 @@ def test_positions_that_are_no_numbers(write, tmp_path):
 
 def test_boxes_that_are_none(write, tmp_path):
     own = write(waters(2), dimensions=[8, 8, 8, 30, 30, 120])
-    with pytest.raises(DatasetError, match=r"frame 0: .*(no box|flat)"):
+    with pytest.raises(DatasetError, match=r"frame 0: .*(not those of a box|flat)"):
         own.prepare(tmp_path)
 
 

@@ -281,7 +281,7 @@ def _change(key, place, value):
         (_change("nuclear_charges", 3, 0), "nuclear_charges has atomic number 0, ethanol is C2H6O"),
         (_change("nuclear_charges", 3, -1), "nuclear_charges has atomic number -1"),
         (_change("nuclear_charges", 3, 9), "nuclear_charges has C2H5FO, ethanol is C2H6O"),
-        (lambda c: c | {"old_indices": c["old_indices"] + 0.5}, "old_indices has other than whole numbers"),
+        (lambda c: c | {"old_indices": c["old_indices"] + 0.5}, "old_indices has numbers that are not whole"),
         (lambda c: c | {"nuclear_charges": ETHANOL[::-1]}, "list the atoms in different orders"),
         (lambda c: c | {"old_indices": np.array([5, 20, 9])}, "1 frames in common, e.g. number 20"),
         (lambda c: c | {"coords": c["coords"] + 1e-6}, r"differ in coords of frame 9 .*\(2 such frames\)"),
