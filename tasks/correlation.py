@@ -35,8 +35,8 @@ def autocorrelation(values: NDArray[np.floating], moments: NDArray[np.int64]) ->
 
     Args:
         values: (F,), or (F, C) for the average over C components, each taken about its own mean.
-        moments: (F, 2), numbers of the trajectory and of the frame in it, as in `Dataset.moments`; not all frames of a
-            trajectory need be there.
+        moments: (F, 2), numbers of the trajectory and of the frame in it, as in `Dataset.trajectory_frames`; not all
+            frames of a trajectory need be there.
 
     Returns:
         ρ(0) = 1, ρ(1), ... by lag in frames as simulated, (L,); between lags that occur it is interpolated. (1,) for an
@@ -108,7 +108,7 @@ def describe_correlation(dataset: Dataset, sets: Mapping[str, NDArray[np.int64]]
     """What frames are worth by their energies and, in water, by distances between oxygen atoms.
 
     Args:
-        dataset: labelled. Where its `moments` are not known, frames of a trajectory are taken as following each other.
+        dataset: labelled. Where its `trajectory_frames` are not known, frames of a group are taken as successive.
         sets: indices of frames by name, such as those of a split.
 
     Returns:
@@ -116,7 +116,7 @@ def describe_correlation(dataset: Dataset, sets: Mapping[str, NDArray[np.int64]]
         of `sets` the effective numbers of frames, and `correlation_time` in frames. Nothing where no two frames are
         known to be of one trajectory: then nothing is known of their times. Can be written as JSON.
     """
-    moments = dataset.moments if dataset.moments is not None else _in_order(dataset.outline.groups)
+    moments = dataset.trajectory_frames if dataset.trajectory_frames is not None else _in_order(dataset.outline.groups)
     if len(np.unique(moments[:, 0])) == len(moments):
         return {}
     reference = Normalisation.fit(dataset.samples)
