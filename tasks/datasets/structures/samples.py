@@ -34,19 +34,19 @@ def make_sample(
         energy_eV: of a labelled structure.
         forces_eV_per_A: (N, 3), likewise.
     """
-    sample = Data(
-        z=_tensor(z, torch.int64),
-        pos=_tensor(pos, torch.float32),
-        molecule=_tensor(molecule, torch.int64),
-        site=_tensor(site, torch.int64),
-    )
+    fields = {
+        "z": _tensor(z, torch.int64),
+        "pos": _tensor(pos, torch.float32),
+        "molecule": _tensor(molecule, torch.int64),
+        "site": _tensor(site, torch.int64),
+    }
     if box is not None:
-        sample.box = _tensor(box, torch.float32).unsqueeze(0)
+        fields["box"] = _tensor(box, torch.float32).unsqueeze(0)
     if energy_eV is not None:
-        sample.y = torch.tensor([[float(energy_eV)]], dtype=torch.float64)
+        fields["y"] = torch.tensor([[float(energy_eV)]], dtype=torch.float64)
     if forces_eV_per_A is not None:
-        sample.neg_dy = _tensor(forces_eV_per_A, torch.float32)
-    return sample
+        fields["neg_dy"] = _tensor(forces_eV_per_A, torch.float32)
+    return Data(**fields)
 
 
 def _tensor(values: Tensor | NDArray[np.generic], dtype: torch.dtype) -> Tensor:
