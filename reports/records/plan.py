@@ -97,7 +97,7 @@ class PlannedStrategy(BaseModel):
 class Sweep(BaseModel):
     """The axis of an ablation: the names it goes over and the number that each stands for."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     over: Literal["dataset", "model", "strategy"]
     """What the names are."""
@@ -106,7 +106,7 @@ class Sweep(BaseModel):
     log: bool = False
     """Whether the axis is logarithmic."""
     values: Annotated[dict[str, float], Field(min_length=1)]
-    """Name -> place on the axis; what is not named here is not on it."""
+    """Where each name stands on the axis; names that are left out are not on it."""
 
     @model_validator(mode="after")
     def _has_logarithms(self) -> Sweep:

@@ -70,7 +70,7 @@ class SplitMethod(BaseModel, abc.ABC):
 
 
 class TrajectorySplit(SplitMethod):
-    """Shares of a dataset's trajectories for validation and test; the rest is for training. None is cut."""
+    """Shares of a dataset's trajectories for validation and testing; the rest is for training. None is cut."""
 
     val: float = Field(0.1, gt=0, lt=1, description="Share of the trajectories for validation, at least one.")
     test: float = Field(
@@ -107,8 +107,8 @@ class OfficialSplit(SplitMethod):
     The cell with seed s takes split s modulo their number.
     """
 
-    official: Literal[True]
-    val: float = Field(0.05, gt=0, lt=1, description="Share of the training frames that validates; drawn at random.")
+    official: Literal[True] = Field(description="Take the published splits.")
+    val: float = Field(0.05, gt=0, lt=1, description="Share of the training frames, drawn at random, that validates.")
 
     def split(self, outline: Outline, stream: int, number: int) -> Split:
         """Their test frames, and their training frames with a random share taken for validation."""
@@ -120,7 +120,7 @@ class OfficialSplit(SplitMethod):
 
 
 class FrameSplit(SplitMethod):
-    """Random frames, whatever trajectory they come from: numbers for training and validation, the rest tests.
+    """Random frames, whatever trajectory they come from: numbers for training and validation, the rest for testing.
 
     Neighbouring frames of a trajectory are alike: the test error then says nothing about other trajectories.
     """

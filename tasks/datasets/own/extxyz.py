@@ -45,17 +45,19 @@ class ExtXYZConfig(DatasetConfig):
         description="File that ASE reads; absolute, or relative to the data folder or to the working directory.",
     )
     index: str = Field(":", description="Which frames of the file, as a Python slice: ':', '::10', '-100:'.")
-    format: str | None = Field(None, description="ASE's name of the format; without one, by the file's name.")
+    format: str | None = Field(None, description="ASE's name of the format; without one, ASE goes by the file's name.")
     energy_key: str | None = Field(
         None, description="What the file calls the energy, e.g. REF_energy; without one, the energy that ASE reads."
     )
-    forces_key: str | None = Field(None, description="What the file calls the forces, likewise.")
+    forces_key: str | None = Field(
+        None, description="What the file calls the forces; without one, the forces that ASE reads."
+    )
     energy_unit: str = Field(
         "eV",
         description="Unit of the energies as ASE gives them: eV, meV, hartree, Ry, kcal/mol, kJ/mol. ASE itself "
         "converts what programs write; set this where a file keeps another unit.",
     )
-    length_unit: str = Field("Å", description="Unit of positions and box, likewise: Å, nm, bohr.")
+    length_unit: str = Field("Å", description="Unit of positions and box as ASE gives them: Å, nm, bohr.")
     force_unit: str | None = Field(
         None, description="Unit of the forces, e.g. kcal/mol/Å; without one, the energy's over the length's."
     )
@@ -65,8 +67,8 @@ class ExtXYZConfig(DatasetConfig):
     blocks: int | None = Field(
         None,
         gt=1,
-        description="The file is one trajectory in order of time, to be cut into so many contiguous blocks, which no "
-        "split cuts. Without blocks and group_key every frame counts as a trajectory of its own.",
+        description="For a file that is one trajectory in order of time: cut it into this many contiguous blocks, "
+        "which no split divides. Without blocks and group_key, every frame counts as a trajectory of its own.",
     )
 
     @field_validator("index")

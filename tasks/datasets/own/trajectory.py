@@ -49,11 +49,12 @@ class TrajectoryConfig(DatasetConfig):
         "folder or to the working directory.",
     )
     trajectory: tuple[str, ...] = Field(
-        min_length=1, description="File with the frames, e.g. DCD, XTC, TRR, XYZ, or a list of them; likewise."
+        min_length=1,
+        description="File with the frames, or a list of files, e.g. DCD, XTC, TRR, XYZ; paths as for the topology.",
     )
     start: int = Field(0, ge=0, description="First frame of each file.")
     stop: int | None = Field(None, gt=0, description="End of the frames of each file, exclusive.")
-    every: int = Field(1, gt=0, description="Take every so manieth frame.")
+    every: int = Field(1, gt=0, description="Keep every n-th frame.")
     selection: str = Field(
         "all",
         min_length=1,
@@ -61,14 +62,14 @@ class TrajectoryConfig(DatasetConfig):
     )
     guess_bonds: bool | None = Field(
         None,
-        description="true: bonds from the geometry of the first frame. false: bonds of the topology. Without a value "
-        "those of the topology if every hydrogen has one there, else from the geometry.",
+        description="true: find bonds from distances in the first frame. false: take those of the topology. Without a "
+        "value, those of the topology if every hydrogen has one there, else from distances.",
     )
     blocks: int = Field(
-        10, gt=0, description="Contiguous blocks that the frames of each file are cut into; no split cuts one."
+        10, gt=0, description="Number of contiguous blocks to cut each file into; no split divides a block."
     )
 
-    @field_validator("trajectory", mode="before")
+    @field_validator("trajectory", mode="before", json_schema_input_type=str | tuple[str, ...])
     @classmethod
     def _one_or_many(cls, names: Any) -> Any:
         return (names,) if isinstance(names, str) else names

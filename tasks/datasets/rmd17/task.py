@@ -39,16 +39,16 @@ class RMD17Config(DatasetConfig):
     molecule: Literal[
         "aspirin", "azobenzene", "benzene", "ethanol", "malonaldehyde", "naphthalene", "paracetamol", "salicylic",
         "toluene", "uracil",
-    ] = Field(description="Which of the ten; salicylic is salicylic acid.")  # fmt: skip
+    ] = Field(description="Which of the ten molecules; salicylic is salicylic acid.")  # fmt: skip
     frames: Literal["official", "all"] = Field(
         "official",
-        description="official: the frames of the authors' splits. all: every frame (100 000), for splits by frame; the "
-        "authors warn of training on more than 1000.",
+        description="official: the frames of the published splits. all: every frame (100 000), for splits by frame; "
+        "the data's authors warn against training on more than 1000.",
     )
     splits: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(
         (1, 2, 3, 4, 5),
         min_length=1,
-        description="Which of the authors' five splits, each 1000 training and 1000 test frames; counts for "
+        description="Which of the five published splits, each of 1000 training and 1000 test frames; with "
         "`frames: official` only.",
     )
 

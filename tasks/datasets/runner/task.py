@@ -40,8 +40,8 @@ class RunnerConfig(DatasetConfig):
     structures: int | None = Field(
         None,
         gt=0,
-        description="At most so many structures, evenly spread through the file in whole trajectories (at least one); "
-        "without it all.",
+        description="Largest number of structures, spread evenly through the file in whole trajectories (at least "
+        "one); without it, all.",
     )
 
 
@@ -195,7 +195,9 @@ class N2P2Config(RunnerConfig):
         description="An input.data file, a folder or an archive (.tar, .tar.gz, .tar.bz2, .tar.xz, .zip) with files "
         "named *.data*; absolute, or relative to the data folder, else to the working directory."
     )
-    title: str | None = Field(None, min_length=1, description="How reports call the data; without it, by its file.")
+    title: str | None = Field(
+        None, min_length=1, description="What reports call the data; without it, the name of the file."
+    )
 
 
 class N2P2(RunnerFiles):

@@ -62,7 +62,7 @@ class TIP3PConfig(DatasetConfig):
         "lattice_sum",
         description=(
             "lattice_sum: dispersion by LJPME. switched: switched off smoothly between 0.8 of the cutoff "
-            "and the cutoff; faster. With the cutoff at half the box, forces in boxes of 16 and 32 molecules "
+            "and the cutoff, which is faster. With the cutoff at half the box, forces in boxes of 16 and 32 molecules "
             "differ from those of a 3 x 3 x 3 replica with a cutoff of 11.7 Å by 1.6 and 0.2 meV/Å (rms) "
             "with lattice_sum, by 6.3 and 2.7 meV/Å with switched."
         ),
@@ -90,9 +90,7 @@ class TIP3PConfig(DatasetConfig):
         ge=0,
         description="Dynamics in ps before the first frame; the energy of 16 molecules settles in 2 ps.",
     )
-    trajectories: int = Field(
-        10, ge=1, description="Independent trajectories, each from a random structure of its own."
-    )
+    trajectories: int = Field(10, ge=1, description="Independent trajectories, each from its own random structure.")
     frames_per_trajectory: int = Field(1000, ge=1, description="Frames kept of each trajectory.")
     seed: int = Field(0, ge=0, description="Seed of all random numbers: structures and initial velocities.")
     platform: str = Field(
