@@ -1,4 +1,4 @@
-"""What the words of a report mean: shown at its end. `docs/protocol.md` says the same at length."""
+"""What the words of a report mean: shown at its end. `docs/design/protocol.md` says the same at length."""
 
 READING = (
     (

@@ -27,6 +27,8 @@ from reports.records.run import read_run
 from reports.records.samples import PREDICTION_SCHEMA
 from reports.text.formatting import number, plain
 
+pytestmark = pytest.mark.slow
+
 FULL = {
     "scratch": {0: (120.0, 510.0), 1: (131.0, 540.0), 2: (137.0, 600.0)},
     "scratch-extended": {0: (118.0, 420.0), 1: (121.0, 470.0), 2: (125.0, 460.0)},

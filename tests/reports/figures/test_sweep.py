@@ -17,6 +17,8 @@ from reports.records.run import read_run
 from reports.tables.sweep import sweep_table
 from reports.text.formatting import number, plus_minus, signed
 
+pytestmark = pytest.mark.slow
+
 RATIOS = {"masked-0.5": 0.5, "masked-0.1": 0.1, "masked-0.12": 0.12, "masked-0.9": 0.9}
 RATIO = {"over": "strategy", "label": "share of molecules masked", "log": False, "values": RATIOS}
 MASKED = {
