@@ -9,6 +9,7 @@ PINS ?= torch==2.13.0 pandas==3.1.0
 
 BIN := $(VENV)/bin/python
 LOCK_VENV := build/lock-venv
+DIST_VENV := build/dist-venv
 CHECK_PYTHON = $(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
 	f"Python 3.11 or newer is needed, but $(PYTHON) is {v}. Name another one: make PYTHON=python3.11 ...")'
 
@@ -17,7 +18,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env water test lint format lock docker clean
+.PHONY: help env water check test lint format docs dist lock docker clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -27,7 +28,10 @@ env: $(VENV)/.project ## create .venv with the locked dependencies and the proje
 water: env ## run the water benchmark at scale quick (more options: ARGS="...")
 	$(BIN) -m benchmark run --suite water $(ARGS)
 
-test: env ## run the tests
+check: lint ## check style and types, and run the quick tests
+	$(BIN) -m pytest -m "not slow" $(ARGS)
+
+test: env ## run all tests
 	$(BIN) -m pytest $(ARGS)
 
 lint: env ## check style and types
@@ -38,6 +42,24 @@ lint: env ## check style and types
 format: env ## put the code into the project's format
 	$(BIN) -m ruff check --fix .
 	$(BIN) -m ruff format .
+
+docs: env ## build the documentation into site/; any warning, broken link or anchor is an error
+	$(BIN) -m tools.reference
+	$(BIN) -m zensical build --clean --strict
+
+# The environment of the trial has the locked dependencies, borrowed from .venv, and of the project the wheel alone.
+dist: env ## build dist/, and run the wheel's command in an empty folder
+	rm -rf dist $(DIST_VENV)
+	$(BIN) -m build --no-isolation
+	$(BIN) -m venv $(DIST_VENV)
+	$(BIN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $(DIST_VENV)/locked.pth
+	mv $(DIST_VENV)/locked.pth $(DIST_VENV)/lib/python*/site-packages/
+	$(DIST_VENV)/bin/python -m pip install --no-deps dist/*.whl
+	mkdir $(DIST_VENV)/empty
+	cd $(DIST_VENV)/empty && ../bin/python -c 'import benchmark, reports, sys, tasks; \
+		assert all(m.__file__.startswith(sys.prefix) for m in (benchmark, reports, tasks))'
+	cd $(DIST_VENV)/empty && ../bin/nnp-bench run --suite water --scale smoke --data-dir data
+	test -s $(DIST_VENV)/empty/runs/water-smoke/report/index.html
 
 # A stamp is written only when all before it succeeded; an interrupted installation starts over.
 $(VENV)/.locked: requirements.lock
@@ -57,7 +79,7 @@ lock: ## resolve the dependencies anew and write requirements.lock
 	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv --clear $(LOCK_VENV)
 	$(LOCK_VENV)/bin/python -m pip install $(PINS)
-	$(LOCK_VENV)/bin/python -m pip install -e .[dev]
+	$(LOCK_VENV)/bin/python -m pip install -e .[dev,docs]
 	$(LOCK_VENV)/bin/python -m pip check
 	@$(LOCK_VENV)/bin/python -m pip freeze --all --exclude-editable --exclude pip > $(LOCK_VENV)/frozen
 	@{ sed '/^[^#]/,$$d' requirements.lock; \
@@ -70,5 +92,5 @@ docker: ## build the container image (IMAGE=nnp-pretrain-bench)
 
 clean: ## remove the environment, builds and caches; runs and data stay
 	test ! -e $(VENV)/pyvenv.cfg || rm -rf $(VENV)
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find benchmark tasks reports tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf build dist site docs/reference *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find benchmark tasks reports tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -81,6 +81,7 @@ MODELS: Registry[Any] = Registry(
         "gns": "tasks.models.gns:GNS",
         "forcenet": "tasks.models.forcenet:ForceNet",
         "tensornet": "tasks.models.torchmdnet:TensorNet",
+        "tensornet2": "tasks.models.torchmdnet:TensorNet2",
         "equivariant-transformer": "tasks.models.torchmdnet:EquivariantTransformer",
         "graph-network": "tasks.models.torchmdnet:GraphNetwork",
     },

@@ -1,4 +1,4 @@
-"""The example package of docs/extending.md, taken out of the document and made visible to Python."""
+"""The example package of docs/guide/own-model.md, taken out of the document and made visible to Python."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "extending.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "guide" / "own-model.md"
 FILE_BLOCK = re.compile(r"^```\w+\n# (?P<name>[\w./-]+\.\w+)\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

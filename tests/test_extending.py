@@ -1,4 +1,4 @@
-"""The example of docs/extending.md: found, listed, run, and refused with the messages that the document shows."""
+"""The example of docs/guide/own-model.md: found, listed, run, and refused with the messages that the document shows."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from tasks.registry import MODELS, PRETEXTS, UnknownKindError
 from tests.benchmark.runs import ROOT, command
 from tests.own_package import install
 from tests.tasks.conftest import make_water
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

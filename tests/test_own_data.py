@@ -1,4 +1,4 @@
-"""The example of docs/own-data.md: its files are made, its suite runs, and wrong input is told as the page says."""
+"""The example of docs/guide/own-structures.md: its files are made, its suite runs, wrong input is told as it says."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from tasks.datasets.own.extxyz import ExtXYZ, ExtXYZConfig
 from tests.benchmark.runs import ROOT, command, records
 from tests.own_package import FILE_BLOCK
 
-PAGE = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+pytestmark = pytest.mark.slow
+
+PAGE = (ROOT / "docs" / "guide" / "own-structures.md").read_text(encoding="utf-8")
 MESSAGE = re.compile(r"^\| (?P<cause>[^|]+) \| (?P<ticks>`+)(?P<message>.+?)(?P=ticks) \|$", re.MULTILINE)
 MESSAGES = [*MESSAGE.finditer(PAGE.partition("## When something is wrong")[2])]
 

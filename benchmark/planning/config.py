@@ -24,8 +24,10 @@ class Strict(BaseModel):
 class Entry(Strict):
     """Something from a registry: its kind and the options of that kind."""
 
-    kind: str = Field(description="Name in the registry.")
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the kind; defaults are filled in.")
+    kind: str = Field(description="Name of a kind, shipped or added by an installed package.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the kind; those left out have their defaults."
+    )
 
 
 class Part(Entry):
@@ -37,14 +39,14 @@ class Part(Entry):
 class NamedEntry(Entry):
     """An entry that reports show."""
 
-    label: str | None = Field(None, description="How reports call it; without one, its kind's own title.")
+    label: str | None = Field(None, description="What reports call it; without one, the title of its kind.")
 
 
 class StructuresEntry(NamedEntry):
     """Structures that only pretraining sees; they need no labels."""
 
     split: TrajectorySplit = Field(
-        default_factory=lambda: TrajectorySplit(val=0.1, test=0), description="Share for the pretext's validation."
+        default_factory=lambda: TrajectorySplit(val=0.1, test=0), description="Share that validates the pretext."
     )
 
     @field_validator("split")
@@ -61,21 +63,21 @@ class DatasetEntry(NamedEntry):
     split: SplitConfig = Field(
         default_factory=TrajectorySplit,
         description="{val, test}: shares of the trajectories; {official: true, val}: the splits that the data's "
-        "authors published; {train, val}: numbers of random frames, the rest tests.",
+        "authors published; {train, val}: numbers of random frames, the rest is for testing.",
     )
     labelled: Annotated[float, Field(gt=0, le=1, strict=True)] | None = Field(
         None,
-        description="Share of the training frames whose labels finetuning may use; pretraining uses all frames, "
-        "without labels. In a suite file a list makes a dataset of each share, named NAME@SHARE%.",
+        description="Share of the training frames whose labels finetuning may use; pretraining sees all frames, "
+        "without labels. In a suite file, a list makes one dataset per share, named NAME@SHARE%.",
     )
     training: dict[str, Any] = Field(
         default_factory=dict,
-        description="Values of the suite's `training` that are others for this dataset, e.g. {batch_size: 16}; equal "
-        "for all arms.",
+        description="Values that replace those of the suite's `training` for this dataset, e.g. {batch_size: 16}; the "
+        "same for all arms.",
     )
     extra_tests: dict[str, Entry] = Field(
         default_factory=dict,
-        description="Further labelled datasets, by name, on all frames of which the cells are tested at the end.",
+        description="Further labelled datasets, by name; at the end, each cell is tested on all of their frames.",
     )
 
     @field_validator("split")
@@ -97,26 +99,28 @@ class ModelEntry(NamedEntry):
 
     training: dict[str, Any] = Field(
         default_factory=dict,
-        description="Values of the suite's `training` that are others for this model, e.g. {finetune: {lr: 1e-3}}; "
-        "equal for all arms of the model. They come after those of the dataset.",
+        description="Values that replace those of the suite's `training` for this model, e.g. "
+        "{finetune: {lr: 1e-3}}; the same for all arms. They take precedence over the dataset's.",
     )
 
 
 class Strategy(Strict):
     """One arm: what happens before finetuning, and how long finetuning is."""
 
-    label: str = Field(description="How reports describe it.")
-    pretext: Entry | None = Field(None, description="What pretraining learns; none trains from scratch.")
+    label: str = Field(description="What reports call the arm.")
+    pretext: Entry | None = Field(
+        None, description="What pretraining learns; without one, the arm trains from scratch."
+    )
     pretrain_on: Literal["own", "pooled"] | Annotated[list[str], Field(min_length=1)] = Field(
         "own",
         description="Whose training structures pretraining sees: own, those of the dataset that is finetuned on; "
-        "pooled, those of all chosen datasets, in one pretraining for all of them; or names of `structures` and "
-        "`datasets`.",
+        "pooled, those of all chosen datasets, in one pretraining that they share; or a list of names from "
+        "`structures` and `datasets`.",
     )
     extended: bool | str = Field(
         False,
-        description="Finetune on as many frames more as pretraining sees (of a pooled one, the dataset's part): the "
-        "compute-matched baseline. The name of an arm where arms pretrain on different structures.",
+        description="Train longer, by as many frames as pretraining sees (of a pooled one, this dataset's part): the "
+        "compute-matched baseline. Where arms pretrain on different structures, the name of the arm to match.",
     )
 
     @model_validator(mode="after")
@@ -133,12 +137,15 @@ class Phase(Strict):
 
     epochs: int = Field(
         gt=0,
-        description="Passes over the training frames; of a labelled share, as many frames a pass as the whole has.",
+        description="Passes over the training frames. Where only a share is labelled, a pass still takes as many "
+        "frames as the whole training set has.",
     )
-    lr: float = Field(gt=0, description="Learning rate of the first step.")
-    lr_min: float = Field(gt=0, description="Learning rate of the last step.")
+    lr: float = Field(gt=0, description="Learning rate at the first step.")
+    lr_min: float = Field(gt=0, description="Learning rate at the last step.")
     weight_decay: float = Field(1e-4, ge=0, description="Decoupled weight decay.")
-    gradient_clip: float | None = Field(None, gt=0, description="Largest norm of the gradient; none does not clip.")
+    gradient_clip: float | None = Field(
+        None, gt=0, description="Largest norm of the gradient; without a value, gradients are not clipped."
+    )
 
     @model_validator(mode="after")
     def _falls(self) -> Self:
@@ -150,39 +157,41 @@ class Phase(Strict):
 class Finetune(Phase):
     """Energies and forces fitted together, both in units of the training forces' root mean square."""
 
-    loss: Literal["mse_loss", "l1_loss", "huber_loss"] = Field("mse_loss", description="TorchMD-Net's losses.")
+    loss: Literal["mse_loss", "l1_loss", "huber_loss"] = Field(
+        "mse_loss", description="Loss of energies and forces, by TorchMD-Net's name."
+    )
     force_weight: float = Field(gt=0, description="Weight of the mean loss over force components.")
-    energy_weight: float = Field(gt=0, description="Weight of the mean loss over energies of frames.")
+    energy_weight: float = Field(gt=0, description="Weight of the mean loss over the frames' energies.")
 
 
 class Training(Strict):
     """How the cells of a suite are trained; equal for all arms of a model."""
 
-    batch_size: int = Field(gt=0, description="Frames an optimizer step.")
-    eval_batch_size: int = Field(32, gt=0, description="Frames a batch in validation and testing.")
-    pretrain: Phase
-    finetune: Finetune
+    batch_size: int = Field(gt=0, description="Frames per optimizer step.")
+    eval_batch_size: int = Field(32, gt=0, description="Frames per batch in validation and testing.")
+    pretrain: Phase = Field(description="Optimisation of pretraining.")
+    finetune: Finetune = Field(description="Optimisation of finetuning, and of training from scratch.")
 
 
 class Suite(Strict):
     """A suite at one scale: the table of cells is datasets × models × strategies × seeds."""
 
-    name: str
-    title: str
-    description: str
-    scale: str
-    seeds: int = Field(gt=0, description="Cells of each combination, with seeds 0, 1, ...")
+    name: str = Field(description="Name of the suite; run folders are called NAME-SCALE.")
+    title: str = Field(description="Heading of the report.")
+    description: str = Field(description="What is compared, in a sentence or two.")
+    scale: str = Field(description="The chosen scale.")
+    seeds: int = Field(gt=0, description="Cells of each dataset, model and arm, with seeds 0, 1, ...")
     baselines: list[str] = Field(
-        min_length=1, description="Strategies that the others are compared with; the first is plain scratch."
+        min_length=1, description="Arms that the others are compared with; the first is plain training from scratch."
     )
-    datasets: dict[str, DatasetEntry] = Field(min_length=1)
+    datasets: dict[str, DatasetEntry] = Field(min_length=1, description="Labelled datasets, by name.")
     structures: dict[str, StructuresEntry] = Field(
-        default_factory=dict, description="Further structures that arms may pretrain on; labels are not needed."
+        default_factory=dict, description="Further structures that arms may pretrain on; they need no labels."
     )
-    models: dict[str, ModelEntry] = Field(min_length=1)
-    strategies: dict[str, Strategy] = Field(min_length=1)
-    training: Training
-    sweep: Sweep | None = Field(None, description="For an ablation: the axis that errors are shown against.")
+    models: dict[str, ModelEntry] = Field(min_length=1, description="Models, by name.")
+    strategies: dict[str, Strategy] = Field(min_length=1, description="Arms, by name.")
+    training: Training = Field(description="How all cells are trained, unless a dataset or a model says otherwise.")
+    sweep: Sweep | None = Field(None, description="For an ablation: the axis against which errors are drawn.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:

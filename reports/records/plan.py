@@ -109,7 +109,7 @@ class Sweep(BaseModel):
     log: bool = False
     """Whether the axis is logarithmic."""
     values: Annotated[dict[str, float], Field(min_length=1)]
-    """Name -> place on the axis; what is not named here is not on it."""
+    """Where each name stands on the axis; names that are left out are not on it."""
 
     @model_validator(mode="after")
     def _has_logarithms(self) -> Sweep:

@@ -20,15 +20,15 @@ class PotentialConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cutoff_A: float = Field(3.4, gt=0, description="Neighbours are atoms nearer than this, Å.")
-    hidden: int = Field(128, gt=0, description="Width of node and edge embeddings.")
+    cutoff_A: float = Field(3.4, gt=0, description="Atoms closer than this are neighbours, Å.")
+    hidden: int = Field(128, gt=0, description="Width of the node and edge embeddings.")
     layers: int = Field(5, gt=0, description="Message-passing layers.")
     max_neighbors: int = Field(
         64,
         gt=0,
-        description="Room for neighbours per atom, on average over a batch; more is an error, never a truncation.",
+        description="Room for neighbours per atom, averaged over a batch; more is an error, none is ever dropped.",
     )
-    max_z: int = Field(100, gt=1, description="Atomic numbers below this can be embedded.")
+    max_z: int = Field(100, gt=1, description="Elements with atomic numbers below this can be embedded.")
 
 
 class Potential(nn.Module, abc.ABC):

@@ -4,8 +4,8 @@ Departures from the paper's text, all of them for use as a potential:
 
 * Edges come from a cutoff with periodic boundaries; after a coordinate update the displacement between two
   atoms is the first one (minimum image) plus the difference of their updates, so re-wrapped atoms do not matter.
-* Coordinate differences are divided by (r + 1). The reference implementation detaches this norm from the
-  gradient; here it is differentiated, as forces must be the exact gradient of the energy.
+* Coordinate differences are divided by r + 1, which is differentiated: forces must be the exact gradient of the
+  energy. Of its authors' two codes one does the same, the other divides by r + 1e-8, detached from the gradient.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class EGNNConfig(PotentialConfig):
 
     radial: Literal["squared", "expnorm"] = Field(
         "squared",
-        description="How distances enter: raw r² (the paper) or TorchMD-Net's exponential-normal basis.",
+        description="How distances enter: as r² (the paper) or through TorchMD-Net's exponential-normal basis.",
     )
-    num_rbf: int = Field(32, gt=1, description="Basis functions where radial is expnorm.")
+    num_rbf: int = Field(32, gt=1, description="Number of basis functions, with radial expnorm.")
     envelope: bool = Field(
         False,
-        description="Weigh messages with a cosine envelope: energy and forces go smoothly to the cutoff.",
+        description="Weight messages by a cosine envelope, so that energy and forces are smooth at the cutoff.",
     )
 
 

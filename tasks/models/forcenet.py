@@ -28,13 +28,15 @@ N_LENGTHS = 4
 class ForceNetConfig(PotentialConfig):
     """Options of ForceNet; the defaults are the shape that the benchmark's paper uses."""
 
-    frequencies: int = Field(50, gt=0, le=200, description="Sines of each length and element property: sin(1.1^k x).")
+    frequencies: int = Field(
+        50, gt=0, le=200, description="Sines per length and element property: sin(1.1^k x) for k = 0, 1, ..."
+    )
     degrees: int = Field(
-        3, gt=0, description="Degrees of spherical harmonics: 0, 1, ... below this (`max_n` of the original code)."
+        3, gt=0, description="Number of degrees of spherical harmonics: 0, 1, 2, ... (`max_n` of the original code)."
     )
     species: Literal["correct", "all-oxygen"] = Field(
         "correct",
-        description="all-oxygen: every atom is taken for an oxygen, as in the benchmark paper's code, an ablation.",
+        description="all-oxygen treats every atom as an oxygen, as the benchmark paper's code does: an ablation.",
     )
 
 

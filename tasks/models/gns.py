@@ -29,12 +29,13 @@ class GNSConfig(PotentialConfig):
     layers: int = Field(10, gt=0, description="Message-passing steps.")
     radial: Literal["distance", "expnorm"] = Field(
         "distance",
-        description="How distances enter: as they are (the paper) or in TorchMD-Net's exponential-normal basis.",
+        description="How distances enter: as they are (the paper) or through TorchMD-Net's exponential-normal basis.",
     )
-    num_rbf: int = Field(32, gt=1, description="Basis functions where radial is expnorm.")
+    num_rbf: int = Field(32, gt=1, description="Number of basis functions, with radial expnorm.")
     absolute_positions: bool = Field(
         False,
-        description="Wrapped positions as node features too, as in the paper's code: translations then matter.",
+        description="Add wrapped absolute positions to the node features, as the benchmark paper's code does: the "
+        "network is then not translation invariant.",
     )
 
 

@@ -20,14 +20,22 @@ class TorchMDNetConfig(PotentialConfig):
     """Options of TorchMD-Net's architectures; all else is as its own examples have it."""
 
     layers: int = Field(2, gt=0, description="Interaction layers.")
-    num_rbf: int = Field(32, gt=1, description="Radial basis functions (exponential-normal).")
+    num_rbf: int = Field(32, gt=1, description="Number of radial basis functions (exponential-normal).")
+
+
+class ChargeConfig(TorchMDNetConfig):
+    """Options of TensorNet2."""
+
+    charge_channels: int = Field(16, gt=0, description="Partial charges per atom, in each layer.")
 
 
 class AttentionConfig(TorchMDNetConfig):
     """Options of the equivariant transformer."""
 
     layers: int = Field(4, gt=0, description="Attention layers.")
-    num_heads: int = Field(8, gt=0, description="Attention heads; they share the width.")
+    num_heads: int = Field(
+        8, gt=0, description="Attention heads; they share the width, which must be divisible by their number."
+    )
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> AttentionConfig:
@@ -58,6 +66,7 @@ class TorchMDNet(Potential):
                 "activation": "silu",
                 "attn_activation": "silu",
                 "num_heads": getattr(config, "num_heads", None),
+                "q_dim": getattr(config, "charge_channels", 0),
                 "distance_influence": "both",
                 "neighbor_embedding": True,
                 "aggr": "add",
@@ -104,8 +113,19 @@ class TensorNet(TorchMDNet):
     title: ClassVar[str] = "TensorNet"
 
 
+class TensorNet2(TorchMDNet):
+    """TensorNet with partial charges that each layer predicts and makes neutral (arXiv 2601.00581).
+
+    The charges are features of the messages; TorchMD-Net's Coulomb energy between them is not added.
+    """
+
+    kind: ClassVar[str] = "tensornet2"
+    title: ClassVar[str] = "TensorNet2"
+    Config: ClassVar[type[PotentialConfig]] = ChargeConfig
+
+
 class EquivariantTransformer(TorchMDNet):
-    """TorchMD-Net's equivariant transformer (Thölke and De Fabritiis 2022, arXiv 2202.02541)."""
+    """TorchMD-Net's equivariant transformer (Thölke and De Fabritiis 2022, arXiv 2202.02541), deprecated there."""
 
     kind: ClassVar[str] = "equivariant-transformer"
     title: ClassVar[str] = "equivariant transformer"
@@ -113,7 +133,7 @@ class EquivariantTransformer(TorchMDNet):
 
 
 class GraphNetwork(TorchMDNet):
-    """TorchMD-Net's graph network, invariant and SchNet-like (Majewski et al. 2023, arXiv 2212.07492)."""
+    """TorchMD-Net's graph network, invariant like SchNet (Majewski et al. 2023, arXiv 2212.07492), deprecated there."""
 
     kind: ClassVar[str] = "graph-network"
     title: ClassVar[str] = "graph network"

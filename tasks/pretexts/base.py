@@ -21,7 +21,11 @@ class PretextConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    head: Head = Field("force", description="The per-atom vectors that are trained: forces or coordinates.")
+    head: Head = Field(
+        "force",
+        description="Which per-atom vectors the pretext trains: the forces, or the network's displacement of the "
+        "atoms.",
+    )
 
 
 class Pretext(abc.ABC):

@@ -19,8 +19,8 @@ class DenoisingConfig(PretextConfig):
     sd_A: float = Field(0.5, gt=0, description="Standard deviation of the noise in each coordinate, Å.")
     target: Literal["noise", "restoring"] = Field(
         "noise",
-        description="noise: the network predicts the noise (the paper). restoring: minus the noise, the direction in "
-        "which a force on the displaced atom points.",
+        description="noise: the network predicts the noise (the paper). restoring: it predicts minus the noise, the "
+        "direction of the force on a displaced atom.",
     )
 
 

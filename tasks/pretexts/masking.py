@@ -21,28 +21,28 @@ class MaskingConfig(PretextConfig):
 
     target: Literal["molecule", "bonded", "farthest"] = Field(
         "molecule",
-        description="molecule: some molecules lose one atom, to which their other atoms point (the paper's water). "
+        description="molecule: some molecules lose one atom, and their other atoms point to it (the paper, for water). "
         "bonded: some heavy atoms lose one of their hydrogens and point to it. farthest: each atom of the masked "
-        "species is taken with probability `ratio`; the atoms left in a molecule point to the farthest one that it "
-        "lost (the authors' code for rMD17, with the sign turned).",
+        "species is removed with probability `ratio`, and the atoms left in a molecule point to the farthest one that "
+        "it lost (the authors' code for rMD17, with the opposite sign).",
     )
     ratio: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="Share of each sample's molecules (bonded: heavy atoms with hydrogens; farthest: probability of "
-        "each atom of the species) that lose an atom; at least one does.",
+        description="Share of each structure's molecules that lose an atom, at least one. With target bonded, share of "
+        "its heavy atoms with hydrogens; with farthest, the probability for each atom of the masked species.",
     )
     species: tuple[str, ...] = Field(
         ("H",),
         min_length=1,
-        description="Chemical symbols of the atoms of which one is taken, each with the same chance; for the target "
-        "bonded H alone.",
+        description="Chemical symbols of the elements to mask; all their atoms are equally likely. With target bonded, "
+        "H only.",
     )
     loss: Literal["mean", "pooled"] = Field(
         "mean",
-        description="mean: 1 - cosine per atom, averaged. pooled: 1 - cosine of all predictions of a batch as one "
-        "vector against all targets as one, the letter of the paper's equation 4.",
+        description="mean: 1 − cosine similarity, averaged over atoms. pooled: 1 − cosine similarity of all "
+        "predictions of a batch as one vector and all targets as one, the paper's equation 4 taken literally.",
     )
 
     @field_validator("species")

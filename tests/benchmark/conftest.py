@@ -19,6 +19,14 @@ from tests.benchmark.own_suite import suite_writer
 from tests.benchmark.runs import ONE, command
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What needs a finished run is slow."""
+    for item in items:
+        if "smoke" in item.fixturenames:
+            item.add_marker("slow")
+
+
 def frame(seed: int, molecules: int = 2) -> Data:
     """A random structure with random normalised labels; sizes differ so that batches are uneven."""
     generator = torch.Generator().manual_seed(seed)

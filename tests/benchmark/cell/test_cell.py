@@ -14,6 +14,8 @@ from tasks.normalisation import Normalisation
 from tests.benchmark.own_suite import entry, write_frames
 from tests.benchmark.runs import command, records
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_whole_chain_on_a_pool_with_a_further_test_set(own, tmp_path):
     """One pretraining, records with the audit and the further test set; other data in the same folder is refused."""

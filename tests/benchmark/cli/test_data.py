@@ -12,6 +12,8 @@ from tasks.datasets.storage import sources
 from tests.benchmark.runs import command
 from tests.http_server import File, serve
 
+pytestmark = pytest.mark.slow
+
 SOURCE = {
     "title": "Toy molecules",
     "licence": "CC0-1.0",

@@ -19,6 +19,8 @@ from filelock import FileLock
 from benchmark.planning.suite_files import SUITES
 from tests.benchmark.runs import ONE, command, contents, records, start
 
+pytestmark = pytest.mark.slow
+
 
 def test_smoke_run_ends_in_records_and_a_report(smoke):
     out, stdout = smoke

@@ -12,6 +12,8 @@ import pytest
 from benchmark.executors.local import run_jobs
 from reports.records.folder import JobFolder
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Where:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from reports.records.run import read_run
 from tests.benchmark.runs import command
+
+pytestmark = pytest.mark.slow
 
 
 def test_another_selection_of_a_pool_needs_another_folder(own, tmp_path, refuse):

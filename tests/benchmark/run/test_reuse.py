@@ -16,6 +16,8 @@ from benchmark.planning.planner import make_plan
 from benchmark.run.reuse import take_over
 from tests.benchmark.runs import command, records
 
+pytestmark = pytest.mark.slow
+
 
 def test_finished_work_of_another_run_is_taken_over_and_the_other_networks_run(smoke, data_dir, tmp_path):
     out, own = tmp_path / "run", tmp_path / "own.yaml"

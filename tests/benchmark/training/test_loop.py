@@ -16,6 +16,8 @@ from tasks.pretexts.denoising import Denoising, DenoisingConfig
 from tasks.pretexts.masking import Masking, MaskingConfig
 from tests.tasks.conftest import make_water
 
+pytestmark = pytest.mark.slow
+
 
 def silent(state):
     """Progress that nobody reads."""

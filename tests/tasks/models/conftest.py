@@ -22,11 +22,12 @@ CASES = {
     "forcenet": ("forcenet", {"frequencies": 8}),
     "forcenet-all-oxygen": ("forcenet", {"frequencies": 8, "species": "all-oxygen"}),
     "tensornet": ("tensornet", {}),
+    "tensornet2": ("tensornet2", {"charge_channels": 4}),
     "equivariant-transformer": ("equivariant-transformer", {"num_heads": 3}),
     "graph-network": ("graph-network", {}),
     "users-own": ("pair", {}),
 }
-"""Name to (kind, options beside `SMALL`); `pair` is the example of docs/extending.md."""
+"""Name to (kind, options beside `SMALL`); `pair` is the example of docs/guide/own-model.md."""
 
 NOT_TRANSLATION_INVARIANT = {"gns-absolute"}
 NOT_EQUIVARIANT = {"gns", "gns-basis", "gns-absolute", "forcenet", "forcenet-all-oxygen"}
@@ -34,7 +35,7 @@ NOT_EQUIVARIANT = {"gns", "gns-basis", "gns-absolute", "forcenet", "forcenet-all
 
 @pytest.fixture(scope="module", autouse=True)
 def users_package(tmp_path_factory):
-    """The package of docs/extending.md, found through its entry points as if it were installed."""
+    """The package of docs/guide/own-model.md, found through its entry points as if it were installed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(install(tmp_path_factory.mktemp("own")))
         yield

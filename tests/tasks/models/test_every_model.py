@@ -14,6 +14,8 @@ from tasks.pretexts.masking import Masking, MaskingConfig
 from tasks.registry import MODELS
 from tests.tasks.models.conftest import CASES, NOT_EQUIVARIANT, NOT_TRANSLATION_INVARIANT, build, predict
 
+pytestmark = pytest.mark.slow
+
 
 def assert_same(result, expected, tolerance=1e-8):
     for one, other in zip(result, expected, strict=True):

@@ -33,7 +33,10 @@ LONG = TINY | {
     "equilibration_ps": 0.5,
     "lennard_jones": "switched",
 }
-pytestmark = pytest.mark.filterwarnings("ignore:DCDReader currently makes:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:DCDReader currently makes:DeprecationWarning"),
+]
 
 
 def make(data_dir: Path, workers: int = 1, **changes) -> tuple[TIP3P, Dataset]:

@@ -13,6 +13,8 @@ import pytest
 from tasks.datasets.base import DatasetError
 from tasks.datasets.tip3p.workers import Report, run_jobs
 
+pytestmark = pytest.mark.slow
+
 
 def square(job: int, report: Report) -> tuple[int, int]:
     for step in range(1, 4):

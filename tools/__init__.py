@@ -1,0 +1,1 @@
+"""What is made from the code for its documentation; not part of the package."""
