@@ -107,7 +107,7 @@ class OfficialSplit(SplitMethod):
     A cell with seed s uses split number s modulo the number of splits.
     """
 
-    official: Literal[True]
+    official: Literal[True] = Field(description="Use the published splits.")
     val: float = Field(0.05, gt=0, lt=1, description="Share of the training frames used for validation, at random.")
 
     def split(self, outline: Outline, stream: int, number: int) -> Split:

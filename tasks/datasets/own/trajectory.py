@@ -68,7 +68,7 @@ class TrajectoryConfig(DatasetConfig):
         10, gt=0, description="Cut the frames of each file into this many contiguous blocks, which splits keep whole."
     )
 
-    @field_validator("trajectory", mode="before")
+    @field_validator("trajectory", mode="before", json_schema_input_type=str | tuple[str, ...])
     @classmethod
     def _one_or_many(cls, names: Any) -> Any:
         return (names,) if isinstance(names, str) else names

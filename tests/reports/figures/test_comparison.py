@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from reports.analysis.results import Results
 from reports.figures.comparison import comparisons
 from reports.figures.palette import COLOURS, look
@@ -9,6 +11,8 @@ from reports.records.plan import Arm
 from reports.records.run import read_run
 from reports.text.formatting import number
 from tests.reports.svg import SVG, parsed, texts
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_papers_figures_show_their_arms(make_run, four_arms):

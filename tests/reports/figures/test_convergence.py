@@ -17,6 +17,8 @@ from reports.records.run import read_run
 from reports.text.formatting import number
 from tests.reports.svg import lines, texts, titles
 
+pytestmark = pytest.mark.slow
+
 
 def results_of(folder):
     return Results(read_run(folder))

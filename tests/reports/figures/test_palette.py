@@ -5,6 +5,8 @@ import pytest
 from reports.figures.palette import COLOURS, DARK_COLOURS, INK, look, markers, pens, themed
 from reports.records.run import read_run
 
+pytestmark = pytest.mark.slow
+
 
 def luminance(colour):
     """Relative luminance (WCAG 2.2)."""

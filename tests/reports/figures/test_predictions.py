@@ -12,6 +12,8 @@ from reports.records.samples import PREDICTION_SCHEMA
 from reports.text.formatting import number
 from tests.reports.svg import SVG, parsed, titles
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def predicted(make_run, key_of, four_arms):

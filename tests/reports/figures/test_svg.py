@@ -14,6 +14,8 @@ from reports.figures.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Panel, 
 from reports.text.formatting import plain
 from tests.reports.svg import SVG, lines, parsed, points, texts, titles
 
+pytestmark = pytest.mark.slow
+
 sizes = st.floats(1e-6, 1e9)
 
 

@@ -15,6 +15,8 @@ from reports.records.run import read_run
 from reports.text.formatting import number
 from tests.reports.ablations import FRAMES, LABEL_EFFICIENCY, LABELLED, MASKED, RATIO, RATIOS, values_of
 
+pytestmark = pytest.mark.slow
+
 
 def alternatives(folder):
     """Alternative texts of the panels of the sweep section, checked to stand in the Markdown too."""
