@@ -39,9 +39,11 @@ def judged(
         The rows with
 
         * `primary`: whether the comparison was declared; all others are exploratory,
-        * `p_holm`: p of the primary ones after Holm's correction, NaN for others. The family is what was *declared*:
-          one that could not be tested counts with p = 1, so that losing cells makes no test milder,
+        * `p_holm`: p of the primary ones after Holm's correction, NaN for others,
         * `verdict`: `lower` or `higher` where `p_holm` is below 0.05, else empty.
+
+        The family is what was *declared*: one that could not be tested counts with p = 1, so that losing cells makes no
+        test milder.
 
     Raises:
         ValueError: where a comparison or a primary is given twice.
