@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
 
 T = TypeVar("T")
 
@@ -21,23 +21,18 @@ class Registry(Generic[T]):
     Args:
         noun: what an entry is called in messages.
         group: the entry-point group through which other packages add theirs.
-        builtin: the built-in ones, kind to ``module:Class``.
+        builtin: the built-in ones, kind to ``module:Class`` of the class and of its options. The options' modules do
+            not import torch: what is wrong in a suite file is told before that takes its seconds.
     """
 
-    def __init__(self, noun: str, group: str, builtin: dict[str, str]) -> None:
+    def __init__(self, noun: str, group: str, builtin: dict[str, tuple[str, str]]) -> None:
         self.noun = noun
         self.group = group
         self._builtin = builtin
 
-    def _loaders(self) -> dict[str, Callable[[], Any]]:
-        loaders: dict[str, Callable[[], Any]] = {point.name: point.load for point in entry_points(group=self.group)}
-        for kind, target in self._builtin.items():
-            loaders[kind] = partial(_load, target)
-        return loaders
-
     def kinds(self) -> list[str]:
         """All known names, sorted."""
-        return sorted(self._loaders())
+        return sorted({*self._builtin, *entry_points(group=self.group).names})
 
     def get(self, kind: str) -> type[T]:
         """The class with this name.
@@ -45,14 +40,30 @@ class Registry(Generic[T]):
         Raises:
             UnknownKindError: there is none; the message lists the known names.
         """
-        loaders = self._loaders()
-        if kind not in loaders:
-            raise UnknownKindError(
-                f"unknown {self.noun} kind {kind!r}; known are {', '.join(sorted(loaders))} "
-                f"(others come from installed packages with an entry point in {self.group!r})"
-            )
-        loaded: type[T] = loaders[kind]()
-        return loaded
+        if kind in self._builtin:
+            return _load(self._builtin[kind][0])
+        return self._added(kind)
+
+    def options(self, kind: str) -> type[BaseModel]:
+        """The options of the class with this name: what it has as ``Config``.
+
+        Raises:
+            UnknownKindError: there is none; the message lists the known names.
+        """
+        if kind in self._builtin:
+            return _load(self._builtin[kind][1])
+        cls: Any = self._added(kind)
+        options: type[BaseModel] = cls.Config
+        return options
+
+    def _added(self, kind: str) -> type[T]:
+        """A class of an installed package."""
+        for point in entry_points(group=self.group, name=kind):
+            return point.load()
+        raise UnknownKindError(
+            f"unknown {self.noun} kind {kind!r}; known are {', '.join(self.kinds())} "
+            f"(others come from installed packages with an entry point in {self.group!r})"
+        )
 
 
 def _load(target: str) -> Any:
@@ -65,32 +76,35 @@ DATASETS: Registry[Any] = Registry(
     "dataset",
     "nnp_pretrain_bench.datasets",
     {
-        "tip3p": "tasks.datasets.tip3p.task:TIP3P",
-        "rpbe": "tasks.datasets.runner.rpbe:RPBE",
-        "n2p2": "tasks.datasets.runner.n2p2:N2P2",
-        "rmd17": "tasks.datasets.rmd17.task:RMD17",
-        "extxyz": "tasks.datasets.own.extxyz:ExtXYZ",
-        "trajectory": "tasks.datasets.own.trajectory:Trajectory",
+        "tip3p": ("tasks.datasets.tip3p.task:TIP3P", "tasks.datasets.tip3p.options:TIP3PConfig"),
+        "rpbe": ("tasks.datasets.runner.rpbe:RPBE", "tasks.datasets.runner.options:RPBEConfig"),
+        "n2p2": ("tasks.datasets.runner.n2p2:N2P2", "tasks.datasets.runner.options:N2P2Config"),
+        "rmd17": ("tasks.datasets.rmd17.task:RMD17", "tasks.datasets.rmd17.options:RMD17Config"),
+        "extxyz": ("tasks.datasets.own.extxyz:ExtXYZ", "tasks.datasets.own.options:ExtXYZConfig"),
+        "trajectory": ("tasks.datasets.own.trajectory:Trajectory", "tasks.datasets.own.options:TrajectoryConfig"),
     },
 )
 MODELS: Registry[Any] = Registry(
     "model",
     "nnp_pretrain_bench.models",
     {
-        "egnn": "tasks.models.egnn:EGNN",
-        "gns": "tasks.models.gns:GNS",
-        "forcenet": "tasks.models.forcenet:ForceNet",
-        "tensornet": "tasks.models.torchmdnet:TensorNet",
-        "tensornet2": "tasks.models.torchmdnet:TensorNet2",
-        "equivariant-transformer": "tasks.models.torchmdnet:EquivariantTransformer",
-        "graph-network": "tasks.models.torchmdnet:GraphNetwork",
+        "egnn": ("tasks.models.egnn:EGNN", "tasks.options.models:EGNNConfig"),
+        "gns": ("tasks.models.gns:GNS", "tasks.options.models:GNSConfig"),
+        "forcenet": ("tasks.models.forcenet:ForceNet", "tasks.options.models:ForceNetConfig"),
+        "tensornet": ("tasks.models.torchmdnet:TensorNet", "tasks.options.models:TorchMDNetConfig"),
+        "tensornet2": ("tasks.models.torchmdnet:TensorNet2", "tasks.options.models:ChargeConfig"),
+        "equivariant-transformer": (
+            "tasks.models.torchmdnet:EquivariantTransformer",
+            "tasks.options.models:AttentionConfig",
+        ),
+        "graph-network": ("tasks.models.torchmdnet:GraphNetwork", "tasks.options.models:TorchMDNetConfig"),
     },
 )
 PRETEXTS: Registry[Any] = Registry(
     "pretext",
     "nnp_pretrain_bench.pretexts",
     {
-        "masking": "tasks.pretexts.masking:Masking",
-        "denoising": "tasks.pretexts.denoising:Denoising",
+        "masking": ("tasks.pretexts.masking:Masking", "tasks.options.pretexts:MaskingConfig"),
+        "denoising": ("tasks.pretexts.denoising:Denoising", "tasks.options.pretexts:DenoisingConfig"),
     },
 )

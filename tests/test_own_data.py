@@ -23,7 +23,8 @@ from benchmark.cli.main import main
 from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
 from tasks.audit import LeakError
-from tasks.datasets.own.extxyz import ExtXYZ, ExtXYZConfig
+from tasks.datasets.own.extxyz import ExtXYZ
+from tasks.datasets.own.options import ExtXYZConfig
 from tests.benchmark.runs import ROOT, command, records
 from tests.own_package import FILE_BLOCK
 

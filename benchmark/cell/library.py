@@ -15,7 +15,8 @@ from benchmark.planning.frames import SplitEntry, split_frames
 from benchmark.streams import stream_seed
 from tasks.datasets.base import Dataset, DatasetError, DatasetTask
 from tasks.datasets.splits import Split
-from tasks.pretexts.base import Pretext, PretextError
+from tasks.options.pretexts import PretextError
+from tasks.pretexts.base import Pretext
 from tasks.registry import DATASETS
 
 

@@ -47,19 +47,26 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
+    from benchmark.planning.config import read_suite
+    from benchmark.planning.planner import check_numbers, select_names
+
+    # What can be refused without torch, which takes seconds to import, is refused first.
+    loaded, chosen = read_suite(suite, scale), parse_select(select)
+    check_numbers(seeds=seeds, jobs=jobs)
+    select_names(loaded, chosen)
+
     from benchmark.run.execute import execute, prepare
     from benchmark.run.progress import Display
     from reports.page.write import build_report, summary_table
     from reports.records.run import read_run
 
     planned = prepare(
-        suite,
-        scale,
+        loaded,
         data_dir or default_data_dir(),
         out=out,
         jobs=jobs,
         seeds=seeds,
-        select=parse_select(select),
+        select=chosen,
         device=device,
         command=shlex.join(["python", "-m", "benchmark", *sys.argv[1:]]),
         reuse=reuse or (),
@@ -183,6 +190,6 @@ def _refuse(message: str) -> NoReturn:
 def _is_users(error: ValueError) -> bool:
     from reports.records.atomic import RecordError
     from tasks.datasets.base import DatasetError
-    from tasks.pretexts.base import PretextError
+    from tasks.options.pretexts import PretextError
 
     return isinstance(error, BenchmarkError | DatasetError | PretextError | RecordError)

@@ -243,20 +243,40 @@ def build(registry: Registry[Any], entry: Entry) -> Any:
     """Instance of a registered class from its validated options.
 
     Raises:
-        BenchmarkError: for an unknown kind or options that its Config refuses.
+        BenchmarkError: for an unknown kind or options that it refuses.
+    """
+    return registry.get(entry.kind)(check_options(registry, entry))
+
+
+def check_options(registry: Registry[Any], entry: Entry) -> BaseModel:
+    """The validated options of an entry, defaults filled in.
+
+    Raises:
+        BenchmarkError: for an unknown kind or options that it refuses.
     """
     try:
-        cls = registry.get(entry.kind)
-        return cls(cls.Config(**entry.options))
+        options = registry.options(entry.kind)
+        return options(**entry.options)
     except UnknownKindError as error:
         raise BenchmarkError(str(error)) from error
     except ValidationError as error:
         where = f"options of {registry.noun} {entry.kind!r}"
-        raise describe_validation(error, cls.Config, where) from error
+        raise describe_validation(error, options, where) from error
 
 
 def load_suite(name: str, scale: str) -> Suite:
-    """A suite at one scale: the file's common part with the scale's values laid over it.
+    """A suite at one scale, with what its entries are checked to fit together.
+
+    Raises:
+        BenchmarkError: for an unknown suite or scale, or a configuration that does not validate.
+    """
+    suite = read_suite(name, scale)
+    check_entries(suite)
+    return suite
+
+
+def read_suite(name: str, scale: str) -> Suite:
+    """A suite at one scale: the file's common part with the scale's values laid over it; torch is not imported.
 
     Where the file ``extends`` a shipped suite, both are laid over that suite at the same scale. Mappings are
     merged key by key, any other value replaces, and null takes an entry away.
@@ -277,7 +297,7 @@ def load_suite(name: str, scale: str) -> Suite:
             where = f"suite {name!r} at scale {scale!r}, training of model {model!r} on dataset {dataset!r}"
             raise describe_validation(error, Training, where) from error
     suite = _with_defaults(suite)
-    _check_entries(suite)
+    _check_distinct(suite)
     return suite
 
 
@@ -285,7 +305,7 @@ def _with_defaults(suite: Suite) -> Suite:
     """The suite with every option written out: what a key and a record say must not hang on later defaults."""
 
     def resolve(registry: Registry[Any], entry: Any) -> Any:
-        return entry.model_copy(update={"options": build(registry, entry).config.model_dump(mode="json")})
+        return entry.model_copy(update={"options": check_options(registry, entry).model_dump(mode="json")})
 
     def dataset(entry: DatasetEntry) -> DatasetEntry:
         extra = {name: resolve(DATASETS, test) for name, test in entry.extra_tests.items()}
@@ -304,8 +324,8 @@ def _with_defaults(suite: Suite) -> Suite:
     )
 
 
-def _check_entries(suite: Suite) -> None:
-    """Build everything once, so that a bad option is found before any work is done; refuse entries that are equal."""
+def _check_distinct(suite: Suite) -> None:
+    """Refuse entries that are equal."""
     tables: dict[str, dict[str, Any]] = {
         "datasets": dict(suite.datasets),
         "structures": dict(suite.structures),
@@ -318,6 +338,15 @@ def _check_entries(suite: Suite) -> None:
             first = seen.setdefault(entry.model_dump_json(exclude={"label"}), name)
             if first != name:
                 raise BenchmarkError(f"suite {suite.name!r}: {table} {first!r} and {name!r} are the same; remove one")
+
+
+def check_entries(suite: Suite) -> None:
+    """Build everything once, and make sure that datasets, models and pretexts fit together.
+
+    Raises:
+        BenchmarkError: for a dataset without labels, or a head that a model does not have.
+        DatasetError: for a box too small for a cutoff.
+    """
     pretexts = {n: build(PRETEXTS, s.pretext) for n, s in suite.strategies.items() if s.pretext is not None}
     potentials = {n: build(MODELS, entry) for n, entry in suite.models.items()}
     for name, dataset in {**suite.datasets, **suite.structures}.items():

@@ -39,8 +39,7 @@ def make_plan(
         BenchmarkError: for a filter or a name that does not exist, fewer than one seed, or frames that cannot be
             counted before the data is there.
     """
-    if seeds is not None and seeds < 1:
-        raise BenchmarkError(f"--seeds {seeds}: at least 1 is needed")
+    check_numbers(seeds=seeds)
     datasets, models, strategies = select_names(suite, select or {})
     planner = _Planner(suite, datasets, data_dir or default_data_dir())
     return [
@@ -48,6 +47,17 @@ def make_plan(
         for seed in range(seeds or suite.seeds)
         for dataset, model, strategy in itertools.product(datasets, models, strategies)
     ]
+
+
+def check_numbers(**options: int | None) -> None:
+    """Refuse numbers below one; None stands for a default.
+
+    Raises:
+        BenchmarkError: naming the option.
+    """
+    for name, number in options.items():
+        if number is not None and number < 1:
+            raise BenchmarkError(f"--{name} {number}: at least 1 is needed")
 
 
 def select_names(suite: Suite, select: Mapping[str, list[str]]) -> list[list[str]]:

@@ -18,8 +18,8 @@ from benchmark.cell.library import Library
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
-from benchmark.planning.config import Entry, Suite, build, load_suite
-from benchmark.planning.planner import make_plan, select_names
+from benchmark.planning.config import Entry, Suite, build, check_entries, load_suite
+from benchmark.planning.planner import check_numbers, make_plan, select_names
 from benchmark.run import plan_file
 from benchmark.run.jobs import pending_jobs
 from benchmark.run.live_report import LiveReport
@@ -55,8 +55,7 @@ class Run:
 
 
 def prepare(
-    suite: str,
-    scale: str,
+    suite: Suite,
     data_dir: Path,
     out: Path | None = None,
     jobs: int | None = None,
@@ -69,8 +68,7 @@ def prepare(
     """Validate everything that can be wrong before anything is written.
 
     Args:
-        suite: name or path.
-        scale: one of the suite's scales.
+        suite: as `read_suite` gives it.
         data_dir: folder of the datasets.
         out: the run folder; None for ``runs/SUITE-SCALE``.
         jobs: processes at a time; None for as many as there are cores (one on a GPU).
@@ -83,20 +81,20 @@ def prepare(
     Raises:
         BenchmarkError: for anything the user should correct.
     """
-    loaded = load_suite(suite, scale)
-    cells = make_plan(loaded, seeds, select, data_dir)
-    check_splits(loaded, cells, data_dir)
+    check_entries(suite)
+    cells = make_plan(suite, seeds, select, data_dir)
+    check_splits(suite, cells, data_dir)
     chosen = choose_device(device)
     for earlier in reuse:
         RunFolder(earlier).read_plan()
     workers = _workers(jobs, chosen)
     settings = Settings(
-        folder=(out or Path("runs") / f"{loaded.name}-{loaded.scale}").absolute(),
+        folder=(out or Path("runs") / f"{suite.name}-{suite.scale}").absolute(),
         data_dir=data_dir.absolute(),
         device=chosen,
         threads=max(1, _cores() // workers),
     )
-    return Run(loaded, cells, settings, workers, reuse, command)
+    return Run(suite, cells, settings, workers, reuse, command)
 
 
 def choose_device(name: str) -> str:
@@ -184,13 +182,8 @@ def _cores() -> int:
 
 
 def _workers(jobs: int | None, device: str) -> int:
-    """Processes at a time.
-
-    Raises:
-        BenchmarkError: for fewer than one.
-    """
-    if jobs is not None and jobs < 1:
-        raise BenchmarkError(f"--jobs {jobs}: at least 1 is needed")
+    """Processes at a time."""
+    check_numbers(jobs=jobs)
     return jobs or (_cores() if device == "cpu" else 1)
 
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
-from sklearn.model_selection import train_test_split
 
 from tasks.datasets.base import DatasetError, Outline
 
@@ -96,8 +95,8 @@ class TrajectorySplit(SplitMethod):
                 f"{len(names)} trajectories cannot be split into {n_val} for validation, {n_test} for testing and at "
                 f"least 1 for training; have more trajectories or lower the shares"
             )
-        rest, test = train_test_split(names, test_size=n_test, random_state=stream) if n_test else (names, names[:0])
-        train, val = train_test_split(rest, test_size=n_val, random_state=stream)
+        rest, test = _parted(names, test_size=n_test, random_state=stream) if n_test else (names, names[:0])
+        train, val = _parted(rest, test_size=n_val, random_state=stream)
         return Split(*(np.flatnonzero(np.isin(outline.groups, s)).astype(np.int64) for s in (train, val, test)))
 
 
@@ -115,7 +114,7 @@ class OfficialSplit(SplitMethod):
         if not outline.official:
             raise DatasetError("this dataset has no published splits; write `split: {val: 0.1, test: 0.1}`")
         frames, test = outline.official[number % len(outline.official)]
-        train, val = train_test_split(frames, test_size=max(1, round(self.val * len(frames))), random_state=stream)
+        train, val = _parted(frames, test_size=max(1, round(self.val * len(frames))), random_state=stream)
         return Split(np.sort(train), np.sort(val), np.sort(test))
 
 
@@ -139,6 +138,14 @@ class FrameSplit(SplitMethod):
         order = np.random.default_rng(stream).permutation(frames)
         ends = np.split(order, [self.train, self.train + self.val])
         return Split(*(np.sort(part).astype(np.int64) for part in ends))
+
+
+def _parted(values: NDArray[Any], test_size: int, random_state: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """scikit-learn's `train_test_split`, which takes more than a second to import: a suite is read without it."""
+    from sklearn.model_selection import train_test_split
+
+    first, second = train_test_split(values, test_size=test_size, random_state=random_state)
+    return first, second
 
 
 def _method(content: Any) -> str:

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-Head = Literal["force", "coordinate"]
+from tasks.options.models import Head, PotentialConfig
 
 MASK_LABEL = "mask_label"
 """Key in ``extra_args`` (and in a batch) of the (N,) int64 labels: 1 at atoms next to a masked one, else 0."""
-
-
-class PotentialConfig(BaseModel):
-    """Options shared by all potentials of the suite."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    cutoff_A: float = Field(3.4, gt=0, description="Atoms closer than this are neighbours, Å.")
-    hidden: int = Field(128, gt=0, description="Width of the node and edge embeddings.")
-    layers: int = Field(5, gt=0, description="Message-passing layers.")
-    max_neighbors: int = Field(
-        64,
-        gt=0,
-        description="Room for neighbours per atom, averaged over a batch; more is an error, none is ever dropped.",
-    )
-    max_z: int = Field(100, gt=1, description="Elements with atomic numbers below this can be embedded.")
 
 
 class Potential(nn.Module, abc.ABC):

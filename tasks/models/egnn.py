@@ -10,29 +10,15 @@ Departures from the paper's text, all of them for use as a potential:
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torchmdnet.models.utils import CosineCutoff
 
-from tasks.models.base import AtomEmbedding, Head, Potential, PotentialConfig, conservative_forces, count_samples
+from tasks.models.base import AtomEmbedding, Potential, conservative_forces, count_samples
 from tasks.models.layers import EdgeLinear, neighbour_search, radial_basis
-
-
-class EGNNConfig(PotentialConfig):
-    """Options of EGNN; the defaults are the paper's shape."""
-
-    radial: Literal["squared", "expnorm"] = Field(
-        "squared",
-        description="How distances enter: as r² (the paper) or through TorchMD-Net's exponential-normal basis.",
-    )
-    num_rbf: int = Field(32, gt=1, description="Number of basis functions, with radial expnorm.")
-    envelope: bool = Field(
-        False,
-        description="Weight messages by a cosine envelope, so that energy and forces are smooth at the cutoff.",
-    )
+from tasks.options.models import EGNNConfig, Head, PotentialConfig
 
 
 class EGNNLayer(nn.Module):

@@ -9,8 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from tasks.models.base import Head, Potential, count_samples
+from tasks.models.base import Potential, count_samples
 from tasks.models.layers import mlp
+from tasks.options.models import Head
 
 
 class PooledEnergy(nn.Module):

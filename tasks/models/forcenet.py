@@ -8,36 +8,21 @@ cosine that falls to zero at the cutoff. Translations change nothing; rotations 
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from e3nn.o3 import spherical_harmonics
-from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.models.base import MaskEmbedding, PotentialConfig
+from tasks.models.base import MaskEmbedding
 from tasks.models.elements import PROPERTIES, covalent_radii_A, element_properties
 from tasks.models.force_centric import ForceCentric, PooledEnergy
 from tasks.models.layers import EdgeLinear, neighbour_search
+from tasks.options.models import ForceNetConfig, PotentialConfig
 
 OXYGEN = 8
 N_LENGTHS = 4
 """r, r − R_i, r − R_j and r − R_i − R_j, with the covalent radii R of an edge's ends."""
-
-
-class ForceNetConfig(PotentialConfig):
-    """Options of ForceNet; the defaults are the shape that the benchmark's paper uses."""
-
-    frequencies: int = Field(
-        50, gt=0, le=200, description="Sines per length and element property: sin(1.1^k x) for k = 0, 1, ..."
-    )
-    degrees: int = Field(
-        3, gt=0, description="Number of degrees of spherical harmonics: 0, 1, 2, ... (`max_n` of the original code)."
-    )
-    species: Literal["correct", "all-oxygen"] = Field(
-        "correct",
-        description="all-oxygen treats every atom as an oxygen, as the benchmark paper's code does: an ablation.",
-    )
 
 
 class SineBasis(nn.Module):

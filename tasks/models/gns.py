@@ -11,32 +11,16 @@ Neither the original's noise on its input nor any augmentation by rotations is p
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.geometry import wrap
-from tasks.models.base import AtomEmbedding, PotentialConfig
+from tasks.models.base import AtomEmbedding
 from tasks.models.force_centric import ForceCentric, PooledEnergy
 from tasks.models.layers import EdgeLinear, mlp, neighbour_search, radial_basis
-
-
-class GNSConfig(PotentialConfig):
-    """Options of GNS; the defaults are the paper's shape."""
-
-    layers: int = Field(10, gt=0, description="Message-passing steps.")
-    radial: Literal["distance", "expnorm"] = Field(
-        "distance",
-        description="How distances enter: as they are (the paper) or through TorchMD-Net's exponential-normal basis.",
-    )
-    num_rbf: int = Field(32, gt=1, description="Number of basis functions, with radial expnorm.")
-    absolute_positions: bool = Field(
-        False,
-        description="Add wrapped absolute positions to the node features, as the benchmark paper's code does: the "
-        "network is then not translation invariant.",
-    )
+from tasks.options.models import GNSConfig, PotentialConfig
 
 
 class GNSLayer(nn.Module):

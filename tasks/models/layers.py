@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torchmdnet.models.utils import ExpNormalSmearing, OptimizedDistance
 
-from tasks.models.base import PotentialConfig
+from tasks.options.models import PotentialConfig
 
 
 def neighbour_search(config: PotentialConfig) -> OptimizedDistance:

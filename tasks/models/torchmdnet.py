@@ -9,39 +9,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torchmdnet.models.model import create_model
 
-from tasks.models.base import MASK_LABEL, Head, Potential, PotentialConfig
-
-
-class TorchMDNetConfig(PotentialConfig):
-    """Options of TorchMD-Net's architectures; all else is as its own examples have it."""
-
-    layers: int = Field(2, gt=0, description="Interaction layers.")
-    num_rbf: int = Field(32, gt=1, description="Number of radial basis functions (exponential-normal).")
-
-
-class ChargeConfig(TorchMDNetConfig):
-    """Options of TensorNet2."""
-
-    charge_channels: int = Field(16, gt=0, description="Partial charges per atom, in each layer.")
-
-
-class AttentionConfig(TorchMDNetConfig):
-    """Options of the equivariant transformer."""
-
-    layers: int = Field(4, gt=0, description="Attention layers.")
-    num_heads: int = Field(
-        8, gt=0, description="Attention heads; they share the width, which must be divisible by their number."
-    )
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> AttentionConfig:
-        if self.hidden % self.num_heads:
-            raise ValueError(f"hidden {self.hidden} cannot be shared by num_heads {self.num_heads}: no whole number")
-        return self
+from tasks.models.base import MASK_LABEL, Potential
+from tasks.options.models import AttentionConfig, ChargeConfig, Head, PotentialConfig, TorchMDNetConfig
 
 
 class TorchMDNet(Potential):

@@ -5,27 +5,10 @@ from __future__ import annotations
 import abc
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor
 from torch_geometric.data import Batch, Data
 
-from tasks.models.base import Head
-
-
-class PretextError(ValueError):
-    """A pretext that cannot be applied to the data it was given."""
-
-
-class PretextConfig(BaseModel):
-    """Options shared by all pretexts."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    head: Head = Field(
-        "force",
-        description="Which per-atom vectors the pretext trains: the forces, or the network's displacement of the "
-        "atoms.",
-    )
+from tasks.options.pretexts import PretextConfig
 
 
 class Pretext(abc.ABC):

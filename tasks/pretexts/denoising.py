@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
 from torch_geometric.data import Batch, Data
 
-from tasks.pretexts.base import Pretext, PretextConfig
-
-
-class DenoisingConfig(PretextConfig):
-    """Options of denoising."""
-
-    sd_A: float = Field(0.5, gt=0, description="Standard deviation of the noise in each coordinate, Å.")
-    target: Literal["noise", "restoring"] = Field(
-        "noise",
-        description="noise: the network predicts the noise (the paper). restoring: it predicts minus the noise, the "
-        "direction of the force on a displaced atom.",
-    )
+from tasks.options.pretexts import DenoisingConfig, PretextConfig
+from tasks.pretexts.base import Pretext
 
 
 class Denoising(Pretext):

@@ -14,7 +14,8 @@ from benchmark.cli.main import main
 from benchmark.planning.config import Finetune, Phase
 from benchmark.training.data import SplitDataModule
 from tasks.datasets.splits import Split
-from tasks.models.egnn import EGNN, EGNNConfig
+from tasks.models.egnn import EGNN
+from tasks.options.models import EGNNConfig
 from tests.benchmark.own_suite import suite_writer
 from tests.benchmark.runs import ONE, command
 

@@ -16,3 +16,9 @@ def test_every_builtin_kind_loads_and_knows_its_name(registry):
 def test_unknown_kind_names_the_known_ones():
     with pytest.raises(UnknownKindError, match=r"'egn'.*egnn"):
         MODELS.get("egn")
+
+
+@pytest.mark.parametrize("registry", [DATASETS, MODELS, PRETEXTS], ids=lambda registry: registry.noun)
+def test_the_options_of_every_kind_are_those_of_its_class(registry):
+    for kind in registry.kinds():
+        assert registry.options(kind) is registry.get(kind).Config

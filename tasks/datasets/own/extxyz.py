@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
@@ -15,7 +14,6 @@ import ase.io
 import numpy as np
 import pooch
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
 from torch_geometric.data import Data
 
 from tasks.datasets.base import DatasetConfig, DatasetError
@@ -29,82 +27,10 @@ from tasks.datasets.own.files import (
     find_file,
     reduced_box_at,
 )
+from tasks.datasets.own.options import ExtXYZConfig
 from tasks.datasets.structures.molecules import find_bonds, topology_of_bonds
 from tasks.datasets.structures.samples import make_sample
 from tasks.datasets.structures.units import energy_unit_eV, force_unit_eV_per_A, length_unit_A
-
-SLICE = re.compile(r"\s*-?\d+\s*|\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(:\s*(-?\d+)?\s*)?")
-
-
-class ExtXYZConfig(DatasetConfig):
-    """Which file and frames to read, and the names and units in it."""
-
-    path: str = Field(
-        min_length=1,
-        description="A file that ASE can read; absolute, or relative to the data folder or the working directory.",
-    )
-    index: str = Field(":", description="Frames to read, as a Python slice: ':', '::10', '-100:'.")
-    format: str | None = Field(None, description="ASE's name of the format. Default: by the file name.")
-    energy_key: str | None = Field(
-        None, description="Name of the energy in the file, e.g. REF_energy. Default: the energy that ASE reads."
-    )
-    forces_key: str | None = Field(None, description="Name of the forces in the file, likewise.")
-    energy_unit: str = Field(
-        "eV",
-        description="Unit of the energies as ASE returns them: eV, meV, hartree, Ry, kcal/mol, kJ/mol. ASE converts "
-        "the outputs of programs to eV; set this if a file contains another unit.",
-    )
-    length_unit: str = Field("Å", description="Unit of positions and box as ASE returns them: Å, nm, bohr.")
-    force_unit: str | None = Field(
-        None, description="Unit of the forces, e.g. kcal/mol/Å. Default: energy_unit / length_unit."
-    )
-    group_key: str | None = Field(
-        None, description="Key in the comment line (ASE's `info`) that names the trajectory of a frame."
-    )
-    blocks: int | None = Field(
-        None,
-        gt=1,
-        description="The file is one trajectory in time order: cut it into this many contiguous blocks, which splits "
-        "keep whole. Without blocks and group_key every frame counts as a trajectory of its own.",
-    )
-
-    @field_validator("index")
-    @classmethod
-    def _is_slice(cls, index: str) -> str:
-        if not SLICE.fullmatch(index):
-            raise ValueError("is not a slice; write e.g. ':', '::10' or '-100:'")
-        return index
-
-    @field_validator("energy_unit")
-    @classmethod
-    def _is_energy(cls, name: str) -> str:
-        energy_unit_eV(name)
-        return name
-
-    @field_validator("length_unit")
-    @classmethod
-    def _is_length(cls, name: str) -> str:
-        length_unit_A(name)
-        return name
-
-    @field_validator("force_unit")
-    @classmethod
-    def _is_force(cls, name: str | None) -> str | None:
-        if name is not None:
-            force_unit_eV_per_A(name)
-        return name
-
-    @model_validator(mode="after")
-    def _one_grouping(self) -> ExtXYZConfig:
-        if self.group_key is not None and self.blocks is not None:
-            raise ValueError("group_key and blocks exclude each other: a file is many trajectories or one")
-        return self
-
-    @property
-    def units(self) -> dict[str, str]:
-        """Units of the numbers in the file."""
-        force = self.force_unit or f"{self.energy_unit}/{self.length_unit}"
-        return {"energy": self.energy_unit, "length": self.length_unit, "force": force}
 
 
 class ExtXYZ(UserFiles):

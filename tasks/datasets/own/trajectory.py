@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import MDAnalysis
 import numpy as np
@@ -19,7 +19,6 @@ from ase.data import atomic_numbers
 from MDAnalysis.guesser.default_guesser import DefaultGuesser
 from MDAnalysis.lib.mdamath import triclinic_vectors
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
 from torch_geometric.data import Data
 
 from tasks.datasets.base import DatasetConfig, DatasetError, Outline
@@ -33,45 +32,12 @@ from tasks.datasets.own.files import (
     find_file,
     reduced_box_at,
 )
+from tasks.datasets.own.options import TrajectoryConfig
 from tasks.datasets.structures.molecules import HYDROGEN, Topology, find_bonds, topology_of_bonds
 from tasks.datasets.structures.samples import make_sample
 
 FileVersion = tuple[Path, tuple[int, int]]
 """A file and its `file_version`."""
-
-
-class TrajectoryConfig(DatasetConfig):
-    """Which files, frames and atoms to read."""
-
-    topology: str = Field(
-        min_length=1,
-        description="File with the names of the atoms, e.g. PDB, PSF, PRMTOP, TPR, GRO; absolute, or relative to the "
-        "data folder or the working directory.",
-    )
-    trajectory: tuple[str, ...] = Field(
-        min_length=1, description="File with the frames, e.g. DCD, XTC, TRR, XYZ, or a list of such files."
-    )
-    start: int = Field(0, ge=0, description="First frame to read of each file.")
-    stop: int | None = Field(None, gt=0, description="Frame of each file to stop before. Default: the end.")
-    every: int = Field(1, gt=0, description="Keep every n-th frame.")
-    selection: str = Field(
-        "all",
-        min_length=1,
-        description="Atoms to keep, in MDAnalysis' selection language; whole molecules, the same in all frames.",
-    )
-    guess_bonds: bool | None = Field(
-        None,
-        description="true: bonds from the geometry of the first frame. false: bonds of the topology. Default: those of "
-        "the topology if every hydrogen has one there, else from the geometry.",
-    )
-    blocks: int = Field(
-        10, gt=0, description="Cut the frames of each file into this many contiguous blocks, which splits keep whole."
-    )
-
-    @field_validator("trajectory", mode="before", json_schema_input_type=str | tuple[str, ...])
-    @classmethod
-    def _one_or_many(cls, names: Any) -> Any:
-        return (names,) if isinstance(names, str) else names
 
 
 class Trajectory(UserFiles):

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
 from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
 from tasks.datasets.rmd17.files import LABELS, REMEDY, composition, read_arrays, read_frames, read_numbers, unpack
+from tasks.datasets.rmd17.options import RMD17Config
 from tasks.datasets.storage import cache, sources
 from tasks.datasets.structures.molecules import HYDROGEN
 from tasks.datasets.structures.samples import make_sample
@@ -31,33 +31,6 @@ SET_SIZE = 1000
 """Number of training frames in an official split, and of test frames."""
 ATOM_VOLUME_A3, SHORTEST_A = 8.0, 0.95
 """Of random structures, so that atoms have about as many neighbours within 3.4 Å as in the data (7 to 8)."""
-
-
-class RMD17Config(DatasetConfig):
-    """Options of rMD17."""
-
-    molecule: Literal[
-        "aspirin", "azobenzene", "benzene", "ethanol", "malonaldehyde", "naphthalene", "paracetamol", "salicylic",
-        "toluene", "uracil",
-    ] = Field(description="One of the ten molecules; salicylic is salicylic acid.")  # fmt: skip
-    frames: Literal["official", "all"] = Field(
-        "official",
-        description="official: the frames of the authors' splits. all: all frames (100 000), for splits by frame; the "
-        "authors warn against training on more than 1000.",
-    )
-    splits: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(
-        (1, 2, 3, 4, 5),
-        min_length=1,
-        description="Which of the authors' five splits to use, each with 1000 training and 1000 test frames; only for "
-        "`frames: official`.",
-    )
-
-    @field_validator("splits")
-    @classmethod
-    def _once_each(cls, splits: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(splits)) < len(splits):
-            raise ValueError(f"{list(splits)} names a split twice; name each once")
-        return splits
 
 
 @dataclass(frozen=True)

@@ -9,24 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from torch_geometric.data import Data
 
 from tasks.datasets.base import DatasetConfig, DatasetError, Progress
+from tasks.datasets.runner.options import N2P2Config
 from tasks.datasets.runner.parser import read_structures
-from tasks.datasets.runner.task import RunnerConfig, RunnerFiles
+from tasks.datasets.runner.task import RunnerFiles
 from tasks.datasets.structures.molecules import HYDROGEN, OXYGEN, topology_of_single_atoms
 from tasks.datasets.structures.samples import make_sample
-
-
-class N2P2Config(RunnerConfig):
-    """Options of the user's own n2p2 or RuNNer files."""
-
-    path: Path = Field(
-        description="An input.data file, a folder or an archive (.tar, .tar.gz, .tar.bz2, .tar.xz, .zip) with files "
-        "named *.data*; absolute, or relative to the data folder or the working directory."
-    )
-    title: str | None = Field(None, min_length=1, description="Name of the data in reports. Default: by the file name.")
 
 
 class N2P2(RunnerFiles):

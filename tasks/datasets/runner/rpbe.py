@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch_geometric.data import Data
 
 from tasks.datasets.base import DatasetConfig, Progress
-from tasks.datasets.runner.task import RunnerConfig, RunnerFiles
+from tasks.datasets.runner.options import RPBEConfig
+from tasks.datasets.runner.task import RunnerFiles
 from tasks.datasets.storage.sources import find, get_source, obtain
-from tasks.datasets.tip3p.simulation import TIP3PConfig
+from tasks.datasets.tip3p.options import TIP3PConfig
 from tasks.datasets.tip3p.task import TIP3P
 
 SOURCE = "rpbe"
@@ -22,10 +23,6 @@ FOLDER = ARCHIVE.removesuffix(".tar.gz")
 TITLE = "RPBE-D3 water"
 SURROGATE = "surrogate"
 """Structures with this word in their comment were not labelled by DFT."""
-
-
-class RPBEConfig(RunnerConfig):
-    """Options of the RPBE-D3 water set."""
 
 
 class RPBE(RunnerFiles):

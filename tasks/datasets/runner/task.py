@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from torch_geometric.data import Data
 
-from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
+from tasks.datasets.base import Dataset, DatasetError, DatasetTask, Outline, Progress
 from tasks.datasets.runner.files import content_sha256
+from tasks.datasets.runner.options import RunnerConfig
 from tasks.datasets.runner.parser import Structures, read_comments, read_structures
 from tasks.datasets.storage import cache
 from tasks.datasets.structures.boxes import box_widths
@@ -33,17 +33,6 @@ FORMAT_VERSION = 2
 FILE = "structures.npz"
 UNITS = {"pos": "Å", "box": "Å", "y": "eV", "neg_dy": "eV/Å"}
 SEED = re.compile(r"\bseed=(\d{1,18})\b")
-
-
-class RunnerConfig(DatasetConfig):
-    """Options of every dataset in this format."""
-
-    structures: int | None = Field(
-        None,
-        gt=0,
-        description="Use at most this many structures: whole trajectories, at least one, spread evenly over the files. "
-        "Default: all.",
-    )
 
 
 class RunnerFiles(DatasetTask):

@@ -22,9 +22,9 @@ from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTas
 from tasks.datasets.storage import cache
 from tasks.datasets.structures.molecules import HYDROGEN, OXYGEN
 from tasks.datasets.structures.samples import make_sample
+from tasks.datasets.tip3p.options import TIP3PConfig
 from tasks.datasets.tip3p.simulation import (
     TOPOLOGY,
-    TIP3PConfig,
     TrajectoryJob,
     find_platform,
     place_molecules,

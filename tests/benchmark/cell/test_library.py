@@ -11,8 +11,8 @@ import pytest
 from benchmark.cell.library import Library, pool_structures
 from benchmark.planning.config import load_suite
 from tasks.datasets.base import DatasetError, Outline
-from tasks.pretexts.base import PretextError
-from tasks.pretexts.masking import Masking, MaskingConfig
+from tasks.options.pretexts import MaskingConfig, PretextError
+from tasks.pretexts.masking import Masking
 from tests.benchmark.own_suite import arms, cells_of, write_frames
 
 

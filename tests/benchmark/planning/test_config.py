@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from benchmark.errors import BenchmarkError
@@ -128,3 +131,14 @@ def test_arms_that_pretrain_on_different_structures_need_a_match_by_name(own):
 def test_what_cannot_be_is_refused_when_the_suite_is_read(own, changes, message):
     with pytest.raises(BenchmarkError, match=message):
         load_suite(str(own(**changes)), "tiny")
+
+
+def test_a_suite_is_read_with_its_options_checked_before_torch_is_imported():
+    """What a user mistypes is told in a second."""
+    code = (
+        "import sys\nfrom benchmark.planning.config import read_suite\nimport benchmark.cli.main\n"
+        "for suite in ('water', 'rmd17', 'torchmd-net', 'ablation-noise'): read_suite(suite, 'smoke')\n"
+        "print([m for m in ('torch', 'warp', 'sklearn', 'lightning', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -11,9 +11,11 @@ from benchmark.training.data import EpochSampler, SplitDataModule
 from benchmark.training.loop import evaluate, fit
 from benchmark.training.modules import Diverged, FinetuneModule, PretrainModule
 from tasks.datasets.splits import Split
-from tasks.models.egnn import EGNN, EGNNConfig
-from tasks.pretexts.denoising import Denoising, DenoisingConfig
-from tasks.pretexts.masking import Masking, MaskingConfig
+from tasks.models.egnn import EGNN
+from tasks.options.models import EGNNConfig
+from tasks.options.pretexts import DenoisingConfig, MaskingConfig
+from tasks.pretexts.denoising import Denoising
+from tasks.pretexts.masking import Masking
 from tests.tasks.conftest import make_water
 
 pytestmark = pytest.mark.slow

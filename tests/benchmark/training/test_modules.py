@@ -12,7 +12,8 @@ from torchmdnet.module import LNNP
 
 from benchmark.streams import stream_seed
 from benchmark.training.modules import Diverged, FinetuneModule, PretrainModule, half_cosine
-from tasks.pretexts.denoising import Denoising, DenoisingConfig
+from tasks.options.pretexts import DenoisingConfig
+from tasks.pretexts.denoising import Denoising
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tasks.models.egnn import EGNN, EGNNConfig
+from tasks.models.egnn import EGNN
+from tasks.options.models import EGNNConfig
 from tests.tasks.models.conftest import build, predict
 
 

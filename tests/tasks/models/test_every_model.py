@@ -9,8 +9,9 @@ from torch_geometric.data import Batch
 
 from tasks.geometry import minimum_image
 from tasks.models.base import MASK_LABEL, MaskEmbedding
-from tasks.pretexts.denoising import Denoising, DenoisingConfig
-from tasks.pretexts.masking import Masking, MaskingConfig
+from tasks.options.pretexts import DenoisingConfig, MaskingConfig
+from tasks.pretexts.denoising import Denoising
+from tasks.pretexts.masking import Masking
 from tasks.registry import MODELS
 from tests.tasks.models.conftest import CASES, NOT_EQUIVARIANT, NOT_TRANSLATION_INVARIANT, build, predict
 

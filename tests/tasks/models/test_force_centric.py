@@ -10,8 +10,9 @@ from scipy.special import sph_harm_y
 
 from tasks.models.base import MASK_LABEL
 from tasks.models.elements import PROPERTIES, covalent_radii_A, element_properties, element_table
-from tasks.models.forcenet import ForceNet, ForceNetConfig, SineBasis
-from tasks.models.gns import GNS, GNSConfig
+from tasks.models.forcenet import ForceNet, SineBasis
+from tasks.models.gns import GNS
+from tasks.options.models import ForceNetConfig, GNSConfig
 from tests.tasks.models.conftest import build, predict
 
 FORCE_CENTRIC = ["gns", "gns-basis", "forcenet"]

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from torch import Generator
 from torch_geometric.data import Batch
 
-from tasks.pretexts.denoising import Denoising, DenoisingConfig
+from tasks.options.pretexts import DenoisingConfig
+from tasks.pretexts.denoising import Denoising
 
 
 @pytest.fixture

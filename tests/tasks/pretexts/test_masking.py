@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from torch import Generator
 from torch_geometric.data import Batch, Data
 
-from tasks.models.egnn import EGNN, EGNNConfig
-from tasks.pretexts.masking import Masking, MaskingConfig
+from tasks.models.egnn import EGNN
+from tasks.options.models import EGNNConfig
+from tasks.options.pretexts import MaskingConfig
+from tasks.pretexts.masking import Masking
 from tests.tasks.conftest import make_water
 
 

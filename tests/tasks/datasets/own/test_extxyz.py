@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.datasets.base import DatasetError
-from tasks.datasets.own.extxyz import ExtXYZ, ExtXYZConfig
+from tasks.datasets.own.extxyz import ExtXYZ
+from tasks.datasets.own.options import ExtXYZConfig
 from tests.tasks.conftest import random_rotation
 
 LABELS = {"energy", "forces"}

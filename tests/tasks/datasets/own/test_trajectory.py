@@ -19,7 +19,8 @@ from MDAnalysis.lib.mdamath import triclinic_vectors
 from pydantic import ValidationError
 
 from tasks.datasets.base import DatasetError
-from tasks.datasets.own.trajectory import Trajectory, TrajectoryConfig
+from tasks.datasets.own.options import TrajectoryConfig
+from tasks.datasets.own.trajectory import Trajectory
 
 ETHANOL = molecule("CH3CH2OH")
 CUBE = [8.0, 8.0, 8.0, 90, 90, 90]

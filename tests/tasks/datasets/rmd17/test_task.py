@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from tasks.datasets.base import DatasetError
 from tasks.datasets.rmd17.files import FORMULAS
-from tasks.datasets.rmd17.task import RMD17, RMD17Config
+from tasks.datasets.rmd17.options import RMD17Config
+from tasks.datasets.rmd17.task import RMD17
 from tasks.datasets.splits import OfficialSplit, TrajectorySplit
 from tasks.datasets.storage import sources
 from tasks.registry import DATASETS

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from torch_geometric.data import Data
 
 from tasks.datasets.base import DatasetError
-from tasks.datasets.runner.n2p2 import N2P2, N2P2Config
+from tasks.datasets.runner.n2p2 import N2P2
+from tasks.datasets.runner.options import N2P2Config
 from tests.tasks.conftest import sets
 from tests.tasks.datasets.runner.conftest import prepared, text_of
 

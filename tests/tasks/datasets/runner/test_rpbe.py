@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from torch_geometric.data import Data
 
 from tasks.datasets.base import DatasetError
-from tasks.datasets.runner.rpbe import RPBE, RPBEConfig
+from tasks.datasets.runner.options import RPBEConfig
+from tasks.datasets.runner.rpbe import RPBE
 from tasks.datasets.structures.molecules import find_water_molecules
 from tests.tasks.conftest import sets
 from tests.tasks.datasets.runner.conftest import EV_PER_HARTREE, NO_TRAJECTORIES, prepared, publish, text_of

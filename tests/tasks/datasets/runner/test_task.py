@@ -15,9 +15,11 @@ from torch_geometric.data import Data
 
 from tasks.datasets.base import DatasetError
 from tasks.datasets.runner import task as runner_task
-from tasks.datasets.runner.rpbe import RPBE, RPBEConfig
+from tasks.datasets.runner.options import RPBEConfig
+from tasks.datasets.runner.rpbe import RPBE
 from tasks.datasets.runner.task import choose_structures, group_by_seed
-from tasks.pretexts.masking import Masking, MaskingConfig
+from tasks.options.pretexts import MaskingConfig
+from tasks.pretexts.masking import Masking
 from tests.tasks.datasets.runner.conftest import EV_PER_HARTREE, prepared, publish, text_of
 
 Water = Callable[..., Data]

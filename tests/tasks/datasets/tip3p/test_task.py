@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from tasks.datasets.base import Dataset, DatasetError
 from tasks.datasets.storage import cache
 from tasks.datasets.tip3p import simulation
-from tasks.datasets.tip3p.simulation import TIP3PConfig, place_molecules
+from tasks.datasets.tip3p.options import TIP3PConfig
+from tasks.datasets.tip3p.simulation import place_molecules
 from tasks.datasets.tip3p.task import FORMAT_VERSION, TIP3P
 
 TINY = {

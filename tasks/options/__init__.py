@@ -1,0 +1,1 @@
+"""Options of potentials and pretexts, apart from their code, which takes seconds to import (TorchMD-Net, warp)."""
