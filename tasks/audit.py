@@ -1,7 +1,7 @@
-"""Leakage audit: was a frame that measures errors seen in training, under this or another number?
+"""Leakage audit: does a validation or test frame also occur in training, under the same or another number?
 
-Frames are compared by identity and by geometry. A geometry is known again after translation, rotation (also of a box),
-reflection, renumbering of equal atoms, whole box vectors, and rounding to 0.001 Å.
+Frames are compared by index and by geometry. A geometry is recognised after translation, rotation (also of a box),
+reflection, renumbering of equal atoms, shifts by whole box vectors, and rounding to 0.001 Å.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ DECAYS_PER_A = (0.5, 1.0, 2.0)
 FEATURE_TOLERANCE = 2e-3
 """Times 1/sqrt(atoms): above what rounding to 0.001 Å does to a feature, below what motion does."""
 SAME_A = 1.5e-3
-"""Two structures are one if their sorted distances differ by less than this, root mean square. Rounding to 0.001 Å
-gives 0.0004 Å; at 300 K half a femtosecond of motion gives 0.004 Å and more."""
+"""Two structures are the same if their sorted distances differ by less than this, root mean square. Rounding to 0.001 Å
+makes a difference of 0.0004 Å; half a femtosecond of motion at 300 K makes 0.004 Å or more."""
 SHOWN = 3
 
 
 class LeakError(DatasetError):
-    """A validation or test frame was seen in training or pretraining.
+    """Validation or test frames occur in training or pretraining.
 
     Attributes:
-        found: how many such frames there are.
+        found: the number of such frames.
     """
 
     def __init__(self, message: str, found: int) -> None:
@@ -39,8 +39,14 @@ class LeakError(DatasetError):
 
 
 @dataclass(frozen=True)
-class Part:
-    """Frames of a dataset: its name for people, and their indices, (M,) int64."""
+class FrameSet:
+    """Some frames of a dataset.
+
+    Attributes:
+        name: what messages call the set.
+        dataset: where the frames are.
+        frames: their indices, (M,) int64.
+    """
 
     name: str
     dataset: Dataset
@@ -49,13 +55,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was compared with what, and found clean.
+    """What was compared and found clean.
 
     Attributes:
-        seen_frames: frames that training and pretraining see.
-        checked_frames: validation and test frames that were looked for among them.
-        nearest_frames: smallest distance in time between a test frame and a seen one of the same trajectory, in
-            frames of the trajectory as it was simulated; None where they share none, or it is not known.
+        seen_frames: number of frames that training and pretraining see.
+        checked_frames: number of validation and test frames that were looked for among them.
+        nearest_frames: smallest distance in time between a test frame and a seen frame of the same trajectory, in
+            frames of the trajectory as it was simulated; None if they have no trajectory in common or it is not known.
     """
 
     seen_frames: int
@@ -64,29 +70,33 @@ class Audit:
 
 
 class Auditor:
-    """Compares frames; keeps the fingerprints of datasets, so that several seeds and arms cost little more than one."""
+    """Compares sets of frames.
+
+    It keeps the fingerprints of the frames, so that auditing several seeds costs little more than one. They change no
+    result: an audit is a function of the sets alone.
+    """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Dataset, NDArray[np.float64]]] = {}
 
-    def audit(self, seen: Sequence[Part], validation: Sequence[Part], test: Sequence[Part]) -> Audit:
-        """Look for the validation and test frames among the seen ones.
+    def audit(self, seen: Sequence[FrameSet], validation: Sequence[FrameSet], test: Sequence[FrameSet]) -> Audit:
+        """Look for the validation and test frames among those that are seen in training.
 
         Args:
             seen: frames of training and pretraining.
-            validation: frames that choose the best checkpoint.
-            test: frames that measure errors.
+            validation: frames that select the best checkpoint.
+            test: frames that errors are measured on.
 
         Raises:
-            LeakError: if any is found, naming the first.
+            LeakError: if any is found; the message names the first ones.
         """
         held_out = [*validation, *test]
         found = [*_identical(seen, held_out), *self._alike(seen, held_out)]
         if found:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             raise LeakError(
-                f"leakage: {'; '.join(found[:SHOWN])}{more}. Errors on such frames say nothing: take them out of the "
-                f"training or pretraining data (another split, or fewer frames), or out of the test data",
+                f"leakage: {'; '.join(found[:SHOWN])}{more}. Errors on such frames are meaningless: remove them from "
+                f"the training or pretraining data (another split, or fewer frames), or from the test data",
                 found=len(found),
             )
         return Audit(
@@ -95,7 +105,7 @@ class Auditor:
             nearest_frames=_nearest(seen, test),
         )
 
-    def _alike(self, seen: Sequence[Part], held_out: Sequence[Part]) -> list[str]:
+    def _alike(self, seen: Sequence[FrameSet], held_out: Sequence[FrameSet]) -> list[str]:
         found = []
         known = _by_composition(seen)
         for composition, ours in _by_composition(held_out).items():
@@ -122,10 +132,10 @@ class Auditor:
                         break
         return found
 
-    def _fingerprint(self, part: Part, frame: int) -> NDArray[np.float64]:
+    def _fingerprint(self, part: FrameSet, frame: int) -> NDArray[np.float64]:
         key = id(part.dataset)
         if key not in self._known:
-            # The dataset is kept with it: an id is only unique among the living.
+            # The dataset is kept too: an id is unique only as long as the object lives.
             samples = part.dataset.samples
             self._known[key] = (part.dataset, np.full((len(samples), 2 * len(DECAYS_PER_A)), np.nan))
         prints = self._known[key][1]
@@ -136,7 +146,7 @@ class Auditor:
 
 
 def fingerprint(sample: Data) -> NDArray[np.float64]:
-    """Numbers that do not depend on pose, order of atoms or wrapping, (6,).
+    """Descriptors that do not depend on orientation, order of the atoms or wrapping, (6,).
 
     ``sum over pairs of w exp(-a d) / N`` for three decays a and two weights w: 1, and the product of the atomic
     numbers (scaled to a mean of 1).
@@ -153,7 +163,7 @@ def fingerprint(sample: Data) -> NDArray[np.float64]:
 
 
 def _same_geometry(a: Data, b: Data) -> bool:
-    """Whether the distances of each kind of pair are the same, sorted."""
+    """Whether the sorted distances of each pair of elements are the same."""
     difference = _sorted_distances(a) - _sorted_distances(b)
     return bool(np.sqrt(np.mean(difference**2)) < SAME_A) if len(difference) else True
 
@@ -171,8 +181,8 @@ def _box(sample: Data) -> NDArray[np.float64] | None:
     return sample.box[0].double().numpy() if "box" in sample else None
 
 
-def _identical(seen: Sequence[Part], held_out: Sequence[Part]) -> list[str]:
-    """Held-out frames that are seen ones of the same dataset, by index."""
+def _identical(seen: Sequence[FrameSet], held_out: Sequence[FrameSet]) -> list[str]:
+    """Held-out frames that are also seen, by their index in the same dataset."""
     found = []
     for ours in held_out:
         for there in seen:
@@ -182,12 +192,12 @@ def _identical(seen: Sequence[Part], held_out: Sequence[Part]) -> list[str]:
     return found
 
 
-def _by_composition(parts: Sequence[Part]) -> dict[bytes, list[tuple[Part, int]]]:
-    """Frames by the atoms that they are made of.
+def _by_composition(parts: Sequence[FrameSet]) -> dict[bytes, list[tuple[FrameSet, int]]]:
+    """Frames by their composition.
 
-    A molecule in a vacuum box is the one without a box, as long as it is smaller than half of it: geometry decides.
+    Boxes do not count: a molecule in a vacuum box equals the same one without a box if it is smaller than half of it.
     """
-    members: dict[bytes, list[tuple[Part, int]]] = {}
+    members: dict[bytes, list[tuple[FrameSet, int]]] = {}
     for part in parts:
         for frame in part.frames:
             sample = part.dataset.samples[frame]
@@ -196,18 +206,18 @@ def _by_composition(parts: Sequence[Part]) -> dict[bytes, list[tuple[Part, int]]
     return members
 
 
-def _sample(place: tuple[Part, int]) -> Data:
+def _sample(place: tuple[FrameSet, int]) -> Data:
     return place[0].dataset.samples[place[1]]
 
 
-def _nearest(seen: Sequence[Part], test: Sequence[Part]) -> int | None:
+def _nearest(seen: Sequence[FrameSet], test: Sequence[FrameSet]) -> int | None:
     """Smallest difference of frame numbers within a trajectory between test and seen frames of one dataset."""
     nearest = []
     for ours in test:
         for there in seen:
-            if ours.dataset is not there.dataset or ours.dataset.moments is None:
+            if ours.dataset is not there.dataset or ours.dataset.trajectory_frames is None:
                 continue
-            mine, others = ours.dataset.moments[ours.frames], ours.dataset.moments[there.frames]
+            mine, others = ours.dataset.trajectory_frames[ours.frames], ours.dataset.trajectory_frames[there.frames]
             for trajectory in np.intersect1d(mine[:, 0], others[:, 0]):
                 frames = np.sort(others[others[:, 0] == trajectory, 1])
                 at = mine[mine[:, 0] == trajectory, 1]

@@ -1,4 +1,4 @@
-"""Names to classes: the suite's own kinds, and those that installed packages add through entry points."""
+"""Names to classes: the built-in kinds, and those that installed packages add through entry points."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class UnknownKindError(ValueError):
 
 
 class Registry(Generic[T]):
-    """Classes of one sort by the name (``kind``) that suites use; modules are imported when first asked for.
+    """Classes of one sort by the name (``kind``) that suites use; modules are imported when first needed.
 
     Args:
-        noun: what an entry is, for messages.
-        group: the entry-point group through which other packages add their own.
-        builtin: the suite's own, kind to ``module:Class``.
+        noun: what an entry is called in messages.
+        group: the entry-point group through which other packages add theirs.
+        builtin: the built-in ones, kind to ``module:Class``.
     """
 
     def __init__(self, noun: str, group: str, builtin: dict[str, str]) -> None:
@@ -40,10 +40,10 @@ class Registry(Generic[T]):
         return sorted(self._loaders())
 
     def get(self, kind: str) -> type[T]:
-        """The class of a name.
+        """The class with this name.
 
         Raises:
-            UnknownKindError: naming what was given and what is known.
+            UnknownKindError: there is none; the message lists the known names.
         """
         loaders = self._loaders()
         if kind not in loaders:
@@ -67,7 +67,7 @@ DATASETS: Registry[Any] = Registry(
     {
         "tip3p": "tasks.datasets.tip3p.task:TIP3P",
         "rpbe": "tasks.datasets.runner.rpbe:RPBE",
-        "n2p2": "tasks.datasets.runner.task:N2P2",
+        "n2p2": "tasks.datasets.runner.n2p2:N2P2",
         "rmd17": "tasks.datasets.rmd17.task:RMD17",
         "extxyz": "tasks.datasets.own.extxyz:ExtXYZ",
         "trajectory": "tasks.datasets.own.trajectory:Trajectory",

@@ -9,7 +9,7 @@ from benchmark.cell.library import Library
 from benchmark.planning.cells import Cell
 from reports.records.audit import Audits, CleanAudit
 from reports.records.folder import RunFolder
-from tasks.audit import Audit, Auditor, Part
+from tasks.audit import Audit, Auditor, FrameSet
 
 
 def audit_of(cell: Cell, library: Library, run: RunFolder) -> dict[str, Any]:
@@ -63,17 +63,17 @@ def _pretraining_contents(cell: Cell, run: RunFolder) -> list[str]:
 def _compare(cell: Cell, library: Library, auditor: Auditor) -> Audit:
     name = cell.arm.dataset
     dataset, split, _ = library.load_sets(cell.dataset, cell.seed)
-    seen = [Part(f"the training set of {name}", dataset, split.train)]
+    seen = [FrameSet(f"the training set of {name}", dataset, split.train)]
     watched = []
     for number, part in enumerate(cell.pretraining.parts if cell.pretraining else (), start=1):
         source, parts, _ = library.load_sets(part, cell.seed)
-        seen.append(Part(f"pretraining set {number} ({part.kind})", source, parts.train))
-        watched.append(Part(f"the validation part of pretraining set {number} ({part.kind})", source, parts.val))
-    test = [Part(f"the test set of {name}", dataset, split.test)]
+        seen.append(FrameSet(f"pretraining set {number} ({part.kind})", source, parts.train))
+        watched.append(FrameSet(f"the validation part of pretraining set {number} ({part.kind})", source, parts.val))
+    test = [FrameSet(f"the test set of {name}", dataset, split.test)]
     for extra, entry in cell.dataset.extra_tests.items():
         further = library.load(entry)
-        test.append(Part(f"the further test set {extra}", further, further.all_frames))
-    validation = Part(f"the validation set of {name}", dataset, split.val)
+        test.append(FrameSet(f"the further test set {extra}", further, further.all_frames))
+    validation = FrameSet(f"the validation set of {name}", dataset, split.val)
     # What is validated on trains nothing, but it chooses: test frames are not even to be there.
     auditor.audit([*watched, validation], [], test)
     return auditor.audit(seen, [validation], test)

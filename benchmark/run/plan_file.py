@@ -138,6 +138,7 @@ def _dataset(entry: DatasetEntry, data: Dataset | None, before: PlannedDataset |
         options=entry.options,
         judged_by=task.judged_by,
         pool=_pool(entry, pooled) if pooled else None,
+        pooled_over=pooled,
         member=str(entry.options[pooled]) if pooled else None,
         # What an earlier call read of it stays true: its content is held to.
         stand_in=data.stand_in if data else before is not None and before.stand_in,

@@ -73,10 +73,20 @@ class AnchorBlock(_Block):
     rows: list[AnchorRow]
 
 
+class PaperFigure(_Strict):
+    """A comparison of the paper's: which arms stand side by side in one figure."""
+
+    name: str
+    title: str
+    roles: list[str]
+    """Of the arms (see `PlannedStrategy.role`)."""
+
+
 class Published(_Strict):
     """The file `published.yaml`."""
 
     sources: dict[str, Source]
+    figures: list[PaperFigure]
     paper: list[PaperBlock]
     anchors: list[AnchorBlock]
 
@@ -112,7 +122,7 @@ def published() -> Published:
 
 def _same_molecule(row: _Row, plan: Plan, dataset: str) -> bool:
     name = plan.datasets[dataset].member or ""
-    return (row.molecule or "") == name.lower().replace("_", " ").removesuffix("acid").strip()
+    return (row.molecule or "") == name.lower()
 
 
 def _same_data(block: _Block, plan: Plan, dataset: str) -> bool:
@@ -122,15 +132,22 @@ def _same_data(block: _Block, plan: Plan, dataset: str) -> bool:
 
 
 def paper_value(plan: Plan, arm: Arm, metric: str) -> PaperValue | None:
-    """The paper's number for an arm of the same kind of dataset, model and pretext; None if it has none."""
-    what = plan.strategies[arm.strategy].role
+    """The paper's number for an arm of the same kind of dataset, model and pretext; None if it has none.
+
+    A number for a certain ratio is that of the arms with just this ratio, if any are planned for the dataset and model;
+    if none are, it is given to all arms of the pretext.
+    """
+    role, ratio = plan.strategies[arm.strategy].role, _ratio(plan, arm)
+    alike = [other for other in plan.arms if other[:2] == arm[:2] and plan.strategies[other.strategy].role == role]
+    ratios = [_ratio(plan, other) for other in alike]
     for block in published().paper:
         if block.dataset != plan.datasets[arm.dataset].kind:
             continue
         for row in block.rows:
-            matches = (row.model, row.arm) == (plan.models[arm.model].kind, what)
+            matches = (row.model, row.arm) == (plan.models[arm.model].kind, role)
+            another = row.ratio is not None and row.ratio in ratios and row.ratio != ratio
             value = getattr(row, metric, None)
-            if matches and _same_molecule(row, plan, arm.dataset) and (value or row.text):
+            if matches and not another and _same_molecule(row, plan, arm.dataset) and (value or row.text):
                 return PaperValue(
                     mean=value[0] if value else None,
                     sd=value[1] if value and len(value) > 1 else None,
@@ -139,6 +156,11 @@ def paper_value(plan: Plan, arm: Arm, metric: str) -> PaperValue | None:
                     same_data=_same_data(block, plan, arm.dataset),
                 )
     return None
+
+
+def _ratio(plan: Plan, arm: Arm) -> Any:
+    """What share its pretext masks, None if it has no such option."""
+    return plan.strategies[arm.strategy].options.get("ratio")
 
 
 def paper_notes(plan: Plan, datasets: Sequence[str]) -> list[str]:

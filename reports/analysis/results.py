@@ -3,79 +3,17 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from reports.analysis import convergence, statistics
-from reports.records.frames import rows_of
+from reports.analysis.estimates import Change, Mean, Pooled
+from reports.records.parquet import rows_of
 from reports.records.plan import Arm
 from reports.records.record import JUDGED
 from reports.records.run import Run
-
-
-class Mean(NamedTuple):
-    """Mean and standard deviation over `n` seeds."""
-
-    n: int
-    mean: float
-    sd: float
-
-
-def _verdict(change: Change | Pooled) -> str:
-    """`lower`, `higher`, or '' where no difference can be told."""
-    if not change.p_holm < 1 - statistics.LEVEL:
-        return ""
-    return "lower" if change.percent < 0 else "higher"
-
-
-class Change(NamedTuple):
-    """Seed-paired change against a baseline, in %; see `statistics.paired_changes`.
-
-    `low` and `high` are the ends of the 95 % interval and `p` the p-value, all NaN for one seed. `p_holm` is `p`
-    corrected over the family of `Results.comparisons`, NaN for what is no part of it.
-    """
-
-    n: int
-    percent: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-    lowest: float
-    highest: float
-    agree: bool
-
-    @property
-    def verdict(self) -> str:
-        """`lower`, `higher`, or '' where no difference can be told."""
-        return _verdict(self)
-
-
-class Pooled(NamedTuple):
-    """Change averaged over molecules; see `statistics.pooled_changes`. Its own family is corrected apart."""
-
-    datasets: tuple[str, ...]
-    model: str
-    strategy: str
-    baseline: str
-    metric: str
-    n: int
-    """Seeds."""
-    molecules: int
-    lower: int
-    """Molecules whose change is negative."""
-    percent: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-
-    @property
-    def verdict(self) -> str:
-        """`lower`, `higher`, or '' where no difference can be told."""
-        return _verdict(self)
 
 
 class Results:
@@ -83,26 +21,14 @@ class Results:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.means: dict[tuple[str, ...], Mean] = {}
-        self.changes: dict[tuple[str, ...], Change] = {}
-        for checkpoint in ("best", "last"):
+        last = statistics.paired_changes(run.records, run.plan.baselines, checkpoint="last").assign(p_holm=np.nan)
+        self._means: dict[tuple[str, ...], Mean] = {}
+        self._changes: dict[tuple[str, ...], Change] = {}
+        for checkpoint, changes in (("best", self.comparisons), ("last", last)):
             for row in rows_of(statistics.summarise(run.records, checkpoint=checkpoint)):
-                place = (row["dataset"], row["model"], row["strategy"], row["metric"], checkpoint)
-                self.means[place] = Mean(row["n"], row["mean"], row["sd"])
-        for checkpoint, frame in (("best", self.comparisons), ("last", self._last_changes)):
-            for row in rows_of(frame):
-                place = (row["dataset"], row["model"], row["strategy"], row["metric"], checkpoint)
-                self.changes[(*place, row["baseline"])] = Change(
-                    row["n"],
-                    row["change_percent"],
-                    row["low_percent"],
-                    row["high_percent"],
-                    row["p"],
-                    row["p_holm"],
-                    row["lowest_percent"],
-                    row["highest_percent"],
-                    row["agree"],
-                )
+                self._means[(*_place(row), checkpoint)] = Mean(row["n"], row["mean"], row["sd"])
+            for row in rows_of(changes):
+                self._changes[(*_place(row), checkpoint, row["baseline"])] = Change.of(row)
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
@@ -128,13 +54,8 @@ class Results:
         return int(self.comparisons["in_family"].sum())
 
     @cached_property
-    def _last_changes(self) -> pd.DataFrame:
-        frame = statistics.paired_changes(self.run.records, self.run.plan.baselines, checkpoint="last")
-        return frame.assign(p_holm=np.nan)
-
-    @cached_property
     def pooled(self) -> list[Pooled]:
-        """Changes averaged over the molecules of a collection, corrected over all that were tested together."""
+        """Changes averaged over the members of a collection, corrected over all that were tested together."""
         plan = self.run.plan
         found = []
         for datasets in plan.pools:
@@ -144,31 +65,17 @@ class Results:
             found += [(tuple(datasets), row) for row in rows_of(frame)]
         corrected = statistics.holm([row["p"] for _, row in found])
         return [
-            Pooled(
-                datasets,
-                row["model"],
-                row["strategy"],
-                row["baseline"],
-                row["metric"],
-                row["n"],
-                row["molecules"],
-                row["lower"],
-                row["change_percent"],
-                row["low_percent"],
-                row["high_percent"],
-                row["p"],
-                float(p),
-            )
+            Pooled.of({**row, "p_holm": float(p)}, datasets)
             for (datasets, row), p in zip(found, corrected, strict=True)
         ]
 
     def mean(self, arm: Arm, metric: str, checkpoint: str = "best") -> Mean | None:
-        return self.means.get((*arm, metric, checkpoint))
+        return self._means.get((*arm, metric, checkpoint))
 
     def change(self, arm: Arm, baseline: str, metric: str, checkpoint: str = "best") -> Change | None:
         if baseline not in self.references(arm):
             return None
-        return self.changes.get((*arm, metric, checkpoint, baseline))
+        return self._changes.get((*arm, metric, checkpoint, baseline))
 
     def references(self, arm: Arm) -> list[str]:
         """Planned baselines that an arm is compared with; for a baseline, only those listed before it."""
@@ -213,25 +120,19 @@ class Results:
         return {(str(dataset), str(split)): frame for (dataset, split), frame in groups}
 
     @cached_property
-    def quantiles(self) -> pd.DataFrame:
-        """`statistics.error_quantiles` by cell."""
-        return statistics.error_quantiles(self.run.records, self.run.predictions)
-
-    @cached_property
-    def reached(self) -> pd.DataFrame:
-        """`statistics.epochs_to_reach` by seed, against the first baseline, in each dataset's own force metric."""
-        plan = self.run.plan
-        parts = []
-        for metric in dict.fromkeys(self.headline_metrics(arm.dataset)[0] for arm in plan.arms):
-            datasets = [arm.dataset for arm in plan.arms if self.headline_metrics(arm.dataset)[0] == metric]
-            records = self.run.records[self.run.records["dataset"].isin(datasets)]
-            parts.append(convergence.epochs_to_reach(records, self.run.curves, plan.baselines[0], metric))
-        return pd.concat(parts, ignore_index=True)
-
-    @cached_property
     def reach(self) -> dict[Arm, dict[str, Any]]:
-        """`statistics.summarise_reach` by arm, against the first baseline."""
-        if not self.run.plan.baselines or not self.run.plan.arms:
+        """`convergence.summarise_reach` by arm, against the first baseline, in each dataset's own force metric."""
+        plan, records = self.run.plan, self.run.records
+        if not plan.baselines or not plan.arms:
             return {}
-        summary = convergence.summarise_reach(self.reached)
+        force = {arm.dataset: self.headline_metrics(arm.dataset)[0] for arm in plan.arms}
+        parts = []
+        for metric in dict.fromkeys(force.values()):
+            cells = records[records["dataset"].map(force) == metric]
+            parts.append(convergence.epochs_to_reach(cells, self.run.curves, plan.baselines[0], metric))
+        summary = convergence.summarise_reach(pd.concat(parts, ignore_index=True))
         return {Arm(row["dataset"], row["model"], row["strategy"]): row for row in rows_of(summary)}
+
+
+def _place(row: dict[str, Any]) -> tuple[str, ...]:
+    return row["dataset"], row["model"], row["strategy"], row["metric"]

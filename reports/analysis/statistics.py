@@ -142,28 +142,28 @@ def paired_changes(
 def pooled_changes(
     records: pd.DataFrame, baselines: Sequence[str], metrics: Sequence[str], datasets: Sequence[str]
 ) -> pd.DataFrame:
-    """Change averaged over datasets (molecules of one collection), each counting once.
+    """Change averaged over datasets, the members of one collection (molecules, say), each counting once.
 
-    Molecules may share one pretrained network of each seed, and are then not independent: the log ratios are averaged
-    over molecules within a seed; mean, interval and p-value are those of `paired_changes` for these averages. They
-    speak of further seeds, not of further molecules. Averaged are the molecules that have any ratio, over the seeds
-    in which all of these have one; without such a seed, or with fewer than two molecules, there is no row.
+    Members may share one pretrained network of each seed, and are then not independent: the log ratios are averaged
+    over members within a seed; mean, interval and p-value are those of `paired_changes` for these averages. They
+    speak of further seeds, not of further members. Averaged are the members that have any ratio, over the seeds
+    in which all of these have one; without such a seed, or with fewer than two members, there is no row.
 
-    Columns: model, strategy, baseline, metric, `n` (seeds), `molecules`, `lower` (molecules whose mean change is
+    Columns: model, strategy, baseline, metric, `n` (seeds), `members`, `lower` (members whose mean change is
     negative), `change_percent`, `low_percent`, `high_percent`, `p`; the last three are NaN for one seed.
     """
     names = ["model", "strategy", "baseline", "metric"]
-    columns = [*names, "n", "molecules", "lower", "change_percent", "low_percent", "high_percent", "p"]
+    columns = [*names, "n", "members", "lower", "change_percent", "low_percent", "high_percent", "p"]
     ratios = log_ratios(records[records["dataset"].isin(datasets)], baselines, metrics)
-    ratios["molecules"] = ratios.groupby(names)["dataset"].transform("nunique")
+    ratios["members"] = ratios.groupby(names)["dataset"].transform("nunique")
     here = ratios.groupby([*names, "seed"])["dataset"].transform("nunique")
-    ratios = ratios[(here == ratios["molecules"]) & (here > 1)]
+    ratios = ratios[(here == ratios["members"]) & (here > 1)]
     if ratios.empty:
         return pd.DataFrame(columns=columns)
-    by_molecule = ratios.groupby([*names, "dataset"], sort=False)["log_ratio"].mean()
-    lower = (by_molecule < 0).groupby(names, sort=False).sum().rename("lower")
-    by_seed = ratios.groupby([*names, "molecules", "seed"], sort=False)["log_ratio"].mean()
-    pooled = by_seed.groupby([*names, "molecules"], sort=False).agg(n="count", mean="mean", sd="std").reset_index()
+    by_member = ratios.groupby([*names, "dataset"], sort=False)["log_ratio"].mean()
+    lower = (by_member < 0).groupby(names, sort=False).sum().rename("lower")
+    by_seed = ratios.groupby([*names, "members", "seed"], sort=False)["log_ratio"].mean()
+    pooled = by_seed.groupby([*names, "members"], sort=False).agg(n="count", mean="mean", sd="std").reset_index()
     return _t_interval(pooled.merge(lower.reset_index(), on=names))[columns]
 
 

@@ -1,10 +1,9 @@
-"""The paper's comparisons: longer training against pretraining (Fig. 2), masking against denoising (Fig. 3)."""
+"""The paper's comparisons (`published.yaml` says which): test errors of arms side by side."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -12,6 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.analysis.published import published
 from reports.analysis.results import Results
 from reports.analysis.statistics import seed_values
 from reports.figures.drawing import Drawing, compose, log_axis
@@ -24,40 +24,15 @@ MOST_ROWS = 16
 """Datasets and models in one figure."""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Arms that stand side by side in one figure."""
-
-    name: str
-    title: str
-    roles: tuple[str, ...]
-    """Roles of the arms (see `Results.role`)."""
-
-
-COMPARISONS = (
-    Comparison(
-        "longer-or-pretrained",
-        "Scratch, regular and extended, against masked pretraining (as the paper's Fig. 2)",
-        ("scratch", "extended", "masking"),
-    ),
-    Comparison(
-        "masking-or-denoising",
-        "Masking and denoising side by side (as the paper's Fig. 3)",
-        ("masking", "denoising"),
-    ),
-)
-
-
-def _rows(results: Results, comparison: Comparison) -> dict[tuple[str, str], list[Arm]]:
+def _rows(results: Results, roles: Collection[str]) -> dict[tuple[str, str], list[Arm]]:
     """(dataset, model) -> arms, of those that have a finished cell of each of the roles."""
-    found: dict[tuple[str, str], list[Arm]] = {}
     plan = results.run.plan
+    role = {name: strategy.role for name, strategy in plan.strategies.items()}
+    found: dict[tuple[str, str], list[Arm]] = {}
     for arm in plan.arms:
-        if plan.strategies[arm.strategy].role in comparison.roles and results.finished(arm):
+        if role[arm.strategy] in roles and results.finished(arm):
             found.setdefault((arm.dataset, arm.model), []).append(arm)
-    roles = {pair: {plan.strategies[arm.strategy].role for arm in arms} for pair, arms in found.items()}
-    needed = set(comparison.roles)
-    complete = [pair for pair in found if roles[pair] == needed]
+    complete = [pair for pair, arms in found.items() if {role[arm.strategy] for arm in arms} == set(roles)]
     return {pair: found[pair] for pair in complete[:MOST_ROWS]}
 
 
@@ -164,10 +139,10 @@ def comparisons(results: Results) -> list[Drawing]:
     if sweep is not None and sweep.over == "strategy":
         return []  # the figures of the sweep show the same arms in their order
     drawings = []
-    for comparison in COMPARISONS:
+    for comparison in published().figures:
         # RMSE and MAE do not share an axis: a figure for the datasets of each.
         by_metrics: dict[tuple[str, str], dict[tuple[str, str], list[Arm]]] = {}
-        for pair, arms in _rows(results, comparison).items():
+        for pair, arms in _rows(results, comparison.roles).items():
             by_metrics.setdefault(results.headline_metrics(pair[0]), {})[pair] = arms
         for i, (metrics, rows) in enumerate(by_metrics.items(), start=1):
             name = comparison.name if i == 1 else f"{comparison.name}-{i}"

@@ -124,11 +124,11 @@ def explanation(sweep: Sweep) -> str:
     """How to read the figures."""
     text = (
         "Errors on the test split, best checkpoint. Faint points are single seeds, lines join their means. Only "
-        "cells that finished are drawn. Error axes are logarithmic"
+        "finished cells are drawn. Error axes are logarithmic"
     )
     text += "." if sweep.over == "model" else "; figures of different models share their range."
     if sweep.over == "strategy":
-        text += " Arms that are not on the axis are horizontal lines, with bands from the smallest to the largest seed."
+        text += " Arms off the axis are horizontal lines, with bands from the smallest to the largest seed."
     return text
 
 

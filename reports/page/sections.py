@@ -17,10 +17,11 @@ from reports.records.run import Run
 from reports.tables.comparison import Comparison
 from reports.tables.every import report_tables
 from reports.tables.table import Table
+from reports.text.cautions import cautions, data_warnings
 from reports.text.citing import how_to_cite
-from reports.text.findings import cautions, data_warnings, findings
+from reports.text.findings import findings
 from reports.text.formatting import plural
-from reports.text.glossary import READING
+from reports.text.glossary import GLOSSARY
 from reports.text.headline import headline
 
 STATE_NAMES = {"ok": "finished", "diverged": "diverged", "failed": "failed", "running": "running", "pending": "pending"}
@@ -96,7 +97,7 @@ def _flat(parts: Iterable[Part]) -> Iterable[Part]:
 
 def _limit(count: int, most: int, rest: str) -> list[Part]:
     """A word on what is not drawn, where as much is drawn as may be."""
-    text = f"No more than {most} pairs of dataset and model are drawn, to keep the page small. {rest}"
+    text = f"At most {most} pairs of dataset and model are drawn, to keep the page small. {rest}"
     return [Part("text", text)] if count >= most else []
 
 
@@ -125,17 +126,17 @@ def _findings(results: Results) -> Section:
 
 
 CONVERGENCE = (
-    "Validation error while finetuning. Lines are means over the seeds that finished, bands reach from the smallest to "
-    "the largest seed, marked points tell their numbers when pointed at. Error axes are logarithmic. An arm starts "
-    "where its pretraining ended, or at zero where pretraining is not counted."
+    "Validation error during finetuning. Lines are means over the finished seeds, bands reach from the smallest to the "
+    "largest seed; hover over a marked point to see its numbers. Error axes are logarithmic. An arm starts where its "
+    "pretraining ended, or at zero if pretraining is not counted."
 )
 COMPARED = (
-    "Test errors of the best checkpoint, logarithmic: faint points are single seeds, the marker is their mean and its "
+    "Test errors of the best checkpoint, logarithmic: faint points are single seeds, the marker is their mean, and its "
     "line one standard deviation to each side."
 )
 PREDICTED = (
-    "From the sample of test predictions that each cell left, smallest seed of each arm. Energies are per atom, "
-    "without the training set's reference energies of the elements. On the diagonal a prediction is exact."
+    "A random sample of test predictions, from the smallest seed of each arm. Energies are per atom, after subtracting "
+    "the training set's reference energies of the elements. Points on the diagonal are exact."
 )
 
 
@@ -169,7 +170,7 @@ def _sections(results: Results, made: dict[str, Table]) -> list[Section]:
     section = Section("convergence", "Convergence", [Part("text", CONVERGENCE)])
     if drawn:
         section.parts.append(Part("choices", None))
-    section.parts.extend(_figures(drawn, "No cell has finished: there is no curve to draw."))
+    section.parts.extend(_figures(drawn, "No cell has finished, so there is no curve to draw."))
     section.parts.extend(_limit(len(drawn), MOST_PAIRS, "The curves of all are in curves.parquet."))
     section.parts.append(Part("heading", "Speed-up"))
     section.parts.extend([*shown("speedup"), *folded("What it takes to reach that error", "reach")])
@@ -193,11 +194,11 @@ def _sections(results: Results, made: dict[str, Table]) -> list[Section]:
         detail.parts.append(Part("text", PREDICTED))
         detail.parts.extend(Part("figure", drawing) for drawing in [*drawings, *distributions(results)])
         detail.parts.extend(_limit(len(drawings), MOST_DRAWINGS, "The tables have the numbers of all."))
-    detail.parts.extend(shown("quantiles", "elements", "molecules", "further"))
+    detail.parts.extend(shown("quantiles", "elements", "molecules", "molecules-2", "further"))
     sections.append(detail)
     sections.append(Section("cost", "Cost", shown("costs")))
     sections.append(_run(results, shown("arms", "unfinished", "frames", "audit"), shown))
-    sections.append(Section("reading", "How to read this", [Part("terms", READING)]))
+    sections.append(Section("reading", "How to read this", [Part("terms", GLOSSARY)]))
     return sections
 
 

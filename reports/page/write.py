@@ -6,22 +6,24 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 
 from reports.analysis.results import Results
+from reports.figures.palette import COLOURS, DARK_COLOURS, pens, variables
+from reports.figures.svg import STYLE
 from reports.page.export import write_tables
+from reports.page.sections import Report, comparison, report
 from reports.records.atomic import replacing
-from reports.records.record import CURVE_SCHEMA, RECORD_SCHEMA, write_frame
+from reports.records.merge import read_runs
+from reports.records.parquet import write_frame
+from reports.records.record import CURVE_SCHEMA, RECORD_SCHEMA
 from reports.records.run import Run, read_run
+from reports.tables.comparison import compare
 from reports.tables.errors import summary_frame
 from reports.tables.table import sort_value
-
-if TYPE_CHECKING:
-    from reports.page.sections import Report
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,12 @@ def _environment() -> jinja2.Environment:
 
 
 def _style(environment: jinja2.Environment) -> str:
-    from reports.figures.palette import COLOURS, DARK_COLOURS, variables
-    from reports.figures.svg import STYLE
-
     template = environment.get_template("style.css")
     return template.render(arms=variables(COLOURS), dark_arms=variables(DARK_COLOURS), plots=STYLE)
 
 
 def _write(report: Report, out: Path) -> ReportPaths:
     """Write page, Markdown and figures of a report into `out`; all is made before the first file is written."""
-    from reports.figures.palette import pens
-
     environment = _environment()
     html = environment.get_template("index.html.j2").render(
         report=report,
@@ -104,12 +101,8 @@ def build_report(run_folders: Path | Sequence[Path], out: Path | None = None) ->
     before the first file is written, and each file is replaced in one step. The same records give the same bytes.
     Raises `RecordError` if a run folder cannot be read, `OSError` if `out` cannot be written.
     """
-    # Training processes import this package to write records: they need no plotting.
-    from reports.page.sections import report
-    from reports.records.merge import read_runs
-
     folders = [Path(run_folders)] if isinstance(run_folders, (str, Path)) else [Path(path) for path in run_folders]
-    run = read_run(folders[0]) if len(folders) == 1 else read_runs(folders)
+    run = read_runs(folders)
     out = Path(out) if out is not None else folders[0] / "report"
     results = Results(run)
     made = report(results)
@@ -125,9 +118,6 @@ def build_comparison(a: Path, b: Path, out: Path) -> ReportPaths:
 
     Raises `RecordError` if a run folder cannot be read, `OSError` if `out` cannot be written.
     """
-    from reports.page.sections import comparison
-    from reports.tables.comparison import compare
-
     first, second = read_run(a), read_run(b)
     return _write(comparison(compare(first, second), first, second), Path(out))
 

@@ -38,11 +38,16 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, remedy: str) -> dict[str, Any] | None:
+def read_json(path: Path, remedy: str, newest: int = 1) -> dict[str, Any] | None:
     """The JSON object in a file, None if there is no such file.
 
+    Args:
+        path: the file.
+        remedy: what to do if it is damaged.
+        newest: the latest `schema` of this file that is known; a file without one has 1.
+
     Raises:
-        RecordError: for a damaged file, with the remedy.
+        RecordError: for a damaged file, with the remedy; for one of a later schema.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
@@ -52,7 +57,19 @@ def read_json(path: Path, remedy: str) -> dict[str, Any] | None:
         raise RecordError(f"{path} cannot be read ({error}): {remedy}") from error
     if not isinstance(content, dict):
         raise RecordError(f"{path} holds a {type(content).__name__}, a JSON object was expected: {remedy}")
+    check_schema(path, content.get("schema", 1), newest, remedy)
     return content
+
+
+def check_schema(path: Path, found: object, newest: int, remedy: str) -> None:
+    """Raise `RecordError` unless the schema version found in a file is known, that is from 1 to `newest`."""
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise RecordError(f"{path} has the schema {found!r}; a whole number from 1 was expected: {remedy}")
+    if found > newest:
+        raise RecordError(
+            f"{path} has schema {found}, and this version of nnp-pretrain-bench reads schemas up to {newest}: use the "
+            "version that wrote it (a cell's provenance.json names it under `versions`) or a later one"
+        )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class JobFolder:
         """What the numbers depend on; None before anything was done.
 
         Raises:
-            RecordError: for a damaged file.
+            RecordError: for a damaged file, or one of a later schema.
         """
         return read_json(self.provenance, self.remedy)
 
@@ -113,11 +113,11 @@ class RunFolder:
             RecordError: if it is missing or wrong.
         """
         remedy = "give a folder written by the benchmark's `run`, or start the run again into a new folder"
-        content = read_json(self.plan, remedy)
+        content = read_json(self.plan, remedy, newest=2)
         if content is None:
             raise RecordError(f"{self.path} holds no run (no plan.json): {remedy}")
         try:
-            return Plan.model_validate(upgrade_plan(content))
+            return Plan.model_validate(upgrade_plan(content, lambda key: self.cell(key).read_provenance()))
         except ValidationError as error:
             raise RecordError(f"{self.plan} is not a plan ({_first(error)}): {remedy}") from error
 

@@ -11,10 +11,10 @@ import pandas as pd
 from pydantic import ValidationError
 
 from reports.records.atomic import RecordError
-from reports.records.frames import rows_of
+from reports.records.parquet import rows_of
 from reports.records.plan import Plan, Sweep
 from reports.records.record import METRICS
-from reports.records.run import CONFLICT_COLUMNS, Run, Source, read_run
+from reports.records.run import CONFLICT_COLUMNS, Run, read_run
 
 T = TypeVar("T")
 
@@ -170,19 +170,15 @@ def read_runs(folders: Sequence[Path]) -> Run:
         return pd.concat(filled, ignore_index=True) if filled else getattr(runs[0], attribute)
 
     return Run(
-        unique[0],
-        plan,
-        merged("records"),
-        merged("curves"),
-        {key: runs[i].statuses[key] for key, i in owners.items()},
-        {key: runs[i].provenance[key] for key, i in owners.items() if key in runs[i].provenance},
-        merged("elements"),
-        merged("predictions"),
-        tuple(_renamed(run.sources[0], name) for run, name in zip(runs, names, strict=True)),
-        pd.DataFrame(conflicts, columns=CONFLICT_COLUMNS),
+        folder=unique[0],
+        plan=plan,
+        records=merged("records"),
+        curves=merged("curves"),
+        statuses={key: runs[i].statuses[key] for key, i in owners.items()},
+        provenance={key: runs[i].provenance[key] for key, i in owners.items() if key in runs[i].provenance},
+        elements=merged("elements"),
+        predictions=merged("predictions"),
+        sources=tuple(replace(run.sources[0], name=name) for run, name in zip(runs, names, strict=True)),
+        conflicts=pd.DataFrame(conflicts, columns=CONFLICT_COLUMNS),
         sweeps_differ=len(_sweeps(runs)) > 1,
     )
-
-
-def _renamed(source: Source, name: str) -> Source:
-    return replace(source, name=name)

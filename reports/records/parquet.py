@@ -1,4 +1,4 @@
-"""Reading the files of many cells at once: checked together, and one by one only to name the file that is wrong."""
+"""Tables of a run folder: Parquet files with a schema version, written and read, and their rows in memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,42 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import TypeAdapter, ValidationError
 
-from reports.records.atomic import RecordError
+from reports.records.atomic import RecordError, check_schema, replacing
 from reports.records.plan import PlannedCell
-from reports.records.record import Record, check_rows
 
-_ROWS = TypeAdapter(list[Record])
+VERSION = b"nnp_bench_schema"
+"""Metadata of a Parquet file: the version of its schema; a file without it has 1."""
+
+
+def versioned(version: int, fields: Sequence[pa.Field]) -> pa.Schema:
+    """A schema that tells its version in the files that are written with it."""
+    return pa.schema(fields, metadata={VERSION: str(version).encode()})
+
+
+def _version(schema: pa.Schema) -> object:
+    text = (schema.metadata or {}).get(VERSION, b"1").decode(errors="replace")
+    return int(text) if text.isdecimal() else text
+
+
+def _line(schema: pa.Schema) -> str:
+    return str(schema.remove_metadata()).replace("\n", ", ")
+
+
+def write_frame(frame: pd.DataFrame, path: Path, schema: pa.Schema) -> None:
+    """Write `frame` as Parquet with exactly `schema` and its version, whole or not at all."""
+    try:
+        table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+        table = table.replace_schema_metadata(schema.metadata)
+    except (pa.ArrowException, TypeError) as error:
+        raise RecordError(f"{path}: the columns do not fit the schema ({_line(schema)}): {error}") from error
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a frame as dictionaries."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 @dataclass(frozen=True)
@@ -34,72 +63,36 @@ class CellFile:
         return self.required or self.path.exists()
 
 
-def _read_parquet(file: CellFile) -> pa.Table:
+def read_table(file: CellFile, schema: pa.Schema) -> pa.Table:
+    """The content of one file, whatever its columns.
+
+    Raises `RecordError` naming the file if it cannot be read, or has a later version than `schema`.
+    """
     try:
         # Of small files, threads cost more than they save.
-        return pq.ParquetFile(file.path).read(use_threads=False)
+        table = pq.ParquetFile(file.path).read(use_threads=False)
     except FileNotFoundError as error:
         raise RecordError(f"{file.path} is missing: {file.remedy}") from error
     except (OSError, pa.ArrowException) as error:
         raise RecordError(f"{file.path} cannot be read ({error}): {file.remedy}") from error
-
-
-def read_rows(files: Sequence[CellFile]) -> list[Record]:
-    """Records of the files that exist, in order.
-
-    Raises `RecordError` naming the file if one cannot be read, does not fit the schema, contradicts itself or
-    is of another cell.
-    """
-    rows: list[dict[str, Any]] = []
-    owners: list[CellFile] = []
-    for file in files:
-        if file.expected:
-            found = _read_parquet(file).to_pylist()
-            if not found:
-                raise RecordError(f"{file.path} holds no row: {file.remedy}")
-            rows += found
-            owners += [file] * len(found)
-    try:
-        records = _ROWS.validate_python(rows)
-    except ValidationError as error:
-        first = error.errors()[0]
-        index, *names = first["loc"]
-        file, where = owners[int(index)], ".".join(map(str, names)) or "row"
-        raise RecordError(
-            f"{file.path} does not fit the schema of records ({where}: {first['msg']}): {file.remedy}"
-        ) from error
-    for row, file in zip(records, owners, strict=True):
-        cell = file.cell
-        found = (row.cell_key, row.dataset, row.model, row.strategy, row.seed)
-        if found != (cell.key, *cell.arm, cell.seed):
-            raise RecordError(
-                f"{file.path} is the record of cell {found}, not of {(cell.key, *cell.arm, cell.seed)}: {file.remedy}"
-            )
-    if records:
-        try:
-            check_rows(records)
-        except RecordError as error:
-            # The message names the cell; its file is found by the same name.
-            file = next((file for file in owners if file.cell.key in str(error)), owners[0])
-            raise RecordError(f"{file.path}: {error}; {file.remedy}") from error
-    return records
-
-
-def _line(schema: pa.Schema) -> str:
-    return str(schema).replace("\n", ", ")
+    newest = _version(schema)
+    assert isinstance(newest, int)
+    check_schema(file.path, _version(table.schema), newest, file.remedy)
+    return table
 
 
 def read_tables(files: Sequence[CellFile], schema: pa.Schema, check: Callable[[pd.DataFrame], None]) -> pd.DataFrame:
     """The rows of the files that exist, as one frame with the columns of `schema`.
 
-    `check` raises `RecordError` for a frame that contradicts itself. Raises `RecordError` naming the file if
-    one cannot be read, has other columns, is of another cell or does not pass.
+    The files of many cells are checked together, and one by one only to name the file that is wrong. `check` raises
+    `RecordError` for a frame that contradicts itself. Raises `RecordError` naming the file if one cannot be read,
+    has a later version or other columns, is of another cell or does not pass.
     """
     parts: list[tuple[CellFile, pa.Table]] = []
     for file in files:
         if not file.expected:
             continue
-        table = _read_parquet(file)
+        table = read_table(file, schema)
         remedy = file.remedy
         if not table.schema.equals(schema):
             raise RecordError(

@@ -6,6 +6,7 @@ Plans of earlier versions are read through `reports.records.older`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -53,10 +54,12 @@ class PlannedDataset(BaseModel):
     judged_by: Literal["rmse", "mae"] = "rmse"
     """The errors that its literature reports, and that verdicts are on."""
     pool: str | None = None
-    """Datasets with an equal pool are members of one collection (the molecules of rMD17, say): reports average over
-    them. None for a dataset that stands alone."""
+    """Datasets with an equal pool are members of one collection, the molecules of one source, say: reports average
+    over them. None for a dataset that stands alone."""
+    pooled_over: str | None = None
+    """In what the members of its pool differ, which is also what reports call one: `molecule`, say."""
     member: str | None = None
-    """Which member of its pool it is."""
+    """Which member of its pool it is: `ethanol`, say."""
     stand_in: bool = False
     """Whether its labels, wholly or in part, stand in for those of the data that its kind is named after."""
     labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -183,6 +186,12 @@ class Plan(BaseModel):
             if pool is not None:
                 pools.setdefault(pool, []).append(name)
         return [names for names in pools.values() if len(names) > 1]
+
+    def members(self, datasets: Iterable[str]) -> str:
+        """What to call one of these datasets of a collection: `molecule`, say; `member` where they differ in that."""
+        names = {self.datasets[name].pooled_over for name in datasets}
+        (name,) = names if len(names) == 1 else (None,)
+        return name or "member"
 
     @cached_property
     def _by_arm(self) -> dict[Arm, list[PlannedCell]]:

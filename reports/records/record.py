@@ -1,7 +1,8 @@
 """The schema of records and curves: what a cell leaves behind, field by field, and how it is written.
 
 A *record* is one flat row a cell, split and checkpoint. A *curve* row is one value of one metric at one
-epoch. Both are Parquet files; both are written through this module and nowhere else.
+epoch. Both are Parquet files, `record.parquet` and `curves.parquet` in the cell's folder; both are written through
+this module and nowhere else.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from reports.records.atomic import RecordError, replacing
+from reports.records.atomic import RecordError
+from reports.records.parquet import CellFile, read_table, versioned, write_frame
 
 METRICS = (
     "force_rmse_mev_per_A",
@@ -160,12 +161,16 @@ def _arrow_type(annotation: Any) -> pa.DataType:
     return {str: pa.string(), int: pa.int64(), float: pa.float64()}[leaf]
 
 
-RECORD_SCHEMA = pa.schema(
-    pa.field(name, _arrow_type(info.annotation), nullable=types.NoneType in get_args(info.annotation))
-    for name, info in Record.model_fields.items()
+RECORD_SCHEMA = versioned(
+    1,
+    [
+        pa.field(name, _arrow_type(info.annotation), nullable=types.NoneType in get_args(info.annotation))
+        for name, info in Record.model_fields.items()
+    ],
 )
 
-CURVE_SCHEMA = pa.schema(
+CURVE_SCHEMA = versioned(
+    1,
     [
         pa.field("cell_key", pa.string(), nullable=False),
         pa.field("phase", pa.string(), nullable=False),  # one of PHASES
@@ -175,8 +180,10 @@ CURVE_SCHEMA = pa.schema(
         pa.field("split", pa.string(), nullable=False),  # one of CURVE_SPLITS
         pa.field("metric", pa.string(), nullable=False),  # one of CURVE_METRICS, which name their units
         pa.field("value", pa.float64(), nullable=True),  # null is NaN: the last word of a diverged cell
-    ]
+    ],
 )
+
+_ROWS = TypeAdapter(list[Record])
 
 
 def records_frame(rows: Sequence[Record]) -> pd.DataFrame:
@@ -228,19 +235,6 @@ def check_curves(frame: pd.DataFrame) -> None:
         raise RecordError(f"curves: two values for {first}; give one value a cell, phase, epoch, split and metric")
 
 
-def write_frame(frame: pd.DataFrame, path: Path, schema: pa.Schema) -> None:
-    """Write `frame` as Parquet with exactly `schema`, whole or not at all."""
-    try:
-        table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
-        table = table.replace_schema_metadata(None)
-    except (pa.ArrowException, TypeError) as error:
-        raise RecordError(
-            f"{path}: the columns do not fit the schema ({str(schema).replace(chr(10), ', ')}): {error}"
-        ) from error
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
-
-
 def write_records(rows: Sequence[Record], path: Path) -> None:
     """Write the rows of one or more cells to the Parquet file `path`, whole or not at all.
 
@@ -259,3 +253,44 @@ def write_curves(frame: pd.DataFrame, path: Path) -> None:
     """
     check_curves(frame)
     write_frame(frame, Path(path), CURVE_SCHEMA)
+
+
+def read_records(files: Sequence[CellFile]) -> list[Record]:
+    """Records of the files that exist, in order.
+
+    Raises `RecordError` naming the file if one cannot be read, has a later version, does not fit the schema,
+    contradicts itself or is of another cell.
+    """
+    rows: list[dict[str, Any]] = []
+    owners: list[CellFile] = []
+    for file in files:
+        if file.expected:
+            found = read_table(file, RECORD_SCHEMA).to_pylist()
+            if not found:
+                raise RecordError(f"{file.path} holds no row: {file.remedy}")
+            rows += found
+            owners += [file] * len(found)
+    try:
+        records = _ROWS.validate_python(rows)
+    except ValidationError as error:
+        first = error.errors()[0]
+        index, *names = first["loc"]
+        file, where = owners[int(index)], ".".join(map(str, names)) or "row"
+        raise RecordError(
+            f"{file.path} does not fit the schema of records ({where}: {first['msg']}): {file.remedy}"
+        ) from error
+    for row, file in zip(records, owners, strict=True):
+        cell = file.cell
+        place = (row.cell_key, row.dataset, row.model, row.strategy, row.seed)
+        if place != (cell.key, *cell.arm, cell.seed):
+            raise RecordError(
+                f"{file.path} is the record of cell {place}, not of {(cell.key, *cell.arm, cell.seed)}: {file.remedy}"
+            )
+    if records:
+        try:
+            check_rows(records)
+        except RecordError as error:
+            # The message names the cell; its file is found by the same name.
+            file = next((file for file in owners if file.cell.key in str(error)), owners[0])
+            raise RecordError(f"{file.path}: {error}; {file.remedy}") from error
+    return records

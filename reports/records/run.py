@@ -12,9 +12,9 @@ import pandas as pd
 
 from reports.records.atomic import RecordError
 from reports.records.folder import RunFolder
-from reports.records.parquet import CellFile, read_rows, read_tables
+from reports.records.parquet import CellFile, read_tables
 from reports.records.plan import Plan, PlannedCell
-from reports.records.record import CURVE_SCHEMA, check_curves, records_frame
+from reports.records.record import CURVE_SCHEMA, check_curves, read_records, records_frame
 from reports.records.samples import ELEMENT_SCHEMA, PREDICTION_SCHEMA, check_elements, check_predictions
 from reports.records.status import Status
 
@@ -108,12 +108,14 @@ def _describe(folder: Path, plan: Plan, keys: int, provenance: Mapping[str, dict
 
     cells = list(provenance.values())
     return Source(
-        folder.resolve().name,
-        plan.command,
-        keys,
-        distinct([str(cell["git_commit"]) for cell in cells if cell.get("git_commit")]),
-        distinct([f"{name} {value}" for cell in cells for name, value in (cell.get("versions") or {}).items()]),
-        distinct([hardware_text(cell["hardware"]) for cell in cells if cell.get("hardware")]),
+        name=folder.resolve().name,
+        command=plan.command,
+        cells=keys,
+        commits=distinct([str(cell["git_commit"]) for cell in cells if cell.get("git_commit")]),
+        versions=distinct(
+            [f"{name} {value}" for cell in cells for name, value in (cell.get("versions") or {}).items()]
+        ),
+        hardware=distinct([hardware_text(cell["hardware"]) for cell in cells if cell.get("hardware")]),
     )
 
 
@@ -134,7 +136,7 @@ def read_run(folder: Path) -> Run:
     plan = run.read_plan()
     places = [(cell, run.cell(cell.key)) for cell in plan.cells]
     statuses = {cell.key: place.status() for cell, place in places}
-    rows = read_rows([CellFile(cell, place.record, place.remedy) for cell, place in places])
+    rows = read_records([CellFile(cell, place.record, place.remedy) for cell, place in places])
     ended_ok = {row.cell_key for row in rows if row.status == "ok"}
     recorded = {row.cell_key for row in rows}
     provenance: dict[str, dict[str, Any]] = {}
@@ -152,13 +154,13 @@ def read_run(folder: Path) -> Run:
         elements.append(CellFile(cell, place.elements, place.remedy))
         predictions.append(CellFile(cell, place.predictions, place.remedy))
     return Run(
-        run.path,
-        plan,
-        records_frame(rows),
-        read_tables(curves, CURVE_SCHEMA, check_curves),
-        statuses,
-        provenance,
-        read_tables(elements, ELEMENT_SCHEMA, check_elements),
-        read_tables(predictions, PREDICTION_SCHEMA, check_predictions),
-        (_describe(run.path, plan, len(recorded), provenance),),
+        folder=run.path,
+        plan=plan,
+        records=records_frame(rows),
+        curves=read_tables(curves, CURVE_SCHEMA, check_curves),
+        statuses=statuses,
+        provenance=provenance,
+        elements=read_tables(elements, ELEMENT_SCHEMA, check_elements),
+        predictions=read_tables(predictions, PREDICTION_SCHEMA, check_predictions),
+        sources=(_describe(run.path, plan, len(recorded), provenance),),
     )

@@ -13,9 +13,10 @@ import pandas as pd
 import pyarrow as pa
 
 from reports.records.atomic import RecordError
-from reports.records.record import write_frame
+from reports.records.parquet import versioned, write_frame
 
-ELEMENT_SCHEMA = pa.schema(
+ELEMENT_SCHEMA = versioned(
+    1,
     [
         pa.field("cell_key", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),  # one of SPLITS
@@ -25,11 +26,12 @@ ELEMENT_SCHEMA = pa.schema(
         pa.field("n_atoms", pa.int64(), nullable=False),  # atoms of the element, summed over the frames of the split
         pa.field("force_rmse_mev_per_A", pa.float64(), nullable=False),  # over the force components of these atoms
         pa.field("force_mae_mev_per_A", pa.float64(), nullable=False),
-    ]
+    ],
 )
 """Force errors by element: one row a split, checkpoint and element. Exact over atoms."""
 
-PREDICTION_SCHEMA = pa.schema(
+PREDICTION_SCHEMA = versioned(
+    1,
     [
         pa.field("cell_key", pa.string(), nullable=False),
         pa.field("quantity", pa.string(), nullable=False),  # one of QUANTITY_UNITS
@@ -37,7 +39,7 @@ PREDICTION_SCHEMA = pa.schema(
         pa.field("element", pa.int64(), nullable=True),  # atomic number; null for energies
         pa.field("reference", pa.float64(), nullable=False),
         pa.field("predicted", pa.float64(), nullable=False),
-    ]
+    ],
 )
 """Reference and prediction: one row an energy (meV/atom, the training set's reference energies of the elements
 removed) or a force component (meV/Å). Test split, best checkpoint; a random sample of at most `MOST_PREDICTIONS` a

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from reports.analysis.results import Results
 from reports.records.plan import Arm
 from reports.records.record import METRICS
-from reports.tables.table import LEGEND, Column, Number, Rows, Table, by_pair, change_cell, interval
-from reports.text.formatting import NONE, QUANTITIES, p_value, plural, signed, titled
-
-UNTOLD = "no difference can be told"
-
-
-def p_cell(p: float) -> str:
-    """A p-value as a cell."""
-    return NONE if pd.isna(p) else Number(p_value(p), p)
+from reports.tables.table import (
+    LEGEND,
+    Column,
+    Number,
+    Rows,
+    Table,
+    by_pair,
+    change_cell,
+    interval,
+    p_cell,
+    verdict_cell,
+)
+from reports.text.formatting import NONE, QUANTITIES, plural, signed, titled
 
 
 def comparison_table(results: Results) -> Table:
@@ -31,26 +33,25 @@ def comparison_table(results: Results) -> Table:
                 change = results.change(arm, baseline, metric)
                 if change is None:
                     continue
-                verdict = (change.verdict or UNTOLD) if change.n > 1 else "one seed: not tested"
                 lines.append(
                     [
                         f"{arm.strategy} vs {baseline}",
                         QUANTITIES[metric][0],
                         Number(str(change.n), change.n),
                         Number(signed(change.percent), change.percent),
-                        interval(change.low, change.high).strip(" ()") or NONE,
+                        interval(change.low, change.high) or NONE,
                         spread_percent(change.lowest, change.highest),
                         p_cell(change.p),
                         p_cell(change.p_holm),
-                        verdict,
+                        verdict_cell(change),
                     ]
                 )
         return lines
 
     size = results.family_size
     return Table(
-        "Comparisons with the baselines, best checkpoint. Holm's correction is made over "
-        f"{plural(size, 'comparison')}: all of this table that have two common seeds or more.",
+        f"Comparisons with the baselines, best checkpoint. Holm's correction is over {plural(size, 'comparison')}: "
+        "those of this table with at least two common seeds.",
         [
             Column("comparison", numeric=False),
             Column("error", numeric=False),
@@ -64,12 +65,12 @@ def comparison_table(results: Results) -> Table:
         ],
         by_pair(results, rows),
         (
-            "Change: geometric mean of the ratios of single seeds, less one. Interval and p-value are those of the "
-            "paired t-test on logarithms of errors, two-sided; the interval is not corrected for the number of "
+            "Change: geometric mean of the ratios of the single seeds, minus one. Interval and p-value come from the "
+            "two-sided paired t-test on the logarithms of the errors; the interval is not corrected for the number of "
             "comparisons.",
         ),
         name="comparisons",
-        absent="No arm and baseline have a finished seed in common: nothing is compared.",
+        absent="No arm has a finished seed in common with a baseline, so there is nothing to compare.",
     )
 
 
@@ -79,33 +80,33 @@ def spread_percent(lowest: float, highest: float) -> str:
 
 
 def pooled_table(results: Results) -> Table:
-    """Changes averaged over molecules."""
+    """Changes averaged over the members of a collection."""
     groups: dict[str, Rows] = {}
     plan = results.run.plan
     for pooled in results.pooled:
-        verdict = (pooled.verdict or UNTOLD) if pooled.n > 1 else "one seed each: not tested"
         groups.setdefault(plan.models[pooled.model].label, []).append(
             [
                 f"{pooled.strategy} vs {pooled.baseline}",
                 QUANTITIES[pooled.metric][0],
-                Number(str(pooled.molecules), pooled.molecules),
+                Number(str(pooled.members), pooled.members),
                 Number(str(pooled.n), pooled.n),
-                Number(f"{pooled.lower} of {pooled.molecules}", pooled.lower),
+                Number(f"{pooled.lower} of {pooled.members}", pooled.lower),
                 Number(signed(pooled.percent), pooled.percent),
-                interval(pooled.low, pooled.high).strip(" ()") or NONE,
+                interval(pooled.low, pooled.high) or NONE,
                 p_cell(pooled.p),
                 p_cell(pooled.p_holm),
-                verdict,
+                verdict_cell(pooled, untested="one seed each: not tested"),
             ]
         )
-    tested = sum(pooled.n > 1 for pooled in results.pooled)
+    tested = sum(pooled.tested for pooled in results.pooled)
+    members = plan.members(name for pooled in results.pooled for name in pooled.datasets) + "s"
     return Table(
-        "Changes averaged over molecules, each counting once, with intervals over seeds. Holm's correction is made "
-        f"over {plural(tested, 'row')} of this table: all that have two common seeds or more.",
+        f"Changes averaged over {members}, each counting once, with intervals over seeds. Holm's correction is over "
+        f"{plural(tested, 'row')} of this table: those with at least two common seeds.",
         [
             Column("comparison", numeric=False),
             Column("error", numeric=False),
-            Column("molecules"),
+            Column(members),
             Column("common seeds"),
             Column("lower in"),
             Column("change (%)"),
@@ -116,9 +117,9 @@ def pooled_table(results: Results) -> Table:
         ],
         list(groups.items()),
         (
-            "Change: geometric mean over molecules and seeds. The logarithms are averaged over molecules within a "
-            "seed, for molecules may share a pretrained network; interval and p-value are over seeds. They say nothing "
-            "of further molecules.",
+            f"Change: geometric mean over {members} and seeds. Logarithms are averaged over the {members} of each "
+            f"seed, because {members} may share a pretrained network; interval and p-value are over seeds and say "
+            f"nothing about other {members}.",
         ),
         name="pooled",
     )
@@ -141,6 +142,6 @@ def change_table(results: Results) -> Table:
         "Change of all test errors in %, best checkpoint, paired by seed (95 % interval, not corrected).",
         [Column("comparison", numeric=False), Column("common seeds"), *(Column(titled(m)) for m in METRICS)],
         by_pair(results, rows),
-        (f"{LEGEND} Only the errors that a dataset is judged by are tested.",),
+        (f"{LEGEND} Only the errors by which a dataset is judged are tested.",),
         name="changes",
     )

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis.results import Change, Mean, Results
+from reports.analysis.estimates import Change, Mean
+from reports.analysis.results import Results
 from reports.analysis.statistics import holm, paired_changes
-from reports.records.frames import rows_of
 from reports.records.merge import distinct_names
+from reports.records.parquet import rows_of
 from reports.records.plan import Arm
 from reports.records.run import Run
-from reports.tables.changes import UNTOLD, p_cell
-from reports.tables.table import Column, Number, Rows, Table, interval
+from reports.tables.table import Column, Number, Rows, Table, interval, p_cell, verdict_cell
 from reports.text.formatting import NONE, QUANTITIES, listing, plural, plus_minus, signed
 
 A, B = "A", "B"
@@ -49,12 +49,9 @@ def changes_between(a: Run, b: Run) -> dict[tuple[Arm, str], Change]:
     ]
     corrected = holm(frame["p"].astype(float).where(pd.Series(judged, index=frame.index, dtype=bool)))
     return {
-        (arm, row["metric"]): Change(
-            row["n"], row["change_percent"], row["low_percent"], row["high_percent"], row["p"], float(p),
-            row["lowest_percent"], row["highest_percent"], row["agree"],
-        )
+        (arm, row["metric"]): Change.of({**row, "p_holm": float(p)})
         for arm, row, p in zip(arms, rows_of(frame), corrected, strict=True)
-    }  # fmt: skip
+    }
 
 
 def _cell(mean: Mean | None) -> str:
@@ -74,19 +71,18 @@ def _errors(a: Results, b: Results, changes: dict[tuple[Arm, str], Change]) -> T
             if change is None:
                 row += [NONE] * 5 if None in means else [*[NONE] * 4, "no seed in common with the same split"]
             else:
-                verdict = (change.verdict or UNTOLD) if change.n > 1 else "one seed: not tested"
                 row += [
                     Number(str(change.n), change.n),
                     Number(signed(change.percent), change.percent),
-                    interval(change.low, change.high).strip(" ()") or NONE,
+                    interval(change.low, change.high) or NONE,
                     p_cell(change.p_holm),
-                    verdict,
+                    verdict_cell(change),
                 ]
             groups.setdefault(home.run.plan.heading(arm.dataset, arm.model), []).append(row)
     tested = sum(1 for change in changes.values() if change.p_holm == change.p_holm)
     return Table(
         f"Test errors of {A} and {B}, best checkpoint: mean ± standard deviation over seeds; change from {A} to {B}, "
-        f"paired by seed; Holm's correction over {plural(tested, 'comparison')}.",
+        f"paired by seed; Holm's correction is over {plural(tested, 'comparison')}.",
         [
             Column("arm", numeric=False),
             Column("error (meV/Å, meV per cell)", numeric=False),
@@ -140,7 +136,7 @@ def _differences(a: Run, b: Run) -> Table:
         if facts[0].get(name) != facts[1].get(name)
     ]
     return Table(
-        f"In what {A} and {B} differ: plan, configuration, software, hardware.",
+        f"How {A} and {B} differ: plan, configuration, software, hardware.",
         [Column("what", numeric=False), Column(A, numeric=False), Column(B, numeric=False)],
         [("", rows)],
         name="compare-settings",
@@ -166,5 +162,5 @@ def compare(a: Run, b: Run) -> Comparison:
     elif changes:
         sentences.append("Only one seed is common to both: an anecdote, no difference can be told.")
     else:
-        sentences.append("No arm has finished with the same seed and split in both: nothing is compared.")
+        sentences.append("No arm has finished with the same seed and split in both, so there is nothing to compare.")
     return Comparison(sentences, [_errors(Results(a), Results(b), changes), _differences(a, b)])

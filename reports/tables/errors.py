@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from reports.analysis.estimates import Change
 from reports.analysis.published import PaperValue, anchors, paper_notes, paper_value
-from reports.analysis.results import Change, Results
+from reports.analysis.results import Results
 from reports.records.plan import Arm
 from reports.records.record import JUDGED, METRICS
 from reports.tables.table import (
@@ -17,18 +18,16 @@ from reports.tables.table import (
     Number,
     Rows,
     Table,
+    bracketed,
     by_pair,
     change_cell,
     finished_seeds,
-    interval,
     mean_cell,
 )
 from reports.text.formatting import NONE, QUANTITIES, as_printed, signed, titled
 
 OTHER = "§"
-OTHER_DATA = (
-    f"{OTHER} published for other data of this kind (another number of molecules or of frames, or a surrogate)."
-)
+OTHER_DATA = f"{OTHER} published for other data of this kind (another number of molecules or frames, or a surrogate)."
 
 GROUPS = {
     "force_rmse_mev_per_A": ("force, meV/Å", "RMSE"),
@@ -106,8 +105,8 @@ def _main_table(results: Results, metrics: tuple[str, str], datasets: Sequence[s
     shown = [paper for paper in papers.values() if paper]
     if shown:
         notes.append(
-            "Published: arXiv 2402.15921, whose text lost the units; that they are meV/Å and meV per cell is "
-            f"inferred. {' '.join(paper_notes(plan, datasets))}"
+            "Published: arXiv 2402.15921, whose text lost the units; meV/Å and meV per cell are inferred. "
+            f"{' '.join(paper_notes(plan, datasets))}"
         )
     if any(not paper.same_data for paper in shown):
         notes.append(OTHER_DATA)
@@ -122,7 +121,7 @@ def _main_table(results: Results, metrics: tuple[str, str], datasets: Sequence[s
 
 
 def main_tables(results: Results) -> list[Table]:
-    """The main result: RMSE as in the paper's Table 1, and MAE as in its Table 2 for rMD17; one or both."""
+    """The main result: a table of RMSE, of MAE, or both, by what the datasets are judged by."""
     datasets = list(dict.fromkeys(arm.dataset for arm in results.run.plan.arms))
     groups: dict[tuple[str, str], list[str]] = {}
     for dataset in datasets:
@@ -150,7 +149,7 @@ def anchor_table(results: Results) -> Table:
         data = anchor.data if anchor.same_data else f"{OTHER} {anchor.data}"
         groups.setdefault(label, []).append([anchor.row.method, data, *cells, anchor.source.text])
     return Table(
-        "What other methods reach, as published: test errors.",
+        "Test errors of other methods, as published.",
         [
             Column("method", numeric=False),
             Column("trained on", numeric=False),
@@ -161,7 +160,7 @@ def anchor_table(results: Results) -> Table:
         list(groups.items()),
         () if all(anchor.same_data for anchor in found) else (OTHER_DATA,),
         name="anchors",
-        absent="No published numbers of other methods are known for these data.",
+        absent="No published results of other methods are known for these data.",
     )
 
 
@@ -189,7 +188,7 @@ def error_table(results: Results, checkpoint: str = "best") -> Table:
 def _short(change: Change | None) -> str:
     if change is None:
         return NONE
-    hedge = " (one seed)" if change.n == 1 else interval(change.low, change.high)
+    hedge = bracketed(change.low, change.high) if change.tested else " (one seed)"
     return f"{signed(change.percent)} %{hedge}"
 
 

@@ -19,7 +19,7 @@ from reports.tables.provenance import (
 )
 from reports.tables.speed import cost_table, reach_table, speedup_table
 from reports.tables.sweep import sweep_table
-from reports.tables.systems import element_table, further_table, molecule_table, quantile_table
+from reports.tables.systems import element_table, further_table, member_tables, quantile_table
 from reports.tables.table import Table
 
 
@@ -48,7 +48,7 @@ BUILDERS: dict[str, Callable[[Results], Table | list[Table] | None]] = {
     "sweep": sweep_table,
     "elements": element_table,
     "quantiles": quantile_table,
-    "molecules": _if_any(molecule_table),
+    "molecules": member_tables,
     "further": _if_any(further_table),
     "costs": cost_table,
     "arms": arm_table,

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reports.analysis.results import Results
-from reports.records.frames import rows_of
+from reports.records.parquet import rows_of
 from reports.records.plan import Arm
 from reports.tables.table import Column, Number, Rows, Table, by_pair, value
 from reports.text.formatting import NONE, plain, spread
@@ -29,7 +29,7 @@ def arm_table(results: Results) -> Table:
         return [[arm.strategy + role, label, value(pretraining, 0), value(finetuning, 0), seeds, ended]]
 
     return Table(
-        "The arms, what they do, their epochs, and how their cells ended.",
+        "The arms: what they do, their epochs, and how their cells ended.",
         [
             Column("arm", numeric=False),
             Column("what it is", numeric=False),
@@ -112,8 +112,7 @@ def audit_table(results: Results) -> Table:
                 ]
             )
     return Table(
-        "Leakage audit of the finished cells: were validation or test frames among those that training and "
-        "pretraining saw?",
+        "Leakage audit of the finished cells: did training or pretraining see a validation or test frame?",
         [
             Column("dataset", numeric=False),
             Column("cells audited"),
@@ -123,7 +122,7 @@ def audit_table(results: Results) -> Table:
             Column("nearest test to training frame of one trajectory (frames)"),
         ],
         [("", rows)],
-        ("Frames are looked for by identity and by geometry. A cell in which one is found fails.",),
+        ("Frames are looked for by identity and by geometry. A duplicate fails the cell.",),
         name="audit",
         absent="No cell has finished.",
     )
@@ -141,7 +140,7 @@ def split_hash_table(results: Results) -> Table:
     hashes = known.groupby(["dataset", "seed"], sort=False)["split_hash"].unique().reset_index()
     rows = [[f"{dataset}, seed {seed}", ", ".join(found)] for dataset, seed, found in hashes.itertuples(index=False)]
     return Table(
-        "Hashes of the splits: equal hash, equal frames.",
+        "Hashes of the splits: equal hashes mean equal frames.",
         [Column("dataset and seed", numeric=False), Column("hash", numeric=False)],
         [("", rows)],
         name="splits",
@@ -159,14 +158,15 @@ def _leaves(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
 MOST_VALUES = 20
 """How many different values of one thing are shown."""
 
+OF_CELLS = ("schema", "name", "config", "split_hash", "normalisation", "earlier_sittings", "started_at", "finished_at")
+"""What a provenance says of a cell or of itself rather than of the run, or what has another place in the report."""
+
 
 def provenance_table(results: Results) -> Table:
     """Where and with what the finished cells ran; several values where cells differ."""
-    # The configuration has a place of its own; the split hash and the reference energies are a cell's, not the run's.
-    skipped = ("config", "split_hash", "normalisation", "earlier_sittings", "started_at", "finished_at")
     found: dict[str, dict[str, None]] = {}
     for cell in results.run.provenance.values():
-        for name, content in _leaves({key: cell[key] for key in cell if key not in skipped}):
+        for name, content in _leaves({key: cell[key] for key in cell if key not in OF_CELLS}):
             found.setdefault(name, {})[content] = None
     for name, pick in (("started_at", min), ("finished_at", max)):
         times = [str(cell[name]) for cell in results.run.provenance.values() if cell.get(name)]
@@ -178,7 +178,7 @@ def provenance_table(results: Results) -> Table:
         return "; ".join(contents[:MOST_VALUES]) + (f"; and {more} more" if more > 0 else "")
 
     return Table(
-        "Software, hardware, data and times of the cells that left a record; several values where cells differ.",
+        "Software, hardware, data and times of the cells with a record; several values where cells differ.",
         [Column("what", numeric=False), Column("value", numeric=False)],
         [("", [[name, line(list(contents))] for name, contents in found.items()])],
         name="software",
@@ -228,13 +228,13 @@ def conflict_table(results: Results) -> Table:
         for row in rows_of(results.run.conflicts)
     ]
     return Table(
-        f"Cells found in several folders with different results: {len(rows)}. Kept are those of the "
-        "first folder in which the cell ended ok.",
+        f"Cells with different results in different folders: {len(rows)}. The result of the first folder in which the "
+        "cell ended ok is kept.",
         [Column(title, numeric=False) for title in ("cell", "key", "differs in", "kept", "left out")],
         [("", rows)],
         (
-            "The same settings on other hardware, another number of threads or another version need not give the same "
-            "numbers to the last digit; a difference beyond that is one of the code.",
+            "Other hardware, another number of threads or other versions may change the last digits; a larger "
+            "difference comes from the code.",
         ),
         name="conflicts",
         absent="No cell has different results in different folders.",

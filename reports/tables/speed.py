@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from reports.analysis.results import Results
-from reports.records.frames import rows_of
+from reports.records.parquet import rows_of
 from reports.records.plan import Arm
 from reports.tables.table import Column, Number, Rows, Table, by_pair, finished_seeds, value
 from reports.text.formatting import NONE, QUANTITIES, number, spread
@@ -46,8 +46,8 @@ def _reach_rows(results: Results, prefix: str, digits: dict[str, int], suffix: s
 
 
 _CENSORED = (
-    f"{PARTIAL} Over the seeds that got there; the others did not within their epochs, and would make it slower. "
-    "In brackets the smallest and largest of a seed."
+    f"{PARTIAL} Only over the seeds that reached it; the others did not within their epochs and would make it slower. "
+    "In brackets: smallest and largest seed."
 )
 
 
@@ -67,13 +67,13 @@ def reach_table(results: Results) -> Table:
     baseline = results.run.plan.baselines[0] if results.run.plan.baselines else ""
     digits = {name: 0 if name.endswith("step") else 1 for name in COSTS}
     return Table(
-        f"What it takes until the validation force error is at or below the one at which {baseline} ended with the "
-        "same seed: mean over seeds.",
+        f"Cost until the validation force error is as low as where {baseline} ended with the same seed: mean over "
+        "seeds.",
         _columns(results),
         _reach_rows(results, "", digits, ""),
         (_CENSORED,),
         name="reach",
-        absent="No finished cell of the first baseline: there is no error to reach.",
+        absent="The first baseline has no finished cell, so there is no error to reach.",
     )
 
 
@@ -81,13 +81,13 @@ def speedup_table(results: Results) -> Table:
     """Speed-ups to the same error, against the first baseline."""
     baseline = results.run.plan.baselines[0] if results.run.plan.baselines else ""
     return Table(
-        f"Speed-up to that error: what {baseline} took until it was first there, divided by what the arm took with "
-        "the same seed; geometric mean over seeds. Above 1 is faster.",
+        f"Speed-up to that error: what {baseline} needed to reach it first, divided by what the arm needed with the "
+        "same seed; geometric mean over seeds. Above 1 is faster.",
         _columns(results),
         _reach_rows(results, "speedup_", dict.fromkeys(COSTS, 2), "×"),
-        (_CENSORED, "Learning-rate schedules end with the arm's own epochs: an arm with fewer has an advantage here."),
+        (_CENSORED, "The learning rate decays over each arm's own epochs, which favours arms with fewer."),
         name="speedup",
-        absent="No finished cell of the first baseline: there is no error to reach.",
+        absent="The first baseline has no finished cell, so there is no error to reach.",
     )
 
 
@@ -144,9 +144,9 @@ def cost_table(results: Results) -> Table:
         ],
         by_pair(results, rows),
         (
-            "Wall time of training, with validation between epochs. Of a pretraining on the pool of several datasets "
-            "each is charged its part: the whole divided by their number; one that cells share otherwise is counted in "
-            "each of them. Frames/s: training frames times epochs, per second. Energy use is not measured.",
+            "Wall time of training, including validation between epochs. Where several datasets pool one pretraining, "
+            "each bears an equal part of its cost; any other shared pretraining counts in full for every cell. "
+            "Frames/s: training frames times epochs, per second. Energy use is not measured.",
         ),
         name="costs",
         absent="No cell has finished.",

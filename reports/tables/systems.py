@@ -1,17 +1,18 @@
-"""Per-system detail: errors by element, by quantile, by molecule and on further test sets."""
+"""Per-system detail: errors by element, by quantile, by member of a collection and on further test sets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import pandas as pd
+from ase.data import chemical_symbols
 
 from reports.analysis import statistics
 from reports.analysis.results import Results
 from reports.records.plan import Arm
 from reports.records.samples import QUANTITY_UNITS
 from reports.tables.errors import GROUPS
-from reports.tables.table import Column, Number, Rows, Table, by_pair, interval
+from reports.tables.table import Column, Number, Rows, Table, bracketed, by_pair
 from reports.text.formatting import NONE, plus_minus, signed
 
 Cells = dict[tuple[Arm, object], str]
@@ -37,11 +38,8 @@ def element_table(results: Results) -> Table:
     rmse = _means(joined, ["element"], "force_rmse_mev_per_A")
     mae = _means(joined, ["element"], "force_mae_mev_per_A")
     columns = [Column("arm", numeric=False)]
-    if present:
-        from ase.data import chemical_symbols
-
-        for title in ("RMSE", "MAE"):
-            columns += [Column(chemical_symbols[z], f"force {title}, meV/Å") for z in present]
+    for title in ("RMSE", "MAE"):
+        columns += [Column(chemical_symbols[z], f"force {title}, meV/Å") for z in present]
     with_details = {Arm(*names) for names in joined[statistics.ARM].drop_duplicates().itertuples(index=False)}
 
     def rows(arm: Arm) -> Rows:
@@ -61,7 +59,7 @@ def element_table(results: Results) -> Table:
 
 def quantile_table(results: Results) -> Table:
     """Quantiles of absolute test errors, mean ± sd over seeds."""
-    frame = results.quantiles
+    frame = statistics.error_quantiles(results.run.records, results.run.predictions)
     cells = {quantile: _means(frame, ["quantity"], quantile) for quantile in statistics.QUANTILES} if len(frame) else {}
     fewest = frame.groupby([*statistics.ARM, "quantity"])["sampled"].min().to_dict() if len(frame) else {}
     arms = {Arm(*names) for names in frame[statistics.ARM].drop_duplicates().itertuples(index=False)}
@@ -86,23 +84,38 @@ def quantile_table(results: Results) -> Table:
         columns,
         by_pair(results, rows),
         (
-            "From a random sample of the test predictions; sampled: predictions of a cell (fewest). Force: single "
-            "components. A quantile of few predictions is uncertain: 99 % of 100 is the second largest.",
+            "From a random sample of the test predictions; sampled: predictions of a cell (the fewest). Forces: single "
+            "components. A quantile of few predictions is uncertain: of 100 predictions, 99 % is the second largest.",
         ),
         name="quantiles",
         absent="Not recorded: these cells left no predictions.",
     )
 
 
-def molecule_table(results: Results) -> Table:
-    """rMD17: one row a molecule, the arms side by side, with the change against each baseline."""
+def member_tables(results: Results) -> list[Table]:
+    """Members of collections (molecules, say) row by row, the arms side by side, with the change against the baseline.
+
+    One table; two where some members are judged by RMSE and others by MAE; none without a result.
+    """
+    plan = results.run.plan
+    judged: dict[tuple[str, str], list[str]] = {}
+    for name in dict.fromkeys(arm.dataset for arm in plan.arms):
+        if plan.datasets[name].member is not None:
+            judged.setdefault(results.headline_metrics(name), []).append(name)
+    tables = [
+        _member_table(results, metrics, datasets, "molecules" if at == 1 else f"molecules-{at}")
+        for at, (metrics, datasets) in enumerate(judged.items(), start=1)
+    ]
+    return [table for table in tables if not table.empty]
+
+
+def _member_table(results: Results, metrics: tuple[str, str], datasets: Sequence[str], name: str) -> Table:
     plan = results.run.plan
     groups: dict[str, Rows] = {}
-    datasets = [name for name in dict.fromkeys(arm.dataset for arm in plan.arms) if plan.datasets[name].member]
     arms = [arm for arm in plan.arms if arm.dataset in datasets]
     strategies = [name for name in plan.strategies if any(arm.strategy == name for arm in arms)]
-    metrics = results.headline_metrics(datasets[0]) if datasets else ()
-    columns = [Column("molecule", numeric=False)]
+    member = plan.members(datasets)
+    columns = [Column(member, numeric=False)]
     for metric in metrics:
         columns += [Column(name, f"{GROUPS[metric][0]}: {GROUPS[metric][1]}") for name in strategies]
     for model in dict.fromkeys(arm.model for arm in arms):
@@ -113,13 +126,12 @@ def molecule_table(results: Results) -> Table:
                     line.append(_with_change(results, Arm(dataset, model, strategy), metric))
             if any(cell != NONE for cell in line[1:]):
                 groups.setdefault(plan.models[model].label, []).append(line)
-    baseline = plan.baselines[0] if plan.baselines else ""
+    baseline = f"; change against {plan.baselines[0]} in % (95 % interval)" if plan.baselines else ""
     return Table(
-        f"Test errors by molecule, best checkpoint: mean ± standard deviation over seeds; change against {baseline} in "
-        "% (95 % interval).",
+        f"Test errors by {member}, best checkpoint: mean ± standard deviation over seeds{baseline}.",
         columns,
         list(groups.items()),
-        name="molecules",
+        name=name,
     )
 
 
@@ -131,7 +143,7 @@ def _with_change(results: Results, arm: Arm, metric: str) -> str:
     baselines = results.run.plan.baselines[:1]
     change = results.change(arm, baselines[0], metric) if baselines else None
     if change is not None:
-        text += f"; {signed(change.percent)} %{interval(change.low, change.high)}"
+        text += f"; {signed(change.percent)} %{bracketed(change.low, change.high)}"
     return Number(text, mean.mean)
 
 
@@ -158,7 +170,7 @@ def further_table(results: Results) -> Table:
         ]
 
     return Table(
-        "Errors on further test sets, which no cell was trained on; best checkpoint: mean ± standard deviation over "
+        "Errors on further test sets, on which nothing was trained, best checkpoint: mean ± standard deviation over "
         "seeds.",
         [
             Column("arm and test set", numeric=False),

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.analysis.results import Change, Results
+from reports.analysis.estimates import Change, Estimate
+from reports.analysis.results import Results
 from reports.records.plan import Arm
-from reports.text.formatting import NONE, number, plus_minus, signed
+from reports.text.formatting import NONE, UNTOLD, number, p_value, plus_minus, signed
 
 TOLD, SINGLE = "*", "‡"
 SIGNS = (
-    "Seeds: finished of planned. Negative changes are improvements. In brackets the 95 % interval of the paired "
-    "t-test on logarithms."
+    "Seeds: finished of planned. Negative changes are improvements. In brackets: 95 % interval of the paired t-test on "
+    "logarithms."
 )
 LEGEND = (
     f"{TOLD} a difference can be told: p < 0.05 after Holm's correction over the comparisons under Statistics. "
-    "Changes of one baseline against another are not tested. "
-    f"{SINGLE} one common seed: an anecdote, without interval or test."
+    "Changes between baselines are not tested. "
+    f"{SINGLE} only one common seed: an anecdote, without interval or test."
 )
 
 
@@ -119,16 +120,32 @@ def mean_cell(results: Results, arm: Arm, metric: str, checkpoint: str = "best")
 
 def mark(change: Change) -> str:
     """The sign of a change that can be told, or of one seed."""
-    return SINGLE if change.n == 1 else TOLD if change.verdict else ""
+    return SINGLE if not change.tested else TOLD if change.verdict else ""
 
 
 def interval(low: float, high: float) -> str:
-    """` (low to high)` in %; nothing where there is no interval."""
-    return "" if pd.isna(low) else f" ({signed(low)} to {signed(high)})"
+    """`low to high` in %; nothing where there is no interval."""
+    return "" if pd.isna(low) else f"{signed(low)} to {signed(high)}"
+
+
+def bracketed(low: float, high: float) -> str:
+    """` (low to high)`, to follow a number; nothing where there is no interval."""
+    ends = interval(low, high)
+    return f" ({ends})" if ends else ""
+
+
+def p_cell(p: float) -> str:
+    """A p-value as a cell."""
+    return NONE if pd.isna(p) else Number(p_value(p), p)
+
+
+def verdict_cell(estimate: Estimate, untested: str = "one seed: not tested") -> str:
+    """What can be said of a change."""
+    return (estimate.verdict or UNTOLD) if estimate.tested else untested
 
 
 def change_cell(change: Change | None) -> str:
     """A change in %, its mark and its interval; a dash without one."""
     if change is None:
         return NONE
-    return Number(signed(change.percent) + mark(change) + interval(change.low, change.high), change.percent)
+    return Number(signed(change.percent) + mark(change) + bracketed(change.low, change.high), change.percent)

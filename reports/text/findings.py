@@ -1,20 +1,15 @@
-"""The findings in sentences, each hedged by the numbers that it rests on."""
+"""The findings arm by arm, in sentences that are hedged by the numbers that they rest on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pandas as pd
-
-from reports.analysis import statistics
-from reports.analysis.results import Change, Results
+from reports.analysis.estimates import Change
+from reports.analysis.results import Results
 from reports.records.plan import Arm
 from reports.records.status import STATES
-from reports.text.formatting import QUANTITIES, listing, p_value, plural, plus_minus, signed
-from reports.text.headline import NO_BASELINE, all_lost, budget
-
-NEAR_FRAMES = 10
-"""A test frame this near to a training frame of its trajectory is hardly a new one."""
+from reports.text.arms import NO_BASELINE, all_lost, budget
+from reports.text.formatting import QUANTITIES, UNTOLD, listing, p_value, plural, plus_minus, signed
 
 
 @dataclass(frozen=True)
@@ -31,11 +26,11 @@ def verdict(change: Change, all_seeds: bool) -> str:
     common = "" if all_seeds else " in common"
     if change.n == 1:
         seed = "one seed" if all_seeds else "one common seed"
-        return f"{percent}; {seed}, an anecdote: no difference can be told"
+        return f"{percent}; {seed}, an anecdote: {UNTOLD}"
     seeds = f"{change.n} seeds{common}"
     ends = f"95 % CI {signed(change.low)} to {signed(change.high)} %, {seeds}, p {p_value(change.p)}"
     corrected = f", {p_value(change.p_holm)} corrected"
-    return f"{percent}, {ends}{corrected}: {change.verdict or 'no difference can be told'}"
+    return f"{percent}, {ends}{corrected}: {change.verdict or UNTOLD}"
 
 
 def _against(results: Results, arm: Arm, baseline: str, metric: str) -> str:
@@ -76,10 +71,10 @@ def finding(results: Results, arm: Arm) -> Finding:
     counts = results.states(arm)
     others = [f"{counts[state]} {state}" for state in STATES if counts.get(state) and state != "ok"]
     if not results.finished(arm):
-        return Finding(name, (f"No cell has finished ({listing(others)}): nothing can be said.",))
+        return Finding(name, (f"No cell has finished ({listing(others)}), so nothing can be said.",))
     sentences = [_sentence(results, arm, metric) for metric in results.headline_metrics(arm.dataset)]
     if others:
-        sentences.append(f"Of its {sum(counts.values())} cells {listing(others)}: not in these means.")
+        sentences.append(f"Of its {sum(counts.values())} cells, {listing(others)}; these are not in the means.")
     return Finding(name, tuple(sentences))
 
 
@@ -91,64 +86,3 @@ def findings(results: Results) -> list[tuple[str, list[Finding]]]:
         if arm.strategy not in plan.baselines:
             found[arm.dataset, arm.model].append(finding(results, arm))
     return [(plan.heading(*pair), items) for pair, items in found.items()]
-
-
-def data_warnings(results: Results) -> list[str]:
-    """What the makers of the data, or of their reader, warn of: once each, with the datasets that it is about."""
-    plan, about = results.run.plan, dict[str, dict[str, None]]()
-    for cell in plan.cells:
-        dataset = results.run.provenance.get(cell.key, {}).get("dataset")
-        warnings = dataset.get("warnings") if isinstance(dataset, dict) else None
-        for warning in [warnings] if isinstance(warnings, str) else warnings or []:
-            about.setdefault(str(warning), {})[plan.datasets[cell.dataset].label] = None
-    return [f"{listing(list(names))}: {warning}" for warning, names in about.items()]
-
-
-def cautions(results: Results) -> list[str]:
-    """What a reader must know before the findings: an unfinished run, too few seeds, splits that differ."""
-    run = results.run
-    notes = []
-    unfinished = run.count("pending", "running")
-    if unfinished:
-        notes.append(
-            f"Not finished yet: {unfinished} of {plural(len(run.plan.cells), 'cell')}. This is what there is so far."
-        )
-    lost = run.count("diverged", "failed")
-    if lost:
-        notes.append(
-            f"{plural(lost, 'cell')} diverged or failed (named below). Means are over the cells that ended "
-            "well, which flatters an arm that loses cells."
-        )
-    seeds = len({cell.seed for cell in run.plan.cells})
-    if seeds == 1:
-        notes.append("One seed was planned. One seed is an anecdote: it tells no difference between arms.")
-    elif 1 < seeds < 5:
-        t = statistics.t_factor(seeds)
-        notes.append(
-            f"With {seeds} seeds the 95 % interval reaches {t:.1f} standard errors to each side: only large and "
-            "steady differences can be told."
-        )
-    cells = run.conflicts["cell_key"].nunique()
-    if cells:
-        have = "has" if cells == 1 else "have"
-        notes.append(
-            f"{plural(cells, 'cell')} {have} different results in different run folders (named below); those of the "
-            "first folder in which it ended ok are shown."
-        )
-    commits = {commit for source in run.sources for commit in source.commits}
-    if len(commits) > 1:
-        notes.append(f"The cells were made at {len(commits)} commits: {', '.join(sorted(commits))}.")
-    for dataset, model, seed in statistics.split_conflicts(run.records).itertuples(index=False):
-        notes.append(
-            f"{run.plan.heading(dataset, model)}, seed {seed}: the arms were trained on different splits. They are not "
-            "paired: comparisons of arms whose splits differ leave this seed out."
-        )
-    nearest = run.records.loc[run.records["status"] == "ok", "audit_nearest_frames"].min()
-    if pd.notna(nearest) and nearest <= NEAR_FRAMES:
-        notes.append(
-            f"Test frames lie as near as {plural(int(nearest), 'frame')} of the simulation to training frames: the "
-            "errors say little about other trajectories."
-        )
-    if run.sweeps_differ:
-        notes.append("The runs' ablation figures differ and are left out: report each run alone to see them.")
-    return notes

@@ -7,6 +7,9 @@ import pandas as pd
 NONE = "–"
 MINUS = "\N{MINUS SIGN}"
 
+UNTOLD = "no difference can be told"
+"""The verdict where the corrected p-value is not below 0.05."""
+
 QUANTITIES = {
     "force_rmse_mev_per_A": ("force RMSE", "meV/Å"),
     "force_mae_mev_per_A": ("force MAE", "meV/Å"),

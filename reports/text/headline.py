@@ -3,168 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from reports.analysis.results import Change, Pooled, Results
-from reports.records.plan import Arm, Plan
-from reports.text.formatting import QUANTITIES, listing, number, p_value, plural, signed, spread
+from reports.analysis.results import Results
+from reports.records.plan import Arm
+from reports.text.arms import NO_BASELINE, all_lost, lost
+from reports.text.formatting import UNTOLD, listing, number, p_value, plural, signed, spread
+from reports.text.statements import Statement, statements
 
 SINGLE = "one seed, which tells nothing,"
 
-NO_BASELINE = ": nothing to compare with"
-
 NAMED = 3
 """How many arms a sentence names; of more it gives their number and range."""
-
-SUBJECTS = {"masking": "masked pretraining", "denoising": "denoising pretraining"}
-
-
-@dataclass(frozen=True)
-class Item:
-    """One comparison that a sentence may speak of."""
-
-    subject: str
-    """The arm, in the middle of a sentence."""
-    model: str
-    data: str
-    baseline: str
-    budget: str
-    """How the epochs of arm and baseline compare; begins with a space, or is empty."""
-    quantity: str
-    change: Change | Pooled
-    basis: str
-    """What interval and estimate rest on."""
-
-    @property
-    def place(self) -> str:
-        """Model and data."""
-        join = " averaged over " if isinstance(self.change, Pooled) else " on "
-        return join.join(name for name in (self.model, self.data) if name)
-
-    @property
-    def tested(self) -> bool:
-        return self.change.n > 1
-
-    @property
-    def interval(self) -> str:
-        """What the interval is called."""
-        return "95 % CI over seeds" if isinstance(self.change, Pooled) else "95 % CI"
-
-    @property
-    def estimate(self) -> str:
-        """Change in %, with its interval."""
-        text = f"{signed(self.change.percent)} %"
-        return (
-            f"{text}, {self.interval} {signed(self.change.low)} to {signed(self.change.high)} %"
-            if self.tested
-            else text
-        )
-
-    @property
-    def numbers(self) -> str:
-        """Estimate and interval in brackets' text."""
-        corrected = [f"corrected p {p_value(self.change.p_holm)}"] if self.tested else []
-        return ", ".join([self.estimate, *corrected, self.basis])
-
-
-def budget(plan: Plan, arm: Arm, baseline: Arm) -> str:
-    """How the epochs of an arm and its baseline compare, for the middle of a sentence."""
-    pretraining, finetuning = plan.epochs(arm)
-    base_pretraining, base_finetuning = plan.epochs(baseline)
-    if pretraining + finetuning == base_pretraining + base_finetuning:
-        return f" at the same total of {pretraining + finetuning} epochs"
-    if finetuning == base_finetuning:
-        return f" with the same {finetuning} epochs of finetuning"
-    return f" after {base_pretraining + base_finetuning} epochs"
-
-
-def lost(results: Results, arm: Arm) -> str:
-    """`1 diverged and 1 failed`; empty if the arm lost no cell."""
-    counts = results.states(arm)
-    found = [f"{counts[state]} {state}" for state in ("diverged", "failed") if counts.get(state)]
-    return listing(found) if found else ""
-
-
-def seeds_text(results: Results, arm: Arm, baseline: Arm, n: int) -> str:
-    """`3 seeds`, or `2 of 3 seeds; masked: 1 diverged`: what a comparison rests on and what was lost."""
-    planned = max(results.planned(arm), results.planned(baseline))
-    text = plural(n, "seed") if n == planned else f"{n} of {plural(planned, 'seed')}"
-    losses = [f"{place.strategy}: {lost(results, place)}" for place in (arm, baseline) if lost(results, place)]
-    return "; ".join([text, *losses])
-
-
-def _subject(plan: Plan, results: Results, arm: Arm) -> str:
-    roles = {name: plan.strategies[name].role for name in plan.strategies if name not in plan.baselines}
-    role = roles.get(arm.strategy, "")
-    alone = list(roles.values()).count(role) == 1
-    return SUBJECTS[role] if alone and role in SUBJECTS else arm.strategy
-
-
-def _pooled_items(results: Results, quantity: int) -> list[Item]:
-    plan = results.run.plan
-    items = []
-    for pooled in results.pooled:
-        metrics = results.headline_metrics(pooled.datasets[0])
-        if pooled.metric != metrics[quantity]:
-            continue
-        arm = Arm(pooled.datasets[0], pooled.model, pooled.strategy)
-        base = arm._replace(strategy=pooled.baseline)
-        known = arm in plan.arms and base in plan.arms
-        seeds = plural(pooled.n, "seed") if pooled.n > 1 else "one seed each"
-        items.append(
-            Item(
-                _subject(plan, results, arm),
-                plan.models[pooled.model].label,
-                f"{pooled.molecules} molecules of rMD17",
-                pooled.baseline,
-                budget(plan, arm, base) if known else "",
-                QUANTITIES[pooled.metric][0],
-                pooled,
-                f"lower in {pooled.lower} of {pooled.molecules} molecules, {seeds}",
-            )
-        )
-    return items
-
-
-def _items(results: Results, quantity: int) -> list[Item]:
-    """The comparisons of force (0) or energy (1) errors; molecules that are pooled do not stand alone."""
-    plan = results.run.plan
-    pooled = {
-        (name, one.model, one.strategy, one.baseline, one.metric) for one in results.pooled for name in one.datasets
-    }
-    items = _pooled_items(results, quantity)
-    for arm in plan.arms:
-        if arm.strategy in plan.baselines:
-            continue
-        metric = results.headline_metrics(arm.dataset)[quantity]
-        for baseline in results.references(arm):
-            change, base = results.change(arm, baseline, metric), arm._replace(strategy=baseline)
-            if change is not None and (*arm, baseline, metric) not in pooled:
-                items.append(
-                    Item(
-                        _subject(plan, results, arm),
-                        plan.models[arm.model].label,
-                        plan.datasets[arm.dataset].label,
-                        baseline,
-                        budget(plan, arm, base),
-                        QUANTITIES[metric][0],
-                        change,
-                        seeds_text(results, arm, base, change.n),
-                    )
-                )
-    return items
 
 
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _opening(item: Item) -> str:
+def _opening(item: Statement) -> str:
     """The arm at the start of a sentence; the name of a strategy stays as it is."""
-    return _capital(item.subject) if item.subject in SUBJECTS.values() else item.subject
+    return item.subject if item.is_name else _capital(item.subject)
 
 
-def _size(item: Item) -> tuple[str, str]:
+def _size(item: Statement) -> tuple[str, str]:
     """`21.3 %` and the rest in brackets, without signs: the verb says the direction."""
     change = item.change
     ends = sorted((abs(change.low), abs(change.high)))
@@ -172,7 +33,7 @@ def _size(item: Item) -> tuple[str, str]:
     return f"{number(abs(change.percent), 1)} %", f"({interval}, corrected p {p_value(change.p_holm)}, {item.basis})"
 
 
-def _clause(item: Item, first: bool) -> str:
+def _clause(item: Statement, first: bool) -> str:
     """What is said of one comparison; the first of a sentence names the arm and the error."""
     against = f"against {item.baseline}{item.budget}"
     verdict = item.change.verdict
@@ -182,22 +43,10 @@ def _clause(item: Item, first: bool) -> str:
             return f"{against} it is {verdict} by {size} {rest}"
         verb = "lowers" if verdict == "lower" else "raises"
         return f"{_opening(item)} {verb} the {item.quantity} of {item.place} by {size} {against} {rest}"
-    why = "" if item.tested else ": one seed is an anecdote" if isinstance(item.change, Change) else ": not tested"
+    why = "" if item.change.tested else ": not tested" if item.pooled else ": one seed is an anecdote"
     if first:
-        return (
-            f"{_opening(item)}, {item.quantity} of {item.place}: no difference can be told {against} "
-            f"({item.numbers}{why})"
-        )
-    return f"{against} no difference can be told ({item.numbers}{why})"
-
-
-def all_lost(results: Results, arm: Arm) -> str:
-    """`diverged in 3 of 3 seeds`; empty unless every cell of the arm diverged or failed."""
-    counts, planned = results.states(arm), results.planned(arm)
-    ended = {state: counts[state] for state in ("diverged", "failed") if counts.get(state)}
-    if sum(ended.values()) < planned:
-        return ""
-    return listing([f"{state} in {count} of {plural(planned, 'seed')}" for state, count in ended.items()])
+        return f"{_opening(item)}, {item.quantity} of {item.place}: {UNTOLD} {against} ({item.numbers}{why})"
+    return f"{against} {UNTOLD} ({item.numbers}{why})"
 
 
 def _absent(results: Results, quantity: int) -> list[str]:
@@ -227,7 +76,7 @@ def _absent(results: Results, quantity: int) -> list[str]:
     return texts
 
 
-def _label(item: Item, items: Sequence[Item]) -> str:
+def _label(item: Statement, items: Sequence[Statement]) -> str:
     """What tells an item from the others: its arm, its model, its data, as far as they differ."""
     arms = len({other.subject for other in items}) > 1
     models = len({other.model for other in items}) > 1
@@ -237,7 +86,7 @@ def _label(item: Item, items: Sequence[Item]) -> str:
     return " of ".join([*parts, *([where] if where else [])])
 
 
-def _group(kind: str, items: Sequence[Item], every: Sequence[Item]) -> str:
+def _group(kind: str, items: Sequence[Statement], every: Sequence[Statement]) -> str:
     """`lower for masked pretraining (−21.3 %, 95 % CI −35.0 to −5.1 %)`; of many, their number and range."""
     if len(items) <= NAMED:
         return f"{kind} for {listing([f'{_label(item, every)} ({item.estimate})' for item in items])}"
@@ -245,14 +94,14 @@ def _group(kind: str, items: Sequence[Item], every: Sequence[Item]) -> str:
     return f"{kind} for {len(items)} (changes between {signed(min(percents))} and {signed(max(percents))} %)"
 
 
-def _tally(results: Results, items: Sequence[Item], quantity: int) -> str:
+def _tally(results: Results, items: Sequence[Statement], quantity: int) -> str:
     """One sentence on many comparisons: how many went which way, against each baseline."""
     parts = []
     for baseline in results.run.plan.baselines:
         here = [item for item in items if item.baseline == baseline]
-        kinds: dict[str, list[Item]] = {"lower": [], "higher": [], "no difference can be told": [], SINGLE: []}
+        kinds: dict[str, list[Statement]] = {"lower": [], "higher": [], UNTOLD: [], SINGLE: []}
         for item in here:
-            kinds[(item.change.verdict or "no difference can be told") if item.tested else SINGLE].append(item)
+            kinds[(item.change.verdict or UNTOLD) if item.change.tested else SINGLE].append(item)
         budgets = {item.budget for item in here}
         if here:
             groups = [_group(kind, members, items) for kind, members in kinds.items() if members]
@@ -283,16 +132,17 @@ def _basis(results: Results, many: bool) -> list[str]:
             count = run.count("diverged", "failed")
             parts.append(f"{plural(count, 'cell')} of {len(losses)} arms diverged or failed, which flatters an arm")
     if many:
-        seeds = sorted({item.change.n for item in _items(results, 0)})
+        seeds = sorted({item.change.n for item in statements(results, 0)})
         if seeds:
             parts.append(
-                "comparisons rest on one seed, an anecdote: no difference can be told"
+                f"comparisons rest on one seed, an anecdote: {UNTOLD}"
                 if seeds[-1] == 1
                 else f"comparisons rest on {spread(seeds[0], seeds[-1])} seeds"
             )
         families = [f"{results.family_size} comparisons of arms"] if results.family_size else []
-        pooled = sum(one.n > 1 for one in results.pooled)
-        families += [f"{pooled} averages over molecules"] if pooled else []
+        pooled = sum(one.tested for one in results.pooled)
+        members = run.plan.members(name for one in results.pooled for name in one.datasets)
+        families += [f"{pooled} averages over {members}s"] if pooled else []
         if families:
             apart = " (each family apart)" if len(families) > 1 else ""
             parts.append(f"a difference is told where p < 0.05 after Holm's correction over {listing(families)}{apart}")
@@ -316,7 +166,7 @@ def headline(results: Results) -> list[str]:
         return ["No baseline was planned: nothing is compared."]
     if not arms:
         return ["Only baselines were planned: there is nothing to compare."]
-    by_quantity = [_items(results, 0), _items(results, 1)]
+    by_quantity = [statements(results, 0), statements(results, 1)]
     if not any(by_quantity):
         counts = [f"{results.run.count(state)} {state}" for state in ("ok", "diverged", "failed", "running", "pending")
                   if results.run.count(state)]  # fmt: skip

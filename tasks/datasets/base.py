@@ -1,4 +1,4 @@
-"""What a dataset is: its samples, and the task that prepares and loads them."""
+"""The contract of a dataset: its samples, and the class that prepares and loads them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:  # torch takes seconds to import, and processes that only gene
     from torch_geometric.data import Data
 
 Progress = Callable[[str, float], None]
-"""Receives a message and the fraction done, 0 to 1."""
+"""Called with a message and the fraction done, 0 to 1."""
 
 
 class DatasetError(ValueError):
-    """A dataset cannot be made or read; the message is meant for the user."""
+    """A dataset cannot be made or read; the message is written for the user."""
 
 
 class DatasetConfig(BaseModel):
@@ -33,11 +33,11 @@ class DatasetConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Outline:
-    """What a split needs to know of F frames.
+    """What a split needs to know about F frames.
 
     Attributes:
-        groups: (F,) int64, the trajectory that each frame came from; a split must not cut it.
-        official: splits that the data's authors published, each (training frames, test frames) as int64 indices.
+        groups: (F,) int64, number of the trajectory that each frame comes from; splits keep trajectories whole.
+        official: splits published by the authors of the data, each (training frames, test frames) as int64 indices.
     """
 
     groups: np.ndarray
@@ -56,22 +56,22 @@ class Dataset:
             `neg_dy` (N, 3) float32 forces in eV/Å, likewise;
             `box` (1, 3, 3) float32 box vectors as rows in Å, only if periodic, in the form of `boxes.reduced_box`;
             `molecule` (N,) int64 index of the molecule that an atom belongs to;
-            `site` (N,) int64 index of the heavy atom with its hydrogens that an atom belongs to.
-        outline: trajectories of the frames, and published splits.
+            `site` (N,) int64 index of the site (a heavy atom with its hydrogens) that an atom belongs to.
+        outline: the trajectories of the frames, and published splits.
         licence: terms under which the data may be used.
-        provenance: how the data came about (parameters, versions, units); can be written as JSON.
-        moments: (F, 2) int64, number of the trajectory as it was simulated and of the frame in it; None if unknown.
-            Frames are told apart by them, and the audit reports how near in time test and training frames are.
-        title: what the data turned out to be, where that says more than the title of its task.
-        warnings: what a reader of any number made with the data has to know.
-        stand_in: whether labels, all or some, stand in for those of the data that the kind is named after.
+        provenance: where the data comes from (parameters, versions, units); can be written as JSON.
+        trajectory_frames: (F, 2) int64, for each frame the number of the trajectory as it was simulated and the number
+            of the frame in it; None if unknown. They tell the audit how close in time test and training frames are.
+        title: what the data turned out to be, if that says more than the title of its task.
+        warnings: what readers of any result obtained with the data have to know.
+        stand_in: whether all or some of the labels stand in for those of the data that the kind is named after.
     """
 
     samples: list[Data]
     outline: Outline
     licence: str
     provenance: dict[str, Any]
-    moments: np.ndarray | None = None
+    trajectory_frames: np.ndarray | None = None
     title: str | None = None
     warnings: tuple[str, ...] = ()
     stand_in: bool = False
@@ -88,9 +88,9 @@ class Dataset:
 
     @cached_property
     def content_hash(self) -> str:
-        """First 12 hex digits of the SHA-256 over all numbers of all frames, in order, and of the outline.
+        """First 12 hex digits of the SHA-256 of all numbers of all frames, in order, and of the outline.
 
-        Equal for equal data: for frames, what belongs together in them, and how they can be split.
+        Equal data have equal hashes: the same frames, molecules and sites, with the same trajectories and splits.
         """
         digest = hashlib.sha256()
         for sample in self.samples:
@@ -102,7 +102,7 @@ class Dataset:
         return digest.hexdigest()[:12]
 
     def describe(self) -> dict[str, Any]:
-        """What provenance says of the data; can be written as JSON."""
+        """The provenance with title, licence, warnings, number of frames and hash; can be written as JSON."""
         return {
             **self.provenance,
             "title": self.title,
@@ -114,15 +114,15 @@ class Dataset:
 
 
 class DatasetTask(abc.ABC):
-    """One kind of dataset with validated parameters. One subclass a kind.
+    """One kind of dataset with validated options; one subclass per kind.
 
     Class attributes:
         kind: the name in suites.
         Config: the options, validated before anything is read or made.
         labelled: whether the samples have energies and forces; without them only pretraining can use the data.
-        judged_by: the errors that its literature reports, on which reports give their verdicts.
-        pooled_over: the option in which members of one collection differ (the molecule, say); reports average over
-            datasets that differ in nothing else. None where there is no such collection.
+        judged_by: the kind of error that its literature reports; verdicts in reports are based on it.
+        pooled_over: the option that distinguishes the members of a collection (the molecule, for rMD17); reports
+            average over datasets that differ in nothing else. None if the kind is not a collection.
     """
 
     kind: ClassVar[str]
@@ -134,16 +134,16 @@ class DatasetTask(abc.ABC):
     @property
     @abc.abstractmethod
     def title(self) -> str:
-        """One line that describes the data to a reader of a report."""
+        """One line that describes the data in a report."""
 
     @abc.abstractmethod
     def prepare(self, data_dir: Path, progress: Progress | None = None, workers: int = 1) -> None:
-        """Makes sure that the data lies complete in `data_dir`; returns at once if it does.
+        """Makes sure that the data is complete in `data_dir`; returns at once if it is.
 
         Args:
             data_dir: folder that holds all datasets.
-            progress: told what is going on, and how much is done.
-            workers: processes to use.
+            progress: called with what is being done and how much of it is done.
+            workers: number of processes to use.
 
         Raises:
             DatasetError: the data cannot be made or stored.
@@ -159,24 +159,25 @@ class DatasetTask(abc.ABC):
 
     @abc.abstractmethod
     def outline(self, data_dir: Path) -> Outline | None:
-        """What `load` will give as the outline, without preparing anything.
+        """The outline that `load` will give, without preparing anything.
 
-        Where the data is not there yet: an outline with as many frames in each set, or None if not even that is known.
+        If the data is not there yet: an outline with the right number of frames in each set, or None if that is not
+        known either.
 
         Raises:
-            DatasetError: a file of the user's cannot be read.
+            DatasetError: a file of the user cannot be read.
         """
 
     @abc.abstractmethod
     def example(self, data_dir: Path, seed: int = 0) -> Data:
-        """A random structure of the right size and box (`z`, `pos`, `box`, `molecule`), without labels.
+        """A structure of the right size and box (`z`, `pos`, `box`, `molecule`, `site`), without labels.
 
-        Meant for estimates of cost: needs no data that would have to be prepared.
+        For estimates of cost: it does not need prepared data.
         """
 
     def check(self, cutoff: float) -> None:  # noqa: B027  (most kinds know their boxes only from the data)
-        """Checks, where the options alone tell, that a potential of this cutoff (Å) can be used on the data.
+        """Checks, if the options alone determine the box, that a potential with this cutoff (Å) can be used.
 
         Raises:
-            DatasetError: the cutoff is over half the box, so that the minimum image does not suffice.
+            DatasetError: the cutoff is longer than half the box, so that the minimum image is not enough.
         """

@@ -1,4 +1,4 @@
-"""Train, validation and test sets: by trajectory, as the data's authors published them, or by frame."""
+"""Training, validation and test sets: by trajectory, as published by the authors of the data, or by frame."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Split:
         return {"train": self.train, "val": self.val, "test": self.test}
 
     def labelled(self, share: float | None, seed: int) -> Split:
-        """The split with a share of the training frames, rounded, at least one: those whose labels may be used.
+        """The split with only a share of the training frames: those whose labels may be used.
 
-        The frames are the first of one random order, so that of two shares with one seed the smaller is a part of
-        the larger.
+        Their number is rounded, and at least one. They are the first frames of one random order, so that with the same
+        seed a smaller share is a subset of a larger one.
 
         Args:
             share: 0 < share <= 1; None for all.
-            seed: of the order, 32 bits.
+            seed: seed of the order, 32 bits.
         """
         if share is None:
             return self
@@ -51,7 +51,7 @@ class Split:
 
 
 class SplitMethod(BaseModel, abc.ABC):
-    """How frames are dealt out. Unknown keys are refused."""
+    """How frames are assigned to the sets. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,17 +60,17 @@ class SplitMethod(BaseModel, abc.ABC):
         """The three sets.
 
         Args:
-            outline: of the frames.
-            stream: seed of all that is random in it, 32 bits.
-            number: the cell's seed, where published splits are taken in turn.
+            outline: outline of the frames.
+            stream: seed of everything random in the split, 32 bits.
+            number: seed of the cell, which selects one of several published splits.
 
         Raises:
-            DatasetError: where the frames cannot be split in this way.
+            DatasetError: the frames cannot be split in this way.
         """
 
 
 class TrajectorySplit(SplitMethod):
-    """Shares of a dataset's trajectories for validation and testing; the rest is for training. None is cut."""
+    """Shares of the trajectories for validation and testing; the others are for training. Trajectories stay whole."""
 
     val: float = Field(0.1, gt=0, lt=1, description="Share of the trajectories for validation, at least one.")
     test: float = Field(
@@ -87,7 +87,7 @@ class TrajectorySplit(SplitMethod):
         return self
 
     def split(self, outline: Outline, stream: int, number: int) -> Split:
-        """Shuffle the trajectories and deal them out whole."""
+        """Shuffle the trajectories and assign whole ones to the sets."""
         names = np.unique(outline.groups)
         n_val = max(1, round(self.val * len(names)))
         n_test = max(1, round(self.test * len(names))) if self.test else 0
@@ -102,25 +102,25 @@ class TrajectorySplit(SplitMethod):
 
 
 class OfficialSplit(SplitMethod):
-    """The splits that the data's authors published: theirs are the test frames, and the others are for training.
+    """The splits published by the authors of the data: their test frames, and their training frames.
 
-    The cell with seed s takes split s modulo their number.
+    A cell with seed s uses split number s modulo the number of splits.
     """
 
-    official: Literal[True] = Field(description="Take the published splits.")
-    val: float = Field(0.05, gt=0, lt=1, description="Share of the training frames, drawn at random, that validates.")
+    official: Literal[True] = Field(description="Use the published splits.")
+    val: float = Field(0.05, gt=0, lt=1, description="Share of the training frames used for validation, at random.")
 
     def split(self, outline: Outline, stream: int, number: int) -> Split:
-        """Their test frames, and their training frames with a random share taken for validation."""
+        """Take the published test frames; a random share of the published training frames is for validation."""
         if not outline.official:
-            raise DatasetError("these data come without published splits; write `split: {val: 0.1, test: 0.1}`")
+            raise DatasetError("this dataset has no published splits; write `split: {val: 0.1, test: 0.1}`")
         frames, test = outline.official[number % len(outline.official)]
         train, val = train_test_split(frames, test_size=max(1, round(self.val * len(frames))), random_state=stream)
         return Split(np.sort(train), np.sort(val), np.sort(test))
 
 
 class FrameSplit(SplitMethod):
-    """Random frames, whatever trajectory they come from: numbers for training and validation, the rest for testing.
+    """Random frames, regardless of their trajectory: given numbers for training and validation, the rest for testing.
 
     Neighbouring frames of a trajectory are alike: the test error then says nothing about other trajectories.
     """
@@ -129,7 +129,7 @@ class FrameSplit(SplitMethod):
     val: int = Field(gt=0, description="Frames for validation; all others are for testing.")
 
     def split(self, outline: Outline, stream: int, number: int) -> Split:
-        """Shuffle all frames and deal them out."""
+        """Shuffle all frames and assign them to the sets."""
         frames = len(outline.groups)
         if self.train + self.val >= frames:
             raise DatasetError(
@@ -142,7 +142,7 @@ class FrameSplit(SplitMethod):
 
 
 def _method(content: Any) -> str:
-    """Which of the methods a mapping (or an instance) describes: each has a key of its own."""
+    """Which method a mapping (or an instance) describes; each has a key that the others lack."""
     keys = content if isinstance(content, dict) else type(content).model_fields
     return "official" if "official" in keys else "frames" if "train" in keys else "trajectories"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,17 @@ EPOCHS = {"scratch": (0, 4), "scratch-extended": (0, 6), "masked": (2, 4), "deno
 """(pretraining, finetuning) epochs of the arms; `PRETRAINED` of any other."""
 PRETRAINED = (2, 4)
 
-LABELS = {
-    "datasets": {"tip3p": "TIP3P water, flexible"},
-    "models": {"egnn": "EGNN"},
-    "strategies": {name: f"what {name} is" for name in EPOCHS},
+DATASETS: dict[str, dict[str, Any]] = {
+    "tip3p": {"label": "TIP3P water, flexible", "kind": "tip3p", "options": {"molecules": 258}}
 }
+MODELS: dict[str, dict[str, Any]] = {"egnn": {"label": "EGNN", "kind": "egnn"}}
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "scratch": {"label": "what scratch is"},
+    "scratch-extended": {"label": "what scratch-extended is", "extended": True},
+    "masked": {"label": "what masked is", "pretext": "masking", "options": {"ratio": 0.9}},
+    "denoised": {"label": "what denoised is", "pretext": "denoising"},
+}
+"""What plans say of these names; of others only the name."""
 
 
 def _key_of(strategy: str, seed: int, dataset: str = "tip3p", model: str = "egnn") -> str:
@@ -221,14 +227,32 @@ def run_factory() -> Callable[[Path], Callable[..., Path]]:
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """`make_run({"masked": {0: (66.0, 108.0), 1: ("failed", "why"), 2: None}, ...})` -> the run folder.
 
-    A key may also be (dataset, model, strategy). `train_frames`: training frames by dataset, else 100.
-    Further arguments replace entries of the plan.
+    A key may also be (dataset, model, strategy). `train_frames`: training frames by dataset, else 100. `datasets`,
+    `models` and `strategies` describe names, beside or in place of `DATASETS` and so on. Further arguments replace
+    entries of the plan.
     """
     return _run_factory(tmp_path)
 
 
+Described = Mapping[str, Mapping[str, Any]]
+
+
+def _described(names: Iterable[str], known: Described, given: Described | None) -> dict[str, dict[str, Any]]:
+    """What a plan says of these names, in the order in which they are given."""
+    known = {name: known.get(name, {}) for name in [*known, *names, *(given or {})]}
+    return {name: {"label": name, **entry, **(given or {}).get(name, {})} for name, entry in known.items()}
+
+
 def _run_factory(parent: Path) -> Callable[..., Path]:
-    def make(outcomes: Outcomes, name: str = "run", train_frames: Mapping[str, int] | None = None, **plan: Any) -> Path:
+    def make(
+        outcomes: Outcomes,
+        name: str = "run",
+        train_frames: Mapping[str, int] | None = None,
+        datasets: Described | None = None,
+        models: Described | None = None,
+        strategies: Described | None = None,
+        **plan: Any,
+    ) -> Path:
         folder = parent / name
         cells = []
         for arm, seeds in outcomes.items():
@@ -252,14 +276,16 @@ def _run_factory(parent: Path) -> Callable[..., Path]:
                     frames = (train_frames or {}).get(dataset, 100)
                     _write_cell(folder / "cells" / key, strategy, seed, outcome, frames, dataset=dataset, model=model)
         content = {
-            "schema": 1,
+            "schema": 2,
             "suite": "water",
             "title": "Pretraining on water",
             "description": "Does it help?",
             "scale": "quick",
             "command": "python -m benchmark run --suite water",
             "baselines": ["scratch", "scratch-extended"],
-            "labels": LABELS,
+            "datasets": _described((cell["dataset"] for cell in cells), DATASETS, datasets),
+            "models": _described((cell["model"] for cell in cells), MODELS, models),
+            "strategies": _described((cell["strategy"] for cell in cells), STRATEGIES, strategies),
             "config": {"optimizer": {"lr": 0.003}},
             "cells": cells,
         }
@@ -308,6 +334,8 @@ def _write_cell(
     (here / "provenance.json").write_text(
         json.dumps(
             {
+                "schema": 1,
+                "name": f"{strategy}/seed {seed}",
                 "versions": {"torch": "2.13.0", "python": "3.12.1"},
                 "hardware": {"cpu": "A made-up CPU", "cores": 2},
                 "git_commit": "0" * 40,

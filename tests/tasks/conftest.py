@@ -42,6 +42,11 @@ def make_water(molecules: int, seed: int = 0, side: float = 8.0, dtype: torch.dt
     )
 
 
+def sets(labels: np.ndarray) -> set[frozenset[int]]:
+    """Which atoms have a label in common, whatever the labels are."""
+    return {frozenset(np.flatnonzero(labels == label).tolist()) for label in np.unique(labels)}
+
+
 @pytest.fixture(scope="session")
 def water() -> Callable[..., Data]:
     """Factory of water samples."""

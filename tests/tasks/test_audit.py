@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
-from tasks.audit import SAME_A, Audit, Auditor, LeakError, Part, fingerprint
+from tasks.audit import SAME_A, Audit, Auditor, FrameSet, LeakError, fingerprint
 from tasks.datasets.base import Dataset, Outline
 from tests.tasks.conftest import make_water, random_rotation
 
 
-def dataset(samples, moments=None):
-    return Dataset(list(samples), Outline(np.arange(len(samples))), "none", {}, moments=moments)
+def dataset(samples, trajectory_frames=None):
+    return Dataset(list(samples), Outline(np.arange(len(samples))), "none", {}, trajectory_frames=trajectory_frames)
 
 
-def part(samples, frames=None, name="a set", moments=None):
-    made = samples if isinstance(samples, Dataset) else dataset(samples, moments)
-    return Part(name, made, np.arange(len(made.samples)) if frames is None else np.array(frames))
+def frame_set(samples, frames=None, name="a set", trajectory_frames=None):
+    made = samples if isinstance(samples, Dataset) else dataset(samples, trajectory_frames)
+    return FrameSet(name, made, np.arange(len(made.samples)) if frames is None else np.array(frames))
 
 
 def molecule(seed, noise=0.15):
@@ -52,7 +52,7 @@ def test_a_disguised_frame_is_found(seed, molecules):
     other = disguised(seen[2], seed)
     assert np.allclose(fingerprint(seen[2]), fingerprint(other), atol=2e-6)
     with pytest.raises(LeakError, match=r"frame 0 of a test set has the geometry of frame 2 of the training set"):
-        Auditor().audit([part(seen, name="the training set")], [], [part([other], name="a test set")])
+        Auditor().audit([frame_set(seen, name="the training set")], [], [frame_set([other], name="a test set")])
 
 
 @given(seed=st.integers(0, 50))
@@ -60,7 +60,7 @@ def test_rounding_does_not_hide_a_frame(seed):
     seen = molecule(seed)
     rounded = Data(z=seen.z, pos=(seen.pos * 1000).round() / 1000)
     with pytest.raises(LeakError):
-        Auditor().audit([part([seen])], [part([rounded])], [])
+        Auditor().audit([frame_set([seen])], [frame_set([rounded])], [])
 
 
 @given(seed=st.integers(0, 100))
@@ -70,7 +70,7 @@ def test_the_next_frame_of_a_trajectory_is_another(seed):
     speed = torch.tensor([0.0144 if number > 1 else 0.0498 for number in (seen.z > 1) * 11 + 1]) / 3.2  # Å/fs
     generator = torch.Generator().manual_seed(seed)
     moved = Data(z=seen.z, pos=seen.pos + 0.5 * speed.unsqueeze(1) * torch.randn(9, 3, generator=generator))
-    audit = Auditor().audit([part([seen])], [], [part([moved])])
+    audit = Auditor().audit([frame_set([seen])], [], [frame_set([moved])])
     assert audit == Audit(seen_frames=1, checked_frames=1, nearest_frames=None)
     assert SAME_A < 0.004
 
@@ -79,22 +79,34 @@ def test_other_compositions_are_other_frames():
     water = make_water(2, 3)
     heavy = water.clone()
     heavy.z = torch.where(water.z == 1, 2, water.z)
-    assert Auditor().audit([part([water])], [], [part([heavy])]).checked_frames == 1
+    assert Auditor().audit([frame_set([water])], [], [frame_set([heavy])]).checked_frames == 1
 
 
 def test_a_molecule_in_a_vacuum_box_is_the_one_without():
     alone = molecule(4)
     boxed = Data(z=alone.z, pos=alone.pos % 30, box=torch.eye(3).unsqueeze(0) * 30)
     with pytest.raises(LeakError) as error:
-        Auditor().audit([part([boxed])], [], [part([alone])])
+        Auditor().audit([frame_set([boxed])], [], [frame_set([alone])])
     assert error.value.found == 1
+
+
+def test_what_an_auditor_has_seen_before_changes_no_result():
+    data, others = dataset([molecule(k) for k in range(6)]), dataset([molecule(k) for k in range(6, 9)])
+    sets = [frame_set(data, [0, 1])], [frame_set(data, [2])], [frame_set(data, [3, 4]), frame_set(others)]
+    auditor = Auditor()
+    auditor.audit([frame_set(others)], [], [frame_set(data)])
+    assert auditor.audit(*sets) == auditor.audit(*sets) == Auditor().audit(*sets) == Audit(2, 6, None)
+    with pytest.raises(LeakError, match="frame 4 of a set is among the frames of a set"):
+        auditor.audit([frame_set(data, [0, 4])], *sets[1:])
 
 
 def test_the_same_frame_of_the_same_data_is_found_once():
     data = dataset([molecule(k) for k in range(6)])
     with pytest.raises(LeakError, match=r"frame 3 of the test set is among the frames of the training set") as error:
         Auditor().audit(
-            [part(data, [0, 1, 3], "the training set")], [part(data, [2])], [part(data, [3, 4], "the test set")]
+            [frame_set(data, [0, 1, 3], "the training set")],
+            [frame_set(data, [2])],
+            [frame_set(data, [3, 4], "the test set")],
         )
     assert "geometry" not in str(error.value)
 
@@ -102,13 +114,13 @@ def test_the_same_frame_of_the_same_data_is_found_once():
 def test_duplicates_within_one_dataset_are_found_across_its_sets():
     data = dataset([molecule(0), molecule(1), disguised(molecule(0), 5)])
     with pytest.raises(LeakError, match="frame 2 of the validation set has the geometry of frame 0"):
-        Auditor().audit([part(data, [0, 1])], [part(data, [2], "the validation set")], [])
+        Auditor().audit([frame_set(data, [0, 1])], [frame_set(data, [2], "the validation set")], [])
 
 
 def test_many_leaks_are_counted():
     seen = [molecule(k) for k in range(9)]
     with pytest.raises(LeakError, match="and 6 more"):
-        Auditor().audit([part(seen)], [], [part([disguised(s, 1) for s in seen])])
+        Auditor().audit([frame_set(seen)], [], [frame_set([disguised(s, 1) for s in seen])])
 
 
 @pytest.mark.parametrize(
@@ -117,5 +129,5 @@ def test_many_leaks_are_counted():
 )
 def test_the_gap_in_time_is_that_of_the_nearest_frames_of_one_trajectory(trajectories, numbers, nearest):
     data = dataset([molecule(k) for k in range(4)], np.stack([trajectories, numbers], axis=1))
-    audit = Auditor().audit([part(data, [0, 1])], [], [part(data, [2, 3])])
+    audit = Auditor().audit([frame_set(data, [0, 1])], [], [frame_set(data, [2, 3])])
     assert audit.nearest_frames == nearest

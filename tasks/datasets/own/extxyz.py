@@ -1,4 +1,4 @@
-"""The user's own labelled structures, in any file that ASE reads."""
+"""The user's own structures with energies and forces, from any file that ASE reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import ase
 import ase.io
 import numpy as np
 import pooch
-import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 from torch_geometric.data import Data
@@ -24,58 +23,56 @@ from tasks.datasets.own.files import (
     Frames,
     UserFiles,
     block_groups,
-    check_one_sort,
+    check_same_periodicity,
     describe_compositions,
     file_version,
     find_file,
-    make_structure,
     reduced_box_at,
 )
 from tasks.datasets.structures.molecules import find_bonds, topology_of_bonds
-from tasks.datasets.structures.plausibility import energy_unit_eV, force_unit_eV_per_A, length_unit_A
+from tasks.datasets.structures.samples import make_sample
+from tasks.datasets.structures.units import energy_unit_eV, force_unit_eV_per_A, length_unit_A
 
 SLICE = re.compile(r"\s*-?\d+\s*|\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(:\s*(-?\d+)?\s*)?")
 
 
 class ExtXYZConfig(DatasetConfig):
-    """Where the structures are, and what the file calls things."""
+    """Which file and frames to read, and the names and units in it."""
 
     path: str = Field(
         min_length=1,
-        description="File that ASE reads; absolute, or relative to the data folder or to the working directory.",
+        description="A file that ASE can read; absolute, or relative to the data folder or the working directory.",
     )
-    index: str = Field(":", description="Which frames of the file, as a Python slice: ':', '::10', '-100:'.")
-    format: str | None = Field(None, description="ASE's name of the format; without one, ASE goes by the file's name.")
+    index: str = Field(":", description="Frames to read, as a Python slice: ':', '::10', '-100:'.")
+    format: str | None = Field(None, description="ASE's name of the format. Default: by the file name.")
     energy_key: str | None = Field(
-        None, description="What the file calls the energy, e.g. REF_energy; without one, the energy that ASE reads."
+        None, description="Name of the energy in the file, e.g. REF_energy. Default: the energy that ASE reads."
     )
-    forces_key: str | None = Field(
-        None, description="What the file calls the forces; without one, the forces that ASE reads."
-    )
+    forces_key: str | None = Field(None, description="Name of the forces in the file, likewise.")
     energy_unit: str = Field(
         "eV",
-        description="Unit of the energies as ASE gives them: eV, meV, hartree, Ry, kcal/mol, kJ/mol. ASE itself "
-        "converts what programs write; set this where a file keeps another unit.",
+        description="Unit of the energies as ASE returns them: eV, meV, hartree, Ry, kcal/mol, kJ/mol. ASE converts "
+        "the outputs of programs to eV; set this if a file contains another unit.",
     )
-    length_unit: str = Field("Å", description="Unit of positions and box as ASE gives them: Å, nm, bohr.")
+    length_unit: str = Field("Å", description="Unit of positions and box as ASE returns them: Å, nm, bohr.")
     force_unit: str | None = Field(
-        None, description="Unit of the forces, e.g. kcal/mol/Å; without one, the energy's over the length's."
+        None, description="Unit of the forces, e.g. kcal/mol/Å. Default: energy_unit / length_unit."
     )
     group_key: str | None = Field(
-        None, description="Entry of a frame's comment line (ASE's `info`) that names the trajectory it came from."
+        None, description="Key in the comment line (ASE's `info`) that names the trajectory of a frame."
     )
     blocks: int | None = Field(
         None,
         gt=1,
-        description="For a file that is one trajectory in order of time: cut it into this many contiguous blocks, "
-        "which no split divides. Without blocks and group_key, every frame counts as a trajectory of its own.",
+        description="The file is one trajectory in time order: cut it into this many contiguous blocks, which splits "
+        "keep whole. Without blocks and group_key every frame counts as a trajectory of its own.",
     )
 
     @field_validator("index")
     @classmethod
     def _is_slice(cls, index: str) -> str:
         if not SLICE.fullmatch(index):
-            raise ValueError("is no slice; write e.g. ':', '::10' or '-100:'")
+            raise ValueError("is not a slice; write e.g. ':', '::10' or '-100:'")
         return index
 
     @field_validator("energy_unit")
@@ -105,7 +102,7 @@ class ExtXYZConfig(DatasetConfig):
 
     @property
     def units(self) -> dict[str, str]:
-        """What the file's numbers are in."""
+        """Units of the numbers in the file."""
         force = self.force_unit or f"{self.energy_unit}/{self.length_unit}"
         return {"energy": self.energy_unit, "length": self.length_unit, "force": force}
 
@@ -113,8 +110,8 @@ class ExtXYZConfig(DatasetConfig):
 class ExtXYZ(UserFiles):
     """Structures with energies and forces from one file, all periodic in three directions or all isolated.
 
-    The file is read as it is, once in each process; nothing is written. Molecules and sites are found from the
-    geometry of each frame.
+    The file is read once in each process; nothing is written. Molecules and sites are found from the geometry of each
+    frame.
     """
 
     kind: ClassVar[str] = "extxyz"
@@ -135,7 +132,7 @@ class ExtXYZ(UserFiles):
 
 @lru_cache(maxsize=4)
 def _read(path: Path, state: tuple[int, int], config: ExtXYZConfig) -> Frames:
-    """Parses a file; `state` makes a changed file another one."""
+    """Content of a file; `state` is part of the cache key, so that a changed file is read again."""
     samples: list[Data] = []
     names: list[str] = []
     for number, atoms in enumerate(_parse(path, config)):
@@ -144,8 +141,8 @@ def _read(path: Path, state: tuple[int, int], config: ExtXYZConfig) -> Frames:
         names.append(_group_name(atoms, config, number, place))
     if not samples:
         raise DatasetError(f"{path}: index {config.index!r} selects no frame; ':' takes all that the file has")
-    check_one_sort(samples, str(path))
-    groups, moments = _groups(names, config, str(path))
+    check_same_periodicity(samples, str(path))
+    groups, trajectory_frames = _groups(names, config, str(path))
     words, compositions = describe_compositions(samples)
     provenance = {
         "source": "file of the user's, read with ASE",
@@ -156,21 +153,21 @@ def _read(path: Path, state: tuple[int, int], config: ExtXYZConfig) -> Frames:
         "compositions": compositions,
         "versions": {"ase": version("ase")},
     }
-    return Frames(tuple(samples), groups, moments, provenance, f"{words} from {path.name}")
+    return Frames(tuple(samples), groups, trajectory_frames, provenance, f"{words} from {path.name}")
 
 
 def _parse(path: Path, config: ExtXYZConfig) -> Sequence[ase.Atoms]:
-    """All frames that the index selects."""
+    """The frames that the index selects."""
     frames: list[ase.Atoms] = []
     try:
         for atoms in ase.io.iread(str(path), index=config.index, format=config.format, do_not_split_by_at_sign=True):
             frames.append(atoms)
-    except Exception as error:  # ASE's readers raise whatever their parsing trips over
-        # Some readers look through the whole file before they give the first frame.
+    except Exception as error:  # ASE's readers raise anything
+        # Some readers go through the whole file before they return the first frame.
         place = _place(path, len(frames), config) if frames else str(path)
         raise DatasetError(
             f"{place} cannot be read ({type(error).__name__}: {error}). The file is "
-            f"truncated or damaged, or of a format that its name does not tell: then set the option 'format'"
+            f"truncated or damaged, or its name does not tell its format: then set the option 'format'"
         ) from error
     return frames
 
@@ -193,21 +190,19 @@ def _sample(atoms: ase.Atoms, config: ExtXYZConfig, place: str) -> Data:
     if atoms.pbc.any():
         if not atoms.pbc.all():
             raise DatasetError(
-                f"{place}: periodic in {int(atoms.pbc.sum())} of 3 directions; three or none are possible. Surfaces "
-                f"can be made periodic in all, with a vacuum between the layers"
+                f"{place}: periodic in {int(atoms.pbc.sum())} of 3 directions; three or none are possible. Make "
+                f"surfaces periodic in all three, with a vacuum between the layers"
             )
         box, rotation = reduced_box_at(length_unit_A(config.length_unit) * atoms.cell.array, place)
         pos, forces = pos @ rotation.T, forces @ rotation.T
-    sample = make_structure(z, pos, box, topology_of_bonds(z, find_bonds(z, pos, box)))
-    sample.y = torch.tensor(energy, dtype=torch.float64).reshape(1, 1)
-    sample.neg_dy = torch.tensor(forces, dtype=torch.float32)
-    return sample
+    found = topology_of_bonds(z, find_bonds(z, pos, box))
+    return make_sample(z, pos, found.molecule, found.site, box, float(energy), forces)
 
 
 def _label(atoms: ase.Atoms, config: ExtXYZConfig, name: str, place: str) -> NDArray[np.float64]:
     """The energy, (), or the forces, (N, 3), in the file's unit.
 
-    Of a calculator the stored results are taken: ASE's `get_forces` sets those of fixed atoms to zero.
+    The stored results of the calculator are used, because ASE's `get_forces` sets forces on fixed atoms to zero.
     """
     option = f"{name}_key"
     key = getattr(config, option) or name
@@ -224,22 +219,22 @@ def _label(atoms: ase.Atoms, config: ExtXYZConfig, name: str, place: str) -> NDA
 
 
 def _numbers(value: Any, shape: tuple[int, ...], place: str) -> NDArray[np.float64]:
-    """Finite numbers of a shape; a single number may come as an array."""
+    """Finite numbers of the given shape; a single number may be stored as an array."""
     try:
         numbers = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DatasetError(f"{place}: {value!r} is no number; correct the file") from error
+        raise DatasetError(f"{place}: {value!r} is not a number; correct the file") from error
     if numbers.size == 1 and shape == ():
         numbers = numbers.reshape(())
     if numbers.shape != shape:
-        raise DatasetError(f"{place}: shape {numbers.shape}; {shape} is needed. Correct the file")
+        raise DatasetError(f"{place}: the shape is {numbers.shape}, not {shape}; correct the file")
     if not np.isfinite(numbers).all():
-        raise DatasetError(f"{place}: NaN or infinite; take the frame out of the file or mend it")
+        raise DatasetError(f"{place}: NaN or infinite; remove the frame or correct the file")
     return numbers
 
 
 def _group_name(atoms: ase.Atoms, config: ExtXYZConfig, number: int, place: str) -> str:
-    """What tells the frame's trajectory from others; its own number without a group key."""
+    """Name of the frame's trajectory; the number of the frame if there is no group key."""
     if config.group_key is None:
         return str(number)
     if config.group_key not in atoms.info:
@@ -253,18 +248,18 @@ def _group_name(atoms: ase.Atoms, config: ExtXYZConfig, number: int, place: str)
 def _groups(
     names: Sequence[Hashable], config: ExtXYZConfig, place: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Groups of the frames, (F,), and their moments, (F, 2), where the order in time is known."""
+    """Groups of the frames, (F,), and `Dataset.trajectory_frames`, (F, 2), if the order in time is known."""
     frames = np.arange(len(names), dtype=np.int64)
-    # Of a selection the distance in time is not known.
+    # In a selection of frames the distance in time is not known.
     whole = config.index.strip() == ":"
     if config.blocks is not None:
-        moments = np.stack([np.zeros_like(frames), frames], axis=1) if whole else None
-        return block_groups(len(names), config.blocks, place), moments
+        trajectory_frames = np.stack([np.zeros_like(frames), frames], axis=1) if whole else None
+        return block_groups(len(names), config.blocks, place), trajectory_frames
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     groups = np.array([numbers[name] for name in names], dtype=np.int64)
     if config.group_key is None or not whole:
         return groups, None
-    # Frames of a trajectory are counted in the order of the file.
+    # The frames of a trajectory are counted in the order of the file.
     counted: Counter[int] = Counter()
     within = np.empty_like(frames)
     for frame, group in enumerate(groups.tolist()):

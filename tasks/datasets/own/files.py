@@ -1,4 +1,4 @@
-"""What datasets of the user's own files have in common: finding the files, grouping frames, building samples."""
+"""What the datasets from the user's own files have in common: finding files, grouping and describing frames."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from typing import Any
 
 import ase
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset, DatasetError, DatasetTask, Outline, Progress
 from tasks.datasets.structures.boxes import reduced_box
-from tasks.datasets.structures.molecules import Topology
 
 LICENCE = "the user's own file; its terms are not known here"
 SHOWN_COMPOSITIONS = 20
@@ -26,19 +24,27 @@ SHOWN_COMPOSITIONS = 20
 
 @dataclass(frozen=True)
 class Frames:
-    """What a file holds: its samples, their groups, (F,) int64, and what else is known of them."""
+    """Content of the files: samples, their groups (F,) int64, and everything else that `Dataset` wants to know."""
 
     samples: tuple[Data, ...]
     groups: NDArray[np.int64]
-    moments: NDArray[np.int64] | None
+    trajectory_frames: NDArray[np.int64] | None
     provenance: dict[str, Any]
     title: str
     warnings: tuple[str, ...] = ()
 
     def dataset(self) -> Dataset:
-        """Samples of their own for each caller, which share their tensors."""
+        """A new dataset for each caller, whose samples share their tensors with those of the others."""
         samples = [copy.copy(sample) for sample in self.samples]
-        return Dataset(samples, Outline(self.groups), LICENCE, self.provenance, self.moments, self.title, self.warnings)
+        return Dataset(
+            samples=samples,
+            outline=Outline(self.groups),
+            licence=LICENCE,
+            provenance=self.provenance,
+            trajectory_frames=self.trajectory_frames,
+            title=self.title,
+            warnings=self.warnings,
+        )
 
     def example(self, seed: int) -> Data:
         """One of the structures, without labels."""
@@ -47,18 +53,18 @@ class Frames:
 
 
 class UserFiles(DatasetTask):
-    """A dataset of the user's own files: read as they are, once in each process; nothing is written."""
+    """A dataset from the user's own files, which are read once in each process; nothing is written."""
 
     @abc.abstractmethod
     def frames(self, data_dir: Path) -> Frames:
-        """What the files hold; read when first asked for, and again when a file has changed.
+        """Content of the files; read when first needed, and again after a file has changed.
 
         Raises:
             DatasetError: a file is missing or cannot be read.
         """
 
     def prepare(self, data_dir: Path, progress: Progress | None = None, workers: int = 1) -> None:
-        """Reads the files, so that what is wrong with them is told; see `DatasetTask.prepare`."""
+        """Reads the files, so that anything wrong with them is reported; see `DatasetTask.prepare`."""
         if progress:
             progress(f"{self.title}: reading", 0.0)
         frames = self.frames(data_dir)
@@ -74,7 +80,7 @@ class UserFiles(DatasetTask):
         return Outline(self.frames(data_dir).groups)
 
     def example(self, data_dir: Path, seed: int = 0) -> Data:
-        """A frame of the files, the first for seed 0; see `DatasetTask.example`.
+        """A frame of the files, the first one for seed 0; see `DatasetTask.example`.
 
         Raises:
             DatasetError: a file is missing or cannot be read.
@@ -83,10 +89,10 @@ class UserFiles(DatasetTask):
 
 
 def find_file(name: str, data_dir: Path) -> Path:
-    """The absolute path of a file of the user's.
+    """The absolute path of a file of the user.
 
     Args:
-        name: absolute, or relative to `data_dir` or else to the working directory.
+        name: absolute, or relative to `data_dir`, or else to the working directory.
         data_dir: folder of the datasets.
 
     Raises:
@@ -101,16 +107,16 @@ def find_file(name: str, data_dir: Path) -> Path:
 
 
 def file_version(path: Path) -> tuple[int, int]:
-    """Time of the last change in ns, and size in bytes: another pair, another content."""
+    """Time of the last change in ns, and size in bytes; if either differs, the file is read again."""
     found = path.stat()
     return found.st_mtime_ns, found.st_size
 
 
 def block_groups(frames: int, blocks: int, place: str) -> NDArray[np.int64]:
-    """Numbers of so many contiguous blocks, (frames,), whose lengths differ by one at most.
+    """Block number of each frame, (frames,): contiguous blocks whose lengths differ by at most one.
 
     Raises:
-        DatasetError: for more blocks than frames.
+        DatasetError: there are more blocks than frames.
     """
     if blocks > frames:
         raise DatasetError(
@@ -120,26 +126,11 @@ def block_groups(frames: int, blocks: int, place: str) -> NDArray[np.int64]:
     return np.arange(frames, dtype=np.int64) * blocks // frames
 
 
-def make_structure(
-    z: NDArray[np.int64], pos: NDArray[np.floating], box: NDArray[np.float64] | None, topology: Topology
-) -> Data:
-    """A sample without labels; `pos` (N, 3) in Å, `box` (3, 3) in Å, reduced, or None."""
-    structure = Data(
-        z=torch.tensor(z, dtype=torch.int64),
-        pos=torch.tensor(pos, dtype=torch.float32),
-        molecule=torch.tensor(topology.molecule),
-        site=torch.tensor(topology.site),
-    )
-    if box is not None:
-        structure.box = torch.tensor(box, dtype=torch.float32).unsqueeze(0)
-    return structure
-
-
-def check_one_sort(samples: Sequence[Data], place: str) -> None:
+def check_same_periodicity(samples: Sequence[Data], place: str) -> None:
     """Make sure that all frames are periodic or none is.
 
     Raises:
-        DatasetError: naming the first frame that differs from the first of all.
+        DatasetError: some are and some are not; the message names the first frame that differs from frame 0.
     """
     periodic = ["box" in sample for sample in samples]
     if len(set(periodic)) > 1:
@@ -152,7 +143,7 @@ def check_one_sort(samples: Sequence[Data], place: str) -> None:
 
 
 def describe_compositions(samples: Sequence[Data]) -> tuple[str, dict[str, int]]:
-    """In words, and the frames of the most frequent compositions by formula (Hill)."""
+    """A phrase, and the number of frames of each of the most frequent compositions, by Hill formula."""
     numbers = Counter(tuple(sorted(sample.z.tolist())) for sample in samples)
     frames = Counter({ase.Atoms(z).get_chemical_formula(): count for z, count in numbers.items()})
     words = next(iter(frames)) if len(frames) == 1 else f"{len(frames)} compositions"
@@ -160,7 +151,7 @@ def describe_compositions(samples: Sequence[Data]) -> tuple[str, dict[str, int]]
 
 
 def reduced_box_at(box: NDArray[np.float64], place: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """`reduced_box`, whose errors say where the box was read."""
+    """`reduced_box`, with errors that say where the box was read."""
     try:
         return reduced_box(box)
     except DatasetError as error:

@@ -1,4 +1,4 @@
-"""The user's own trajectories without labels, in any file that MDAnalysis reads; for pretraining."""
+"""The user's own trajectories without labels, from any file that MDAnalysis reads; for pretraining."""
 
 from __future__ import annotations
 
@@ -27,46 +27,45 @@ from tasks.datasets.own.files import (
     Frames,
     UserFiles,
     block_groups,
-    check_one_sort,
+    check_same_periodicity,
     describe_compositions,
     file_version,
     find_file,
-    make_structure,
     reduced_box_at,
 )
 from tasks.datasets.structures.molecules import HYDROGEN, Topology, find_bonds, topology_of_bonds
+from tasks.datasets.structures.samples import make_sample
 
-Version = tuple[Path, tuple[int, int]]
+FileVersion = tuple[Path, tuple[int, int]]
 """A file and its `file_version`."""
 
 
 class TrajectoryConfig(DatasetConfig):
-    """Where the structures are, and which of them are taken."""
+    """Which files, frames and atoms to read."""
 
     topology: str = Field(
         min_length=1,
-        description="File that names the atoms, e.g. PDB, PSF, PRMTOP, TPR, GRO; absolute, or relative to the data "
-        "folder or to the working directory.",
+        description="File with the names of the atoms, e.g. PDB, PSF, PRMTOP, TPR, GRO; absolute, or relative to the "
+        "data folder or the working directory.",
     )
     trajectory: tuple[str, ...] = Field(
-        min_length=1,
-        description="File with the frames, or a list of files, e.g. DCD, XTC, TRR, XYZ; paths as for the topology.",
+        min_length=1, description="File with the frames, e.g. DCD, XTC, TRR, XYZ, or a list of such files."
     )
-    start: int = Field(0, ge=0, description="First frame of each file.")
-    stop: int | None = Field(None, gt=0, description="End of the frames of each file, exclusive.")
+    start: int = Field(0, ge=0, description="First frame to read of each file.")
+    stop: int | None = Field(None, gt=0, description="Frame of each file to stop before. Default: the end.")
     every: int = Field(1, gt=0, description="Keep every n-th frame.")
     selection: str = Field(
         "all",
         min_length=1,
-        description="Which atoms, in MDAnalysis' selection language; whole molecules, the same in all frames.",
+        description="Atoms to keep, in MDAnalysis' selection language; whole molecules, the same in all frames.",
     )
     guess_bonds: bool | None = Field(
         None,
-        description="true: find bonds from distances in the first frame. false: take those of the topology. Without a "
-        "value, those of the topology if every hydrogen has one there, else from distances.",
+        description="true: bonds from the geometry of the first frame. false: bonds of the topology. Default: those of "
+        "the topology if every hydrogen has one there, else from the geometry.",
     )
     blocks: int = Field(
-        10, gt=0, description="Number of contiguous blocks to cut each file into; no split divides a block."
+        10, gt=0, description="Cut the frames of each file into this many contiguous blocks, which splits keep whole."
     )
 
     @field_validator("trajectory", mode="before", json_schema_input_type=str | tuple[str, ...])
@@ -78,9 +77,9 @@ class TrajectoryConfig(DatasetConfig):
 class Trajectory(UserFiles):
     """Structures of one or more trajectories over one topology, all periodic or all isolated; without labels.
 
-    The files are read as they are, once in each process. Atoms may be wrapped in any way: molecules and sites are
-    taken from bonds, by minimum image where these are found from distances. Where a format does not say how many frames
-    it holds (XTC, TRR), a half-written one at the end is left out, as MDAnalysis does.
+    The files are read once in each process. Atoms may be wrapped in any way: molecules and sites follow from bonds, and
+    bonds that are found from distances use the minimum image. If a format does not say how many frames a file has (XTC,
+    TRR), a half-written frame at the end is left out, as MDAnalysis does.
     """
 
     kind: ClassVar[str] = "trajectory"
@@ -95,9 +94,9 @@ class Trajectory(UserFiles):
         return f"structures of {', '.join(Path(name).name for name in self.config.trajectory)}"
 
     def outline(self, data_dir: Path) -> Outline:
-        """See `DatasetTask.outline`; frames are counted for it and not read."""
+        """See `DatasetTask.outline`; the frames are counted, not read."""
         topology, trajectories = self._files(data_dir)
-        with _reading(topology[0]):
+        with _explained_errors(topology[0]):
             universe = MDAnalysis.Universe(os.fspath(topology[0]))
         counts = [len(_open(universe, path, self.config)) for path, _ in trajectories]
         return Outline(_groups(counts, [path for path, _ in trajectories], self.config))
@@ -107,7 +106,7 @@ class Trajectory(UserFiles):
         topology, trajectories = self._files(data_dir)
         return _read(topology, trajectories, self.config)
 
-    def _files(self, data_dir: Path) -> tuple[Version, tuple[Version, ...]]:
+    def _files(self, data_dir: Path) -> tuple[FileVersion, tuple[FileVersion, ...]]:
         topology, *trajectories = (
             (path, file_version(path))
             for path in (find_file(name, data_dir) for name in (self.config.topology, *self.config.trajectory))
@@ -116,29 +115,29 @@ class Trajectory(UserFiles):
 
 
 @contextmanager
-def _reading(path: Path, frame: int | None = None) -> Iterator[None]:
-    """Quietly; what a reader trips over becomes a DatasetError that names the file."""
+def _explained_errors(path: Path, frame: int | None = None) -> Iterator[None]:
+    """Without the readers' warnings; any error of theirs becomes a DatasetError that names the file."""
     place = f"{path}" if frame is None else f"{path}: frame {frame}"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of formats' missing fields; what matters is checked here
+            warnings.simplefilter("ignore")  # about fields that a format lacks; what matters is checked here
             yield
     except DatasetError:
         raise
-    except Exception as error:  # MDAnalysis' readers raise whatever their parsing trips over
+    except Exception as error:  # MDAnalysis' readers raise anything
         raise DatasetError(
             f"{place} cannot be read ({type(error).__name__}: {error}). The file is truncated or damaged, does not "
-            f"belong to the topology, or is of a format that MDAnalysis does not know by this name"
+            f"belong to the topology, or its name is not one by which MDAnalysis knows the format"
         ) from error
 
 
 def _open(universe: MDAnalysis.Universe, path: Path, config: TrajectoryConfig) -> range:
-    """Opens a trajectory in the universe; the numbers of the frames that are to be taken.
+    """Opens a trajectory in the universe; returns the numbers of the frames to read.
 
     Raises:
-        DatasetError: it cannot be read, has other atoms than the topology, or none of the frames.
+        DatasetError: it cannot be read, has other atoms than the topology, or no frame is selected.
     """
-    with _reading(path):
+    with _explained_errors(path):
         universe.load_new(os.fspath(path))
     held = universe.trajectory.n_frames
     frames = range(held)[config.start : config.stop : config.every]
@@ -157,7 +156,7 @@ def _open(universe: MDAnalysis.Universe, path: Path, config: TrajectoryConfig) -
 
 
 def _promised_by_dcd(path: Path) -> int:
-    """The number of frames in the header of a DCD file, whose end MDAnalysis takes as it finds it; else 0."""
+    """Number of frames by the header of a DCD file, which MDAnalysis does not check; 0 for other files."""
     with path.open("rb") as file:
         head = file.read(12)
     if head[4:8] != b"CORD":
@@ -168,7 +167,7 @@ def _promised_by_dcd(path: Path) -> int:
 
 
 def _groups(counts: list[int], paths: list[Path], config: TrajectoryConfig) -> NDArray[np.int64]:
-    """Blocks of each trajectory, numbered through, (F,)."""
+    """Number of the block of each frame, (F,), over all trajectories."""
     return np.concatenate(
         [
             number * config.blocks + block_groups(count, config.blocks, str(path))
@@ -178,13 +177,13 @@ def _groups(counts: list[int], paths: list[Path], config: TrajectoryConfig) -> N
 
 
 @lru_cache(maxsize=4)
-def _read(topology: Version, trajectories: tuple[Version, ...], config: TrajectoryConfig) -> Frames:
-    """Reads all frames; the files' versions make changed files others."""
+def _read(topology: FileVersion, trajectories: tuple[FileVersion, ...], config: TrajectoryConfig) -> Frames:
+    """Content of the files; their versions are part of the cache key, so that changed files are read again."""
     path = topology[0]
-    with _reading(path):
+    with _explained_errors(path):
         universe = MDAnalysis.Universe(os.fspath(path))
     samples: list[Data] = []
-    moments: list[tuple[int, int]] = []
+    trajectory_frames: list[tuple[int, int]] = []
     counts = []
     chosen: MDAnalysis.AtomGroup | None = None
     for number, (file, _) in enumerate(trajectories):
@@ -192,7 +191,7 @@ def _read(topology: Version, trajectories: tuple[Version, ...], config: Trajecto
         counts.append(len(frames))
         for frame in frames:
             place = f"{file}: frame {frame}"
-            with _reading(file, frame):
+            with _explained_errors(file, frame):
                 step = universe.trajectory[frame]
             if chosen is None:
                 chosen = _select(universe, config)
@@ -200,10 +199,10 @@ def _read(topology: Version, trajectories: tuple[Version, ...], config: Trajecto
             pos, box = _geometry(chosen.positions, step.dimensions, place)
             if not samples:
                 members, source = _topology(universe, chosen, z, pos, box, config)
-            samples.append(make_structure(z, pos, box, members))
-            moments.append((number, frame))
+            samples.append(make_sample(z, pos, members.molecule, members.site, box))
+            trajectory_frames.append((number, frame))
     files = [file for file, _ in trajectories]
-    check_one_sort(samples, ", ".join(str(file) for file in files))
+    check_same_periodicity(samples, ", ".join(str(file) for file in files))
     words, compositions = describe_compositions(samples)
     provenance = {
         "source": "files of the user's, read with MDAnalysis",
@@ -215,11 +214,11 @@ def _read(topology: Version, trajectories: tuple[Version, ...], config: Trajecto
     }
     title = f"{words} from {', '.join(file.name for file in files)}"
     groups = _groups(counts, files, config)
-    return Frames(tuple(samples), groups, np.array(moments, dtype=np.int64), provenance, title, notes)
+    return Frames(tuple(samples), groups, np.array(trajectory_frames, dtype=np.int64), provenance, title, notes)
 
 
 def _select(universe: MDAnalysis.Universe, config: TrajectoryConfig) -> MDAnalysis.AtomGroup:
-    """The chosen atoms, by the topology and the frame that is open."""
+    """The selected atoms, by the topology and the current frame."""
     try:
         chosen = universe.select_atoms(config.selection)
     except Exception as error:  # SelectionError, or an attribute that the topology lacks
@@ -232,7 +231,7 @@ def _select(universe: MDAnalysis.Universe, config: TrajectoryConfig) -> MDAnalys
 
 
 def _elements(chosen: MDAnalysis.AtomGroup, topology: Path) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Atomic numbers, (N,), from the topology's elements or else from the atoms' names, and a warning of the latter."""
+    """Atomic numbers, (N,), from the topology's elements or else from the atom names, with a warning in that case."""
     symbols = [str(s) for s in chosen.elements] if hasattr(chosen, "elements") else [""] * len(chosen)
     names = [str(n) for n in chosen.names] if hasattr(chosen, "names") else [""] * len(chosen)
     guesser = DefaultGuesser(chosen.universe)
@@ -244,8 +243,8 @@ def _elements(chosen: MDAnalysis.AtomGroup, topology: Path) -> tuple[NDArray[np.
     unknown = sorted({names[atom] or f"atom {atom}" for atom, number in enumerate(numbers) if not number})
     if unknown:
         raise DatasetError(
-            f"{topology}: no elements of {', '.join(unknown[:5])}. Take a topology that says them (a PDB file with its "
-            f"element column), or leave these atoms out with the option 'selection'"
+            f"{topology}: no elements of {', '.join(unknown[:5])}. Use a topology that names them (a PDB file with "
+            f"element column, say), or leave these atoms out with the option 'selection'"
         )
     if not guessed:
         return np.array(numbers, dtype=np.int64), ()
@@ -256,7 +255,7 @@ def _elements(chosen: MDAnalysis.AtomGroup, topology: Path) -> tuple[NDArray[np.
 def _geometry(
     positions: NDArray[np.float32], dimensions: NDArray[np.float32] | None, place: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Positions, (N, 3), and the reduced box, (3, 3), both in Å; no box where there are no dimensions."""
+    """Positions, (N, 3), and the reduced box, (3, 3), both in Å; None for the box if there are no dimensions."""
     pos = np.asarray(positions, dtype=np.float64)
     if not np.isfinite(pos).all():
         raise DatasetError(f"{place}: positions are NaN or infinite; leave the frame out with 'start', 'stop', 'every'")
@@ -264,8 +263,10 @@ def _geometry(
         return pos, None
     with np.errstate(invalid="ignore"):
         vectors = np.asarray(triclinic_vectors(dimensions), dtype=np.float64)
-    if not vectors.any():  # what MDAnalysis makes of an impossible box
-        raise DatasetError(f"{place}: lengths and angles {np.round(dimensions, 3).tolist()} are no box; mend the file")
+    if not vectors.any():  # MDAnalysis' result for an impossible box
+        raise DatasetError(
+            f"{place}: lengths and angles {np.round(dimensions, 3).tolist()} are not those of a box; correct the file"
+        )
     box, rotation = reduced_box_at(vectors, place)
     return pos @ rotation.T, box
 
@@ -278,16 +279,16 @@ def _topology(
     box: NDArray[np.float64] | None,
     config: TrajectoryConfig,
 ) -> tuple[Topology, str]:
-    """Molecules and sites of the chosen atoms, and where their bonds are from."""
+    """Molecules and sites of the selected atoms, and where their bonds come from."""
     number = np.full(len(universe.atoms), -1, dtype=np.int64)
     number[chosen.indices] = np.arange(len(chosen))
     pairs = number[universe.bonds.indices if hasattr(universe, "bonds") else np.empty((0, 2), dtype=np.int64)]
     bonds = pairs[(pairs >= 0).all(axis=1)]
-    # PDB files often say a part of the bonds only.
+    # PDB files often name only some of the bonds.
     complete = bool(len(bonds)) and np.isin(np.flatnonzero(z == HYDROGEN), bonds).all()
     if config.guess_bonds is False and not len(bonds):
         raise DatasetError(
-            f"{config.topology}: no bonds among the chosen atoms, and guess_bonds is false; set it to true, or take a "
+            f"{config.topology}: no bonds among the chosen atoms, and guess_bonds is false; set it to true, or use a "
             f"topology with bonds"
         )
     if config.guess_bonds or (config.guess_bonds is None and not complete):

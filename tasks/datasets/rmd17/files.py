@@ -1,4 +1,4 @@
-"""Files of rMD17: npz files of frames, lists of frames, the whole archive; checked, in their units (kcal/mol, Å)."""
+"""Files of rMD17: npz files of frames, lists of frames, the whole archive. Checked; units are those of the files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ase.formula import Formula
 from numpy.typing import NDArray
 
 from tasks.datasets.base import DatasetError, Progress
-from tasks.datasets.storage import sources
+from tasks.datasets.storage.cache import sha256
 
 FORMULAS = {
     "aspirin": "C9H8O4",
@@ -30,18 +30,18 @@ FORMULAS = {
     "uracil": "C4H4N2O2",
 }
 LABELS = ("coords", "energies", "forces")
-"""What the same frame of MD17 must have equal wherever it occurs."""
-REMEDY = "delete what is damaged and get it again"
+"""Arrays that must be equal wherever the same frame of MD17 occurs."""
+REMEDY = "delete the damaged file and download it again"
 
 
 def composition(molecule: str) -> NDArray[np.int64]:
-    """Atomic numbers of the atoms, ascending, (N,)."""
+    """Atomic numbers of a molecule, ascending, (N,)."""
     counts = Formula(FORMULAS[molecule]).count()
     return np.sort([atomic_numbers[symbol] for symbol, count in counts.items() for _ in range(count)]).astype(np.int64)
 
 
 def read_frames(file: Path, molecule: str) -> dict[str, NDArray[Any]]:
-    """All that is needed of a file, checked; in its units."""
+    """All arrays of a file, checked; in the units of the file."""
     frames = read_arrays(file, ("nuclear_charges", "old_indices", *LABELS))
     z = frames["nuclear_charges"]
     if not np.array_equal(np.sort(z), composition(molecule)):
@@ -57,12 +57,12 @@ def read_frames(file: Path, molecule: str) -> dict[str, NDArray[Any]]:
 
 
 def read_arrays(file: Path, keys: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Arrays of an npz file, their shapes checked; whole numbers as int64, all else as float64."""
+    """Some arrays of an npz file, with their shapes checked; whole numbers as int64, others as float64."""
     try:
         with np.load(file, allow_pickle=False) as archive:
             missing = [key for key in keys if key not in archive]
             arrays = {key: archive[key] for key in keys if key not in missing}
-    # An npy file gives an array, which is no context.
+    # An npy file is loaded as an array, which is not a context manager: TypeError or AttributeError.
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise DatasetError(f"{file} cannot be read as an npz file ({error}); {REMEDY}") from error
     if missing:
@@ -84,12 +84,12 @@ def read_arrays(file: Path, keys: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         whole = key in ("nuclear_charges", "old_indices")
         arrays[key] = array.astype(np.int64 if whole else np.float64)
         if whole and not np.array_equal(arrays[key], array):
-            raise DatasetError(f"{file}: {key} has other than whole numbers; {REMEDY}")
+            raise DatasetError(f"{file}: {key} has numbers that are not whole; {REMEDY}")
     return arrays
 
 
 def read_numbers(path: Path, frames: int) -> NDArray[np.int64]:
-    """Numbers of frames, one a line, below `frames`."""
+    """Numbers of frames from a text file, one per line, below `frames`, (F,) int64."""
     try:
         numbers = np.loadtxt(path, dtype=np.float64, ndmin=1)
     except (OSError, ValueError) as error:
@@ -102,7 +102,7 @@ def read_numbers(path: Path, frames: int) -> NDArray[np.int64]:
 
 
 def unpack(archive: Path, progress: Progress | None, folder: Path) -> dict[str, Any]:
-    """Copies the archive's npz files and lists of frames to `folder`; returns the provenance."""
+    """Extracts the npz files and lists of frames of the archive into `folder`; returns the provenance."""
     wanted = {"npz_data": ".npz", "splits": ".csv"}
     found = 0
     try:
@@ -123,4 +123,4 @@ def unpack(archive: Path, progress: Progress | None, folder: Path) -> dict[str, 
         raise DatasetError(f"{archive} cannot be unpacked ({error}); {REMEDY}") from error
     if not found:
         raise DatasetError(f"{archive} has no npz_data/*.npz and no splits/*.csv; {REMEDY}")
-    return {"source": archive.name, "sha256": sources.sha256(archive)}
+    return {"source": archive.name, "sha256": sha256(archive)}

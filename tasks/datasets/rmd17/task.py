@@ -12,7 +12,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from ase import units
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from torch_geometric.data import Data
@@ -21,16 +20,17 @@ from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTas
 from tasks.datasets.rmd17.files import LABELS, REMEDY, composition, read_arrays, read_frames, read_numbers, unpack
 from tasks.datasets.storage import cache, sources
 from tasks.datasets.structures.molecules import HYDROGEN
+from tasks.datasets.structures.samples import make_sample
+from tasks.datasets.structures.units import energy_unit_eV, force_unit_eV_per_A, length_unit_A
 
-KCAL_PER_MOL_eV = units.kcal / units.mol
 SPLIT_SOURCE, SOURCE = "rmd17-npz", "rmd17"
 ARCHIVE, UNPACKED = "rmd17.tar.bz2", "rmd17-archive"
 FRAMES = {"azobenzene": 99_988}
-"""Frames of a molecule where they are not 100 000."""
+"""Number of frames of a molecule if it is not 100 000."""
 SET_SIZE = 1000
-"""Frames for training in an official split, and frames for testing."""
+"""Number of training frames in an official split, and of test frames."""
 ATOM_VOLUME_A3, SHORTEST_A = 8.0, 0.95
-"""Of random structures, so that they have about as many neighbours within 3.4 Å as the data (7 to 8 an atom)."""
+"""Of random structures, so that atoms have about as many neighbours within 3.4 Å as in the data (7 to 8)."""
 
 
 class RMD17Config(DatasetConfig):
@@ -39,17 +39,17 @@ class RMD17Config(DatasetConfig):
     molecule: Literal[
         "aspirin", "azobenzene", "benzene", "ethanol", "malonaldehyde", "naphthalene", "paracetamol", "salicylic",
         "toluene", "uracil",
-    ] = Field(description="Which of the ten molecules; salicylic is salicylic acid.")  # fmt: skip
+    ] = Field(description="One of the ten molecules; salicylic is salicylic acid.")  # fmt: skip
     frames: Literal["official", "all"] = Field(
         "official",
-        description="official: the frames of the published splits. all: every frame (100 000), for splits by frame; "
-        "the data's authors warn against training on more than 1000.",
+        description="official: the frames of the authors' splits. all: all frames (100 000), for splits by frame; the "
+        "authors warn against training on more than 1000.",
     )
     splits: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(
         (1, 2, 3, 4, 5),
         min_length=1,
-        description="Which of the five published splits, each of 1000 training and 1000 test frames; with "
-        "`frames: official` only.",
+        description="Which of the authors' five splits to use, each with 1000 training and 1000 test frames; only for "
+        "`frames: official`.",
     )
 
     @field_validator("splits")
@@ -62,7 +62,7 @@ class RMD17Config(DatasetConfig):
 
 @dataclass(frozen=True)
 class _Part:
-    """Frames of one npz file: all, or those whose numbers a text file lists."""
+    """Frames of one npz file: all, or those listed in a text file."""
 
     file: Path
     numbers: Path | None = None
@@ -71,7 +71,7 @@ class _Part:
         return str(self.file) if self.numbers is None else f"{self.file} at the frames of {self.numbers}"
 
     def select(self, content: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """This part's frames of what the file holds of each frame; what it holds of atoms is left out."""
+        """The arrays of the file that have a row per frame, for the frames of this part."""
         frames = {key: array for key, array in content.items() if key != "nuclear_charges"}
         if self.numbers is None:
             return frames
@@ -81,11 +81,11 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Merged:
-    """Frames of several parts, each once, in the order of time.
+    """The frames of several parts, each once, in time order.
 
     Attributes:
         old: (F,) numbers in MD17, ascending.
-        first: (F,) where the frame occurs first in the parts, one after the other.
+        first: (F,) index of the first occurrence of each frame in the concatenated parts.
         inverse: for each part the indices of its frames in `old`.
     """
 
@@ -97,13 +97,13 @@ class _Merged:
 class RMD17(DatasetTask):
     """Revised MD17: one molecule in vacuum, energies and forces with PBE/def2-SVP.
 
-    Taken, in this order, from what lies in the data folder: the author's npz files of single splits
-    (``rmd17_MOLECULE_train_01.npz`` ...); the complete npz file of the molecule with the splits' lists of frames
-    (``index_train_01.csv`` ...), as they are or in the unpacked archive; the archive, which is then unpacked. Where
-    there is none of them, the files of single splits are downloaded, for ``frames: all`` the complete one.
+    Files in the data folder are used in this order: the author's npz files of single splits
+    (``rmd17_MOLECULE_train_01.npz`` ...); the complete npz file of the molecule with the lists of frames of the splits
+    (``index_train_01.csv`` ...), either directly or in the unpacked archive; the archive, which is then unpacked. If
+    there are none, the files of single splits are downloaded, or the complete one for ``frames: all``.
 
-    A frame that is in several splits is one sample, known by its number in MD17. All frames come from one trajectory: a
-    split by trajectory refuses them, and rightly so. ``frames: all`` comes without official splits.
+    A frame that occurs in several splits is one sample, identified by its number in MD17. All frames come from one
+    trajectory, so a split by trajectory is refused, as it should be. ``frames: all`` has no official splits.
     """
 
     kind: ClassVar[str] = "rmd17"
@@ -136,7 +136,7 @@ class RMD17(DatasetTask):
             progress(f"{self.title}: ready", 1.0)
 
     def _parts(self, data_dir: Path) -> list[_Part] | None:
-        """Where the frames lie, a training and a test part for each split; None if something is missing."""
+        """The training and the test part of each split; None if a file is missing."""
         if self.config.frames == "official":
             single = [sources.find(SPLIT_SOURCE, file, data_dir) for file in self._single]
             if None not in single:
@@ -167,11 +167,13 @@ class RMD17(DatasetTask):
         read = [part.select(contents[part.file]) for part in parts]
         merged = self._merge(parts, [frames["old_indices"] for frames in read])
         coords, energies, forces = (_join(parts, [frames[key] for frames in read], key, merged) for key in LABELS)
-        forces *= KCAL_PER_MOL_eV
         files = sorted({path for part in parts for path in (part.file, part.numbers) if path})
         published = sources.get_source(SOURCE if parts[0].file.name == self._complete else SPLIT_SOURCE)
+        coords *= length_unit_A(published.units["length"])
+        energies *= energy_unit_eV(published.units["energy"])
+        forces *= force_unit_eV_per_A(published.units["force"])
         return Dataset(
-            samples=_samples(charges, coords, energies * KCAL_PER_MOL_eV, forces),
+            samples=_samples(charges, coords, energies, forces),
             outline=self._outline(merged),
             licence=published.licence,
             provenance={
@@ -179,20 +181,20 @@ class RMD17(DatasetTask):
                 "page": published.page,
                 "citation": published.citation.model_dump(),
                 "level_of_theory": published.level_of_theory,
-                "files": {path.name: sources.sha256(path) for path in files},
+                "files": {path.name: cache.sha256(path) for path in files},
                 "units": {"pos": "Å", "y": "eV", "neg_dy": "eV/Å"},
                 "units_of_files": published.units,
                 "parameters": self.config.model_dump(mode="json"),
                 "frames": len(merged.old),
                 "duplicates_merged": sum(map(len, merged.inverse)) - len(merged.old),
             },
-            moments=np.stack([np.zeros_like(merged.old), merged.old], axis=1),
+            trajectory_frames=np.stack([np.zeros_like(merged.old), merged.old], axis=1),
             title=self.title,
             warnings=(f"the data's authors: {published.warning}",) if self.config.frames == "all" else (),
         )
 
     def outline(self, data_dir: Path) -> Outline:
-        """See `DatasetTask.outline`; which frames the splits have in common is known once the files are there."""
+        """See `DatasetTask.outline`; until the files are there, the splits are assumed to have no frame in common."""
         parts = self._parts(data_dir)
         if parts is None and self.config.frames == "all":
             return Outline(np.zeros(FRAMES.get(self.config.molecule, 100_000), dtype=np.int64))
@@ -203,7 +205,7 @@ class RMD17(DatasetTask):
         return self._outline(self._merge(parts, [part.select(contents[part.file])["old_indices"] for part in parts]))
 
     def _merge(self, parts: list[_Part], numbers: list[NDArray[np.int64]]) -> _Merged:
-        """One list of frames from the parts' numbers in MD17; training and test parts of a split must be disjoint."""
+        """Merges the parts by their numbers in MD17; training and test part of a split must be disjoint."""
         old, first, inverse = np.unique(np.concatenate(numbers), return_index=True, return_inverse=True)
         merged = _Merged(old, first, np.split(inverse, np.cumsum([len(part) for part in numbers])[:-1]))
         for number, both in enumerate(self._pairs(merged)):
@@ -211,7 +213,7 @@ class RMD17(DatasetTask):
             if len(shared):
                 raise DatasetError(
                     f"{parts[2 * number]} and {parts[2 * number + 1]} have {len(shared)} frames in common, e.g. number "
-                    f"{old[shared[0]]} of MD17; training and test frames of a split must differ: {REMEDY}"
+                    f"{old[shared[0]]} of MD17; training and test frames of a split must differ; {REMEDY}"
                 )
         return merged
 
@@ -226,7 +228,7 @@ class RMD17(DatasetTask):
         return Outline(np.zeros(len(merged.old), dtype=np.int64), self._pairs(merged))
 
     def example(self, data_dir: Path, seed: int = 0) -> Data:
-        """Random places in a ball of about a molecule's density; see `DatasetTask.example`."""
+        """Atoms at random in a ball with about the density of a molecule; see `DatasetTask.example`."""
         z = composition(self.config.molecule)
         radius = (3 * ATOM_VOLUME_A3 * len(z) / (4 * np.pi)) ** (1 / 3)
         rng = np.random.default_rng(seed)
@@ -236,18 +238,11 @@ class RMD17(DatasetTask):
             if np.linalg.norm(place) < radius and all(np.linalg.norm(place - p) > SHORTEST_A for p in places):
                 places.append(place)
         pos = np.array(places)
-        site = torch.tensor(_sites(z, pos[None])[0])
-        numbers = torch.tensor(z)
-        return Data(
-            z=numbers,
-            pos=torch.tensor(pos, dtype=torch.float32),
-            molecule=torch.zeros_like(numbers),
-            site=site,
-        )
+        return make_sample(z, pos, np.zeros_like(z), _sites(z, pos[None])[0])
 
 
 def _join(parts: list[_Part], arrays: list[NDArray[Any]], key: str, merged: _Merged) -> NDArray[np.float64]:
-    """The parts' values of each frame once, (F, ...); copies of a frame must be equal."""
+    """The values of each frame once, (F, ...); all copies of a frame must be equal."""
     joined, inverse = np.concatenate(arrays), np.concatenate(merged.inverse)
     copy_of = merged.first[inverse]
     differs = np.flatnonzero((joined != joined[copy_of]).reshape(len(joined), -1).any(axis=1))
@@ -265,27 +260,19 @@ def _join(parts: list[_Part], arrays: list[NDArray[Any]], key: str, merged: _Mer
 def _samples(
     z: NDArray[np.int64], pos: NDArray[np.float64], energies: NDArray[np.float64], forces: NDArray[np.float64]
 ) -> list[Data]:
-    """Frames as samples; eV, Å."""
+    """The frames as samples, from Å, eV and eV/Å."""
     numbers = torch.tensor(z)
     molecule = torch.zeros_like(numbers)
     kinds, kind = np.unique(_sites(z, pos), axis=0, return_inverse=True)
     sites = [torch.tensor(site) for site in kinds]
-    # torch.tensor copies: a sample that is pickled must not drag the whole trajectory along.
     return [
-        Data(
-            z=numbers,
-            pos=torch.tensor(pos[frame], dtype=torch.float32),
-            y=torch.tensor([[energies[frame]]], dtype=torch.float64),
-            neg_dy=torch.tensor(forces[frame], dtype=torch.float32),
-            molecule=molecule,
-            site=sites[kind[frame]],
-        )
+        make_sample(numbers, pos[frame], molecule, sites[kind[frame]], None, energies[frame], forces[frame])
         for frame in range(len(pos))
     ]
 
 
 def _sites(z: NDArray[np.int64], pos: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Number of the heavy atom that an atom is or, for a hydrogen, has nearest, (F, N): protons may change over."""
+    """Site of each atom, (F, N): hydrogens belong to the nearest heavy atom of each frame, since protons may move."""
     hydrogen, heavy = z == HYDROGEN, z != HYDROGEN
     site = np.empty(pos.shape[:2], dtype=np.int64)
     site[:, heavy] = np.arange(heavy.sum())

@@ -1,4 +1,4 @@
-"""The files of n2p2 and RuNNer (`input.data`): structures with energies and forces, in atomic units.
+"""RuNNer's and n2p2's `input.data`: structures with energies and forces, in atomic units.
 
 Format: n2p2's documentation, "File formats", `input.data`; Behler, J. Chem. Phys. 145, 170901 (2016). A structure is
 
@@ -11,38 +11,26 @@ Format: n2p2's documentation, "File formats", `input.data`; Behler, J. Chem. Phy
     end
 
 Blanks before a keyword and empty lines are allowed. Total and atomic charges are ignored.
+
+ASE reads the format too (`ase.io.runner`), but drops the comments, which hold the trajectory, and accepts truncated
+files, NaN, missing energies and unknown keywords, so that all checks would have to be made here all the same.
 """
 
 from __future__ import annotations
 
-import hashlib
-import lzma
 import re
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
-from scipy.constants import physical_constants
 
 from tasks.datasets.base import DatasetError
-from tasks.datasets.storage import cache
+from tasks.datasets.runner.files import read_texts
 from tasks.datasets.structures.boxes import reduced_box
-
-A_PER_BOHR = physical_constants["Bohr radius"][0] * 1e10  # CODATA, 0.529177...
-EV_PER_HARTREE = physical_constants["Hartree energy in eV"][0]  # CODATA, 27.2113...
-
-PATTERN = "*.data*"
-TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip")
-ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
+from tasks.datasets.structures.units import A_PER_BOHR, EV_PER_HARTREE
 
 ATOM = np.dtype([("keyword", "U4"), ("pos", "f8", 3), ("element", "U3"), ("charges", "f8", 2), ("force", "f8", 3)])
 ATOM_COLUMNS = "atom x y z element charge unused fx fy fz"
@@ -51,7 +39,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf(inity)
 
 @dataclass(frozen=True)
 class Structures:
-    """F structures with A atoms altogether; structure i has the atoms ``offsets[i]:offsets[i + 1]``.
+    """F structures with A atoms in total; structure i has the atoms ``offsets[i]:offsets[i + 1]``.
 
     Attributes:
         offsets: (F + 1,) int64.
@@ -60,7 +48,7 @@ class Structures:
         forces: (A, 3) float64, eV/Å.
         energies: (F,) float64, eV.
         boxes: (F, 3, 3) float64, box vectors as rows in the form of `boxes.reduced_box`, Å; NaN if not periodic.
-        comments: texts of the comment lines, one string a structure.
+        comments: text of the comment lines, one string per structure.
         places: file and line where each structure begins.
     """
 
@@ -76,10 +64,19 @@ class Structures:
     def __len__(self) -> int:
         return len(self.energies)
 
+    def atoms(self, index: int) -> slice:
+        """The atoms of a structure."""
+        return slice(*self.offsets[index : index + 2])
+
+    def box(self, index: int) -> NDArray[np.float64] | None:
+        """The box vectors of a structure, (3, 3), Å; None if not periodic."""
+        box = self.boxes[index]
+        return box if np.isfinite(box).all() else None
+
 
 @dataclass
 class _Block:
-    """The lines of one structure; `first` and `last` count the file's atom lines."""
+    """What the lines of one structure say; its atom lines are `first:last` among those of the file."""
 
     line: int
     first: int
@@ -90,17 +87,16 @@ class _Block:
 
 
 def read_structures(path: Path) -> Structures:
-    """All structures of a file, of a folder, or of an archive (.tar, .tar.gz, .tar.bz2, .tar.xz, .zip).
+    """All structures of a file, of a folder, or of an archive; see `files.read_texts`.
 
-    Of a folder or an archive every file named `*.data*` is read, in the order of their names. Units become Å, eV and
-    eV/Å. Cells are turned into the form of `boxes.reduced_box`, positions and forces with them.
+    Units become Å, eV and eV/Å. Cells are rotated into the form of `boxes.reduced_box`, with positions and forces.
 
     Raises:
-        DatasetError: naming file and line: a structure without end, without atoms or without energy, a line that does
-            not belong there, a wrong number of columns, an unknown element, numbers that are none or not finite, one
-            or two lattice lines, a cell without volume; or an archive that is damaged or has no such file.
+        DatasetError: with file and line: a structure without end, without atoms or without energy, an unexpected line,
+            a wrong number of columns, an unknown element, a number that is not one or not finite, one or two lattice
+            lines, a cell without volume; or a file or an archive cannot be read.
     """
-    parts = [_convert(text, name) for name, text in _texts(path)]
+    parts = [_convert(text, name) for name, text in read_texts(path)]
     offsets = np.cumsum([0, *(size for part in parts for size in np.diff(part.offsets))])
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts])
@@ -111,101 +107,12 @@ def read_structures(path: Path) -> Structures:
 
 
 def read_comments(path: Path) -> list[str]:
-    """The comment of each structure, as `read_structures` gives it, without conversion of the numbers.
+    """The comment of each structure, as `read_structures` returns it, without reading the numbers of its atoms.
 
     Raises:
-        DatasetError: as `read_structures`, but for what is wrong in an atom line or a cell.
+        DatasetError: as `read_structures`, except for errors in atom lines and cells.
     """
-    return [" ".join(block.comments) for name, text in _texts(path) for block in _scan(text.split("\n"), name)[0]]
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of a folder's files that `read_structures` would read.
-
-    Raises:
-        DatasetError: a file cannot be read.
-    """
-    try:
-        if not path.is_dir():
-            return cache.sha256(path)
-        digest = hashlib.sha256()
-        for file in _data_files(path):
-            digest.update(f"{file.relative_to(path).as_posix()} {cache.sha256(file)}\n".encode())
-        return digest.hexdigest()
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-# -------------------------------------------------------------------------------------------- files and archives
-
-
-def _texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Name and text of each file."""
-    if path.is_dir():
-        contents: Iterator[tuple[str, bytes]] = ((str(file), _read(file)) for file in _data_files(path))
-    elif path.name.lower().endswith(ARCHIVE_SUFFIXES):
-        contents = iter(_unpack(path))
-    else:
-        contents = iter([(str(path), _read(path))])
-    found = False
-    for name, content in contents:
-        found = True
-        yield name, content.decode("utf-8", errors="replace")
-    if not found:
-        raise DatasetError(
-            f"{path} holds no file named {PATTERN} (input.data, say); give the file itself, or rename it"
-        )
-
-
-def _is_data(name: str) -> bool:
-    """Hidden files are none: macOS puts `._input.data` beside what it packs."""
-    base = PurePosixPath(name).name
-    return fnmatch(base, PATTERN) and not base.startswith(".")
-
-
-def _data_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if _is_data(file.name) and file.is_file())
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{file} cannot be read: {error.strerror or error}") from error
-
-
-def _unpack(path: Path) -> list[tuple[str, bytes]]:
-    """Name and content of an archive's data files, by name."""
-    read: Callable[[Path], dict[str, bytes]] = _unzip if path.name.lower().endswith(".zip") else _untar
-    try:
-        files = read(path)
-    except ARCHIVE_ERRORS as error:
-        raise DatasetError(
-            f"the archive {path} is damaged or cut short ({str(error).split(chr(10))[0]}); delete it and fetch or copy "
-            f"it again"
-        ) from error
-    return [(f"{path}: {name}", files[name]) for name in sorted(files)]
-
-
-def _unzip(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return {entry.filename: archive.read(entry) for entry in archive.infolist() if _is_data(entry.filename)}
-
-
-def _untar(path: Path) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    with tarfile.open(path) as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.isfile() and _is_data(member.name) else None
-            if content is not None:
-                files[member.name] = content.read()
-        # To the very end, where the checksum of compressed data is.
-        while archive.fileobj is not None and archive.fileobj.read(1 << 20):
-            pass
-    return files
-
-
-# ------------------------------------------------------------------------------------------------------ parsing
+    return [" ".join(block.comments) for name, text in read_texts(path) for block in _scan(text.split("\n"), name)[0]]
 
 
 def _fail(name: str, line: int, message: str) -> NoReturn:
@@ -213,7 +120,7 @@ def _fail(name: str, line: int, message: str) -> NoReturn:
 
 
 def _scan(lines: list[str], name: str) -> tuple[list[_Block], list[int]]:
-    """The structures of a file, and the indices of its atom lines (numbers of lines less 1)."""
+    """The structures of a file, and the indices of its atom lines (line number minus 1)."""
     blocks: list[_Block] = []
     atoms: list[int] = []
     block: _Block | None = None
@@ -270,7 +177,7 @@ def _shown(line: str) -> str:
 
 
 def _numbers(line: str, count: int, name: str, number: int) -> list[float]:
-    """The finite numbers that follow a keyword."""
+    """The numbers after a keyword, which must be finite."""
     words = line.split()[1:]
     if len(words) != count:
         _fail(name, number, f"{_shown(line)} has {len(words)} columns after its keyword, not {count}")
@@ -321,7 +228,7 @@ def _convert(text: str, name: str) -> Structures:
 
 
 def _atoms(lines: list[str], indices: list[int], name: str) -> NDArray[np.void]:
-    """The columns of the atom lines, converted all at once."""
+    """The columns of all atom lines, converted at once."""
     try:
         table = np.loadtxt([lines[index] for index in indices], dtype=ATOM, comments=None, ndmin=1)
         finite = bool(np.isfinite(table["pos"]).all() and np.isfinite(table["force"]).all())

@@ -21,7 +21,7 @@ ARCHIVE = "training-data_H2O.tar.gz"
 FOLDER = ARCHIVE.removesuffix(".tar.gz")
 TITLE = "RPBE-D3 water"
 SURROGATE = "surrogate"
-"""Structures whose comment has this word were not labelled by DFT."""
+"""Structures with this word in their comment were not labelled by DFT."""
 
 
 class RPBEConfig(RunnerConfig):
@@ -31,9 +31,9 @@ class RPBEConfig(RunnerConfig):
 class RPBE(RunnerFiles):
     """Periodic water, liquid and ice, of several sizes (Morawietz et al., PNAS 113, 8368 (2016)).
 
-    The archive `training-data_H2O.tar.gz`, or a folder `training-data_H2O` with its files, is taken from the data
-    folder or fetched (`sources.find`). Structures whose comment says `surrogate` are a stand-in, labelled by the
-    published potential and not by DFT: title, licence and warnings then say so.
+    The archive `training-data_H2O.tar.gz`, or a folder `training-data_H2O` with its files, is read from the data folder
+    or downloaded (`sources.find`). Structures whose comment says `surrogate` are a stand-in, labelled by the published
+    potential and not by DFT: title, licence and warnings then say so.
     """
 
     kind: ClassVar[str] = "rpbe"
@@ -47,12 +47,12 @@ class RPBE(RunnerFiles):
         return TITLE
 
     def example(self, data_dir: Path, seed: int = 0) -> Data:
-        """32 molecules at random in a cubic box of 0.997 g/cm³; see `DatasetTask.example`."""
+        """32 randomly placed molecules in a cubic box at 0.997 g/cm³; see `DatasetTask.example`."""
         return TIP3P(TIP3PConfig(molecules=32, density_g_per_cm3=0.997, cutoff_A=4.0)).example(data_dir, seed)
 
     def find_files(self, data_dir: Path) -> Path | None:
         """See `RunnerFiles.find_files`."""
-        # An archive may be an earlier download from elsewhere: the user's own folder comes first.
+        # The user's own folder comes first: an archive may be an earlier download.
         folders = [data_dir / FOLDER, data_dir / SOURCE / FOLDER]
         return next((folder for folder in folders if folder.is_dir()), None) or find(SOURCE, ARCHIVE, data_dir)
 
@@ -89,6 +89,7 @@ class RPBE(RunnerFiles):
             "licence": "not the published set: the terms are those of whoever supplied the file",
             "level_of_theory": level,
             "title": f"{TITLE} (HDNNP surrogate)",
+            "stand_in": True,
             "surrogate_structures": stand_ins,
             "warnings": [
                 f"the labels of {which} come from a published HDNNP that was trained on the RPBE-D3 set, not from DFT"

@@ -1,7 +1,7 @@
-"""Datasets on disk: generated once, under a lock, and whole or not there at all.
+"""Prepared datasets on disk: made once, under a lock, and either complete or not there at all.
 
-A dataset is a folder named after its kind and the hash of its parameters. It is written under another name
-beside its place and renamed when complete, its manifest last. A folder without a manifest is thus never data.
+A dataset is a folder named after its kind and the hash of its parameters. It is written under a temporary name, its
+manifest last, and renamed when complete. A folder without a manifest is therefore never a dataset.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DATA_DIR_VARIABLE = "NNP_BENCH_DATA"
 MANIFEST = "dataset.json"
 
 Build = Callable[[Path], dict[str, Any]]
-"""Writes all files of a dataset into the given empty folder and returns their provenance (JSON-able)."""
+"""Writes all files of a dataset into the given empty folder and returns the provenance (can be written as JSON)."""
 
 
 def default_data_dir() -> Path:
@@ -39,10 +39,10 @@ def default_data_dir() -> Path:
 
 
 def writable_dir(data_dir: Path) -> Path:
-    """Where datasets and downloads are written: `data_dir`, or `default_data_dir()` where that may only be read.
+    """Where datasets and downloads are written: `data_dir`, or `default_data_dir()` if `data_dir` is read-only.
 
-    A folder that is not there yet is taken as it is: it will be made, or refused as the user's mistake. So is a
-    folder that can only be read where the default cannot be written either.
+    A folder that does not exist yet is returned as it is: creating it will succeed, or fail with a clear message. A
+    read-only folder is returned as well if the default cannot be written either.
     """
     if not data_dir.is_dir() or _can_write(data_dir):
         return data_dir
@@ -52,13 +52,13 @@ def writable_dir(data_dir: Path) -> Path:
 
 
 def dataset_folder(data_dir: Path, kind: str, parameters: Mapping[str, Any], format_version: int) -> Path:
-    """Where the dataset with these parameters lies, or would lie: in `data_dir`, else in `writable_dir(data_dir)`.
+    """Folder of the dataset with these parameters, whether it exists or not: in `data_dir`, else `writable_dir`.
 
     Args:
         data_dir: folder of all datasets.
         kind: the dataset's kind, the first part of the folder's name.
-        parameters: everything that determines the data; JSON-able.
-        format_version: to be raised when the same parameters begin to give other data or other files.
+        parameters: everything that determines the data; can be written as JSON.
+        format_version: to be raised when the same parameters start to give other data or other files.
     """
     text = json.dumps(
         {"kind": kind, "format_version": format_version, "parameters": dict(parameters)},
@@ -79,13 +79,13 @@ def ensure(
     build: Build,
     progress: Progress | None = None,
 ) -> Path:
-    """Returns the dataset's folder, building it first if it is not there.
+    """Returns the dataset's folder, and builds the dataset first if it is not there.
 
-    Safe to call from several processes at once: one builds, the others wait. What a killed process left
-    behind is removed. See `dataset_folder` for the arguments.
+    Safe to call from several processes at once: one builds, the others wait. Leftovers of a killed process are
+    removed. See `dataset_folder` for the arguments.
 
     Raises:
-        DatasetError: the folder cannot be written, or the dataset that is there is damaged.
+        DatasetError: the folder cannot be written, or the dataset in it is damaged.
     """
     folder = dataset_folder(data_dir, kind, parameters, format_version)
     if (folder / MANIFEST).is_file():
@@ -99,15 +99,15 @@ def ensure(
     except OSError as error:
         raise DatasetError(
             f"cannot write the dataset folder {folder}: {error.strerror or error}. Free space "
-            f"there or make it writable, or choose another one, e.g. by the variable {DATA_DIR_VARIABLE}"
+            f"there or make it writable, or choose another one, e.g. with the variable {DATA_DIR_VARIABLE}"
         ) from error
     return folder
 
 
 @contextmanager
 def locked(path: Path, work: str, progress: Progress | None) -> Iterator[None]:
-    """Holds the lock file `path`; says so when it has to wait for another process, which does `work`."""
-    # Other users of a shared folder must be able to take the lock too.
+    """Holds the lock file `path`; reports if it has to wait for another process that does `work`."""
+    # Other users of a shared folder must be able to take the lock as well.
     lock = FileLock(path, mode=0o666)
     try:
         lock.acquire(timeout=0)
@@ -129,10 +129,10 @@ def sha256(path: Path) -> str:
 def open_dataset(
     data_dir: Path, kind: str, parameters: Mapping[str, Any], format_version: int
 ) -> tuple[Path, dict[str, Any]]:
-    """The dataset's folder and its provenance, every file's size and SHA-256 checked.
+    """The dataset's folder and its provenance, after checking size and SHA-256 of every file.
 
     Raises:
-        DatasetError: the dataset is missing or incomplete, or a file of it is damaged.
+        DatasetError: the dataset is missing or incomplete, or one of its files is damaged.
     """
     folder = dataset_folder(data_dir, kind, parameters, format_version)
     if not (folder / MANIFEST).is_file():
@@ -141,23 +141,23 @@ def open_dataset(
 
 
 def _can_write(folder: Path) -> bool:
-    """Whether files can be made in an existing folder."""
-    # The superuser could write to a folder that is write-protected for all, but its owner does not want that.
+    """Whether files can be created in an existing folder."""
+    # The superuser can write to a folder that is write-protected for everyone, but its owner does not want that.
     if not stat.S_IMODE(folder.stat().st_mode) & 0o222:
         return False
     try:
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError as error:
-        # A full disk is to be told of, not to be evaded.
+        # A full disk should be reported, not avoided.
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _build(folder: Path, kind: str, parameters: Mapping[str, Any], format_version: int, build: Build) -> None:
-    """Builds `folder`; only to be called under its lock."""
+    """Builds `folder`; its lock must be held."""
     for leftover in folder.parent.glob(f".{folder.name}.partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    # A name of its own for each attempt: a process orphaned by a killed run cannot write into a later one.
+    # Each attempt has its own name: an orphaned process of a killed run cannot write into a later attempt.
     partial = folder.parent / f".{folder.name}.partial-{uuid.uuid4().hex[:8]}"
     partial.mkdir()
     try:
@@ -183,7 +183,7 @@ def _build(folder: Path, kind: str, parameters: Mapping[str, Any], format_versio
 
 
 def _read_manifest(folder: Path, checksums: bool) -> dict[str, Any]:
-    """The manifest, after a check of the files it lists (sizes always, SHA-256 on demand)."""
+    """The manifest, after a check of the files it lists: their sizes, and if asked for their SHA-256."""
     remedy = f"Delete the folder {folder} and prepare the dataset again"
     path = folder / MANIFEST
     try:

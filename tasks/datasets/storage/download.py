@@ -1,4 +1,4 @@
-"""Downloads: gone on with after an interruption, checked, and in place only when whole."""
+"""Downloads: resumed after an interruption, verified, and in their place only when complete."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from tasks.datasets.base import DatasetError, Progress
 from tasks.datasets.storage.cache import DATA_DIR_VARIABLE, locked, sha256
 
 CHECKSUMS = "checksums.json"
-"""Beside the downloads of a folder: of each file SHA-256, bytes, address and time of its first download."""
+"""File beside the downloads in a folder, with SHA-256, size, address and time of the first download of each."""
 
 TIMEOUTS_S = (20.0, 60.0)
-"""To connect, and between two pieces of a file."""
+"""For connecting, and between two pieces of a file."""
 
 ATTEMPTS = 10
-"""At one address: a broken transfer is gone on with that often, as long as every attempt brings something."""
+"""Per address: a broken transfer is resumed up to this often, as long as every attempt makes progress."""
 
 PIECE_BYTES = 1 << 18
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 class UnavailableError(DatasetError):
-    """No address gave the file; the message names each with the reason."""
+    """No address provided the file; the message gives the reason for each."""
 
 
 class _FailedError(Exception):
-    """One address did not give the file, for the reason in the message."""
+    """One address did not provide the file, for the reason in the message."""
 
 
 def is_secure(url: str) -> bool:
@@ -52,21 +52,21 @@ def download(
     checksum: str | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Downloads a file unless it is there; safe to be called from several processes at once.
+    """Downloads a file unless it is there; safe to call from several processes at once.
 
-    What has come so far lies in `TARGET.part`; a later call goes on from there if the file at the address is still
-    the same (a range request with If-Range), else it starts over. The addresses are tried in turn.
+    The part downloaded so far is in `TARGET.part`; a later call resumes from there if the file at the address is
+    still the same (a range request with If-Range), else it starts again. The addresses are tried in turn.
 
     Args:
-        urls: the file's addresses.
-        target: where to put it; its folder is made.
+        urls: addresses of the file.
+        target: where to put it; its folder is created.
         size: bytes, if published.
-        checksum: `md5:...` or `sha256:...`, if published; else the SHA-256 of the first download is held to, which
-            `CHECKSUMS` beside the file records.
-        progress: told what is going on; the fraction stays 0 where the server does not tell the size.
+        checksum: `md5:...` or `sha256:...`, if published; else the file must have the SHA-256 of its first download,
+            which is recorded in `CHECKSUMS` beside it.
+        progress: called with what is being done; the fraction stays 0 if the server does not say the size.
 
     Raises:
-        UnavailableError: no address gave the file.
+        UnavailableError: no address provided the file.
         DatasetError: the file cannot be stored, or `CHECKSUMS` is damaged.
     """
     work = _Download(target, size, checksum, progress)
@@ -78,14 +78,14 @@ def download(
     except OSError as error:
         raise DatasetError(
             f"cannot store {target}: {error.strerror or error}. Free space there or make it writable, or choose "
-            f"another folder, e.g. by the variable {DATA_DIR_VARIABLE}. What has come so far is kept, and the same "
-            "command goes on from there"
+            f"another folder, e.g. with the variable {DATA_DIR_VARIABLE}. What has been downloaded so far is kept, and "
+            "the same command resumes from there"
         ) from error
 
 
 @dataclass(frozen=True)
 class _Download:
-    """One file to download; only to be used under the lock of its folder."""
+    """One file to download; the lock of its folder must be held."""
 
     target: Path
     size: int | None
@@ -94,16 +94,16 @@ class _Download:
 
     @property
     def part(self) -> Path:
-        """What has come so far."""
+        """The part downloaded so far."""
         return self.target.with_name(f"{self.target.name}.part")
 
     @property
     def origin(self) -> Path:
-        """Beside the part: the address it is from, and what tells whether the file there is still the same."""
+        """Beside the part: its address, and a validator that tells whether the file there is still the same."""
         return self.target.with_name(f"{self.target.name}.part.json")
 
     def run(self, urls: Sequence[str]) -> None:
-        """Tries the addresses in turn, first the one that a part is from."""
+        """Tries the addresses in turn, beginning with the one of the part, if there is one."""
         recorded = self._read_checksums().get(self.target.name)
         begun = self._read_origin().get("url")
         failures = []
@@ -117,7 +117,7 @@ class _Download:
         raise UnavailableError(f"{self.target.name} could not be downloaded:{''.join(failures)}")
 
     def _transfer(self, url: str) -> None:
-        """Brings the part to its full length, in several attempts if need be."""
+        """Completes the part, in several attempts if necessary."""
         if not is_secure(url):
             raise _FailedError("refused, because the address is not https")
         for attempt in range(1, ATTEMPTS + 1):
@@ -130,9 +130,9 @@ class _Download:
                     raise
 
     def _request(self, url: str) -> None:
-        """One request for what is missing, or for all if there is nothing to go on from."""
+        """One request for the missing bytes, or for all if there is nothing to resume from."""
         origin = self._read_origin()
-        # Without a validator nobody could tell whether what is missing belongs to what is there.
+        # Without a validator there is no telling whether the missing bytes belong to the part.
         offset = self._bytes() if origin.get("url") == url and origin.get("validator") else 0
         headers = {"User-Agent": "nnp-pretrain-bench", "Accept-Encoding": "identity"}
         if offset:
@@ -140,11 +140,11 @@ class _Download:
         try:
             with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS_S) as response:
                 if not all(is_secure(hop.url) for hop in (*response.history, response)):
-                    raise _FailedError(f"refused, because it leads to {response.url}, by way of an address without TLS")
+                    raise _FailedError(f"refused: redirected to {response.url} through an address without TLS")
                 beyond = offset > 0 and response.status_code == requests.codes.range_not_satisfiable
                 if beyond and _content_range(response) == (None, offset):
                     return  # interrupted after the last byte
-                # Some servers send a range of another file too.
+                # Some servers send a range even if the file has changed.
                 changed = response.status_code == requests.codes.partial_content and (
                     _validator(response) not in (None, origin.get("validator"))
                 )
@@ -157,15 +157,15 @@ class _Download:
         self._request(url)  # from the beginning
 
     def _receive(self, response: requests.Response, url: str, offset: int) -> None:
-        """Writes the body of an answer to the part."""
+        """Writes the body of a response to the part."""
         if offset and response.status_code == requests.codes.partial_content and _content_range(response)[0] == offset:
             mode = "ab"
-        elif response.status_code == requests.codes.ok:  # all of it: nothing asked for, changed, or no ranges there
+        elif response.status_code == requests.codes.ok:  # the whole file
             mode, offset = "wb", 0
         else:
             raise _FailedError(f"HTTP status {response.status_code} {response.reason}")
         if response.headers.get("Content-Type", "").startswith("text/html"):
-            raise _FailedError("a web page came instead of the file")
+            raise _FailedError("the server sent a web page instead of the file")
         length = response.headers.get("Content-Length", "")
         total = offset + int(length) if length.isdecimal() else None
         if self.size is not None and total not in (None, self.size):
@@ -186,22 +186,22 @@ class _Download:
             raise _FailedError(f"the transfer ended after {done} of {total} bytes")
 
     def _check_and_place(self, url: str, recorded: dict[str, Any] | None) -> None:
-        """Moves the part into place if it is what it should be, and deletes it if not."""
+        """Moves the part into place if it is correct, and deletes it if not."""
         found = self._bytes()
         digest = sha256(self.part)
         problem = None
         if self.size is not None and found != self.size:
-            problem = f"{found} bytes came instead of {self.size}"
+            problem = f"received {found} bytes instead of {self.size}"
         elif not found:
-            problem = "an empty file came"
+            problem = "received an empty file"
         elif self.checksum is not None:
             algorithm = self.checksum.partition(":")[0]
             actual = f"{algorithm}:{pooch.file_hash(os.fspath(self.part), alg=algorithm)}"
             if actual != self.checksum:
-                problem = f"the checksum of what came is {actual} instead of {self.checksum}"
+                problem = f"the checksum is {actual} instead of {self.checksum}"
         elif recorded is not None and recorded["sha256"] != digest:
             problem = (
-                f"what came has another content than at the first download on {recorded['fetched_utc']} from "
+                f"the content is not that of the first download on {recorded['fetched_utc']} from "
                 f"{recorded['url']} (SHA-256 {digest} instead of {recorded['sha256']}). If the authors replaced the "
                 f"file and you want the new one, delete its entry in {self.target.with_name(CHECKSUMS)}"
             )
@@ -227,12 +227,12 @@ class _Download:
 
     def _show(self, done: int, total: int | None) -> None:
         if self.progress:
-            # The message stays the same throughout: where there is no terminal, each new one is a line.
+            # The message stays the same: without a terminal, every new message is a new line.
             amount = f" ({total / 1e6:.1f} MB)" if total else ""
             self.progress(f"downloading {self.target.name}{amount}", done / total if total else 0.0)
 
     def _read_origin(self) -> dict[str, Any]:
-        """Empty where there is nothing to go on from, or a killed process left half of it."""
+        """Empty if there is nothing to resume from, or if a killed process left an incomplete file."""
         try:
             content = json.loads(self.origin.read_text("utf-8"))
         except (FileNotFoundError, ValueError):
@@ -250,20 +250,20 @@ class _Download:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(
                 f"{path} cannot be read ({error!r}). It holds the checksums of the downloads beside it: repair it, or "
-                "delete it to give them up"
+                "delete it to lose them"
             ) from error
         return content
 
 
 def _validator(response: requests.Response) -> str | None:
-    """What tells whether the file at the address is still the same, for If-Range (RFC 9110, 13.1.5)."""
+    """The response's validator for If-Range (RFC 9110, 13.1.5), which changes if the file at the address does."""
     etag = response.headers.get("ETag")
-    # A weak ETag says that files are alike, not that they are equal.
+    # A weak ETag means that files are equivalent, not that they are equal.
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
 
 def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
-    """First byte and total of a Content-Range header (`bytes 5-9/10`, `bytes */10`); None for what it leaves open."""
+    """First byte and total of a Content-Range header (`bytes 5-9/10`, `bytes */10`); None if not given."""
     _, _, value = response.headers.get("Content-Range", "").partition(" ")
     span, _, total = value.partition("/")
     first = span.partition("-")[0]
@@ -271,7 +271,7 @@ def _content_range(response: requests.Response) -> tuple[int | None, int | None]
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong on the way, without the names of the objects it happened in."""
+    """The reason of a network error, without the names of Python objects."""
     inner = getattr(error.args[0], "reason", None) if error.args else None
     text = str(inner or error)
     return text.partition("): ")[2] or text

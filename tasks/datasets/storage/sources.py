@@ -1,4 +1,4 @@
-"""Published data: where it comes from, under which terms, and where its files lie on this machine."""
+"""Published data: where it comes from, under which terms, and where its files are on this machine."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from tasks.datasets.base import DatasetError, Progress
-from tasks.datasets.storage.cache import MANIFEST, sha256, writable_dir
+from tasks.datasets.storage.cache import MANIFEST, writable_dir
 from tasks.datasets.storage.download import UnavailableError, download, is_secure
-
-__all__ = ["Citation", "Source", "SourceFile", "find", "get_file", "get_source", "load_sources", "obtain", "sha256"]
 
 SOURCES = Path(__file__).with_name("sources.yaml")
 
@@ -46,12 +44,11 @@ class SourceFile(_Model):
     """A file of a source.
 
     Attributes:
-        name: under which it is stored and looked for.
+        name: name under which it is stored and looked for.
         urls: its addresses, tried in turn.
         bytes: its size; None if not published.
         checksum: `md5:...` or `sha256:...`; None if not published.
-        by_default: whether it is fetched when the source is asked for as a whole; false where other files of the
-            source hold the same.
+        by_default: whether it is downloaded with the whole source; false if other files of the source hold the same.
     """
 
     name: str = Field(pattern=r"^\w[\w.+-]*$")
@@ -62,17 +59,17 @@ class SourceFile(_Model):
 
 
 class Source(_Model):
-    """Data that someone published.
+    """Published data.
 
     Attributes:
         title: one line that describes it.
         licence: SPDX identifier; `NOASSERTION` if not known.
-        page: where the data is described, and its terms are stated.
+        page: web page with the description and the terms of the data.
         citation: what to cite.
         level_of_theory: method that the labels were computed with.
         units: `length`, `energy` and `force` in the files.
-        note: what a user should know of the files.
-        warning: what the authors warn of, in their words.
+        note: what a user should know about the files.
+        warning: a warning by the authors, in their words.
         files: the files; `for_each` in the YAML file is expanded.
     """
 
@@ -92,12 +89,12 @@ class Source(_Model):
         return [file for entry in entries for file in _expand(entry)]
 
     def file(self, name: str) -> SourceFile | None:
-        """The file of this name, if there is one."""
+        """The file with this name; None if there is none."""
         return next((file for file in self.files if file.name == name), None)
 
 
 def _expand(entry: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    """One entry for each combination of the values in `for_each`, which fill the fields of name and addresses."""
+    """One entry for each combination of the values in `for_each`, which fill the placeholders in name and addresses."""
     axes = entry.get("for_each", {})
     common = {key: value for key, value in entry.items() if key != "for_each"}
     for values in itertools.product(*axes.values()):
@@ -118,10 +115,10 @@ def _read(path: Path) -> dict[str, Source]:
 
 
 def get_source(name: str) -> Source:
-    """The source of a name.
+    """The source with this name.
 
     Raises:
-        DatasetError: naming the known sources, if there is none of this name.
+        DatasetError: there is none; the message lists the known sources.
     """
     sources = load_sources()
     if name not in sources:
@@ -145,11 +142,11 @@ def get_file(source: str, file: str) -> SourceFile:
 
 
 def find(source: str, file: str, data_dir: Path) -> Path | None:
-    """Where a file of a source lies already; None if it would have to be fetched.
+    """Path of a file of a source if it is on this machine; None if it would have to be downloaded.
 
-    Looked for, in this order, in `data_dir`, in its subfolder named after the source, in its other direct subfolders,
-    in the direct subfolders of the one named after the source (an archive unpacked there), and where `obtain` downloads
-    to. The content of the user's own file is not checked: it may be a stand-in for the published one.
+    Searched in this order: `data_dir`, its subfolder named after the source, its other direct subfolders, the direct
+    subfolders of the one named after the source (an archive unpacked there), and the folder that `obtain` downloads to.
+    The content of a file of the user is not checked: it may stand in for the published one.
 
     Raises:
         DatasetError: there is no such source, or it has no such file.
@@ -157,18 +154,18 @@ def find(source: str, file: str, data_dir: Path) -> Path | None:
     get_file(source, file)
     own = data_dir / source
     folders = [data_dir, own, *_subfolders(data_dir), *_subfolders(own), _download_folder(source, data_dir)]
-    # Unlike Path.is_file, this passes over folders that may not be looked into.
+    # Unlike Path.is_file, this skips folders without read permission.
     return next((folder / file for folder in folders if os.path.isfile(folder / file)), None)
 
 
 def obtain(source: str, file: str, data_dir: Path, progress: Progress | None = None) -> Path:
-    """The path of a source's file: the one that `find` gives, else it is downloaded and checked.
+    """Path of a file of a source: the one that `find` returns, else it is downloaded and verified.
 
-    Downloads go to `SOURCE/FILE` in `data_dir`, or in the default folder if `data_dir` may only be read.
+    Downloads go to `SOURCE/FILE` in `data_dir`, or in the default folder if `data_dir` is read-only.
 
     Raises:
-        DatasetError: there is no such source or file, or it cannot be had: the message says what is missing, every
-            address with the reason why it failed, and how to supply the file.
+        DatasetError: there is no such source or file, or it cannot be downloaded: the message says what is missing,
+            why each address failed, and how to supply the file.
     """
     wanted = get_file(source, file)
     found = find(source, file, data_dir)
@@ -191,10 +188,10 @@ def _download_folder(source: str, data_dir: Path) -> Path:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    """The direct subfolders by name, without hidden ones and datasets made here, whose files are no raw data."""
+    """The direct subfolders by name, without hidden ones and prepared datasets, whose files are not raw data."""
     try:
         entries = sorted(folder.iterdir())
-    except OSError:  # not there, no folder, or not to be looked into
+    except OSError:  # not there, not a folder, or without read permission
         return []
     return [
         entry

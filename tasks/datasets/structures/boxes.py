@@ -1,4 +1,4 @@
-"""Boxes in the form that TorchMD-Net's neighbour search takes, and wide enough for a cutoff."""
+"""Boxes in the form that TorchMD-Net's neighbour search requires, and wide enough for a cutoff."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch_geometric.data import Data
 from tasks.datasets.base import DatasetError
 
 TOLERANCE = 1e-6
-"""Relative; box vectors of text files carry six digits and more."""
+"""Relative; box vectors in text files have at least six digits."""
 
 
 def reduced_box(box: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The same lattice with lower triangular, reduced box vectors, and the rotation that leads there.
+    """The same lattice with lower triangular, reduced box vectors, and the rotation to them.
 
     The form of OpenMM and TorchMD-Net: a along x, b in the xy plane, |b_x| <= a_x/2, |c_x| <= a_x/2,
     |c_y| <= b_y/2.
@@ -27,7 +27,7 @@ def reduced_box(box: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
         Box vectors as rows, (3, 3), and a proper rotation R, (3, 3): positions and forces become ``x @ R.T``.
 
     Raises:
-        DatasetError: where the volume is zero, or the vectors are left-handed (negative volume) or not finite.
+        DatasetError: the volume is zero, or the vectors are left-handed (negative volume) or not finite.
     """
     box = np.asarray(box, dtype=np.float64)
     lengths = np.linalg.norm(box, axis=1)
@@ -58,21 +58,21 @@ def box_widths(box: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def check_boxes(samples: Iterable[Data], cutoff: float, name: str) -> None:
-    """Make sure that a potential's cutoff fits into the boxes.
+    """Make sure that the boxes are wide enough for the cutoff of a potential.
 
     Args:
         samples: frames, periodic or not.
-        cutoff: of the potential, Å.
-        name: of the dataset, for the message.
+        cutoff: cutoff of the potential, Å.
+        name: name of the dataset, for the message.
 
     Raises:
-        DatasetError: naming the first structure whose box is less than two cutoffs wide.
+        DatasetError: a box is less than two cutoffs wide; the message names the first one.
     """
     for number, sample in enumerate(samples):
         if "box" not in sample:
             continue
         width = float(box_widths(sample.box[0].double().numpy()).min())
-        # As TorchMD-Net asks for it, with room for float32.
+        # TorchMD-Net's condition, with a tolerance for float32.
         if cutoff > width / 2 * (1 + TOLERANCE):
             raise DatasetError(
                 f"dataset {name!r}: structure {number} has a box {width:.3f} Å wide; a potential with a cutoff of "

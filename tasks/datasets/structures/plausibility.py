@@ -1,4 +1,4 @@
-"""Units that files keep, and whether numbers look as if one of them was taken for another."""
+"""Whether lengths, energies and forces look as if they were in other units than assumed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,12 @@ from numpy.typing import NDArray
 
 from tasks.datasets.base import Dataset
 from tasks.datasets.structures.molecules import atom_pairs, pair_distances
-
-ENERGY_UNITS_eV: dict[str, float] = {
-    "eV": 1.0,
-    "meV": 1e-3,
-    "hartree": units.Hartree,
-    "Ry": units.Rydberg,
-    "kcal/mol": units.kcal / units.mol,
-    "kJ/mol": units.kJ / units.mol,
-}
-LENGTH_UNITS_A: dict[str, float] = {"Å": 1.0, "nm": units.nm, "bohr": units.Bohr}
-USUAL_FORCE_UNITS = ("hartree/bohr", "Ry/bohr", "hartree/Å", "kcal/mol/Å", "kJ/mol/Å", "kJ/mol/nm", "meV/Å")
-"""Beside eV/Å, those that programs and published data use."""
-ALIASES = {"ha": "hartree", "rydberg": "ry", "a": "å", "ang": "å", "angstrom": "å"}
+from tasks.datasets.structures.units import (
+    LENGTH_UNITS_A,
+    USUAL_FORCE_UNITS,
+    ENERGY_UNITS_eV,
+    force_unit_eV_per_A,
+)
 
 FORCE_RMS_eV_PER_A = (0.05, 10.0)
 TYPICAL_FORCE_RMS_eV_PER_A = (0.3, 3.0)
@@ -33,67 +26,49 @@ STIFFNESS_eV_PER_A2 = (2.0, 200.0)
 TEMPERATURE_K = (40.0, 5000.0)
 TYPICAL_TEMPERATURE_K = (100.0, 2000.0)
 COHERENT_A = 0.1
-"""A mixture of phases may spread by the typical force times this length for every atom."""
+"""The energies of a mixture of phases may spread by the typical force times this length per atom."""
 RELATIVE_DISTANCE = (0.6, 1.5)
 TYPICAL_RELATIVE_DISTANCE = (0.7, 1.3)
 LARGEST_DENSITY_PER_A3 = 0.3
 FEWEST_FRAMES = 10
 LOOKED_AT = 50
-"""Frames whose distances are looked at, spread over the data."""
+"""Number of frames whose distances are examined, spread over the data."""
 NOBLE_GASES = (2, 10, 18, 36, 54, 86)
 
 
-def energy_unit_eV(name: str) -> float:
-    """An energy unit in eV; ValueError for an unknown name. Case does not count."""
-    return _unit(name, ENERGY_UNITS_eV)
-
-
-def length_unit_A(name: str) -> float:
-    """A length unit in Å; ValueError for an unknown name. Case does not count."""
-    return _unit(name, LENGTH_UNITS_A)
-
-
-def force_unit_eV_per_A(name: str) -> float:
-    """A force unit, written ENERGY/LENGTH, in eV/Å; ValueError for an unknown name. Case does not count."""
-    energy, slash, length = name.rpartition("/")
-    if not slash:
-        raise ValueError(f"{name!r} is no force unit; write ENERGY/LENGTH, e.g. eV/Å or kcal/mol/Å")
-    return energy_unit_eV(energy) / length_unit_A(length)
-
-
 def unit_warnings(dataset: Dataset) -> tuple[str, ...]:
-    """Lengths, forces and energies whose magnitude says that they were in other units than assumed.
+    """Warnings about lengths, forces and energies whose magnitude suggests other units than assumed.
 
-    Each is judged by itself, by what nearly all atomistic data has in common. The thresholds stand well apart from it:
-    the usual mistakes are factors of 13 and more (of lengths 1.9 and more). In the order of the returned warnings:
+    Each is judged on its own, by what nearly all atomistic data has in common. The thresholds leave a wide margin: the
+    usual mistakes are factors of 13 or more (1.9 or more for lengths). In the order of the returned warnings:
 
-    Distances: the shortest one of a structure, over the sum of the two covalent radii, is 0.8 to 1.3 for bonds,
-    metals and salts alike; the median over structures is plausible from 0.6 to 1.5. Bohr read as Å give 1.5 to 2.5,
-    nm read as Å 0.1. No statement about noble gases alone, which have no bonds.
+    Distances: the shortest distance of a structure, divided by the sum of the two covalent radii, is 0.8 to 1.3 for
+    bonds, metals and salts alike; a median over structures from 0.6 to 1.5 is plausible. Bohr read as Å gives 1.5 to
+    2.5, nm read as Å 0.1. Noble gases alone, which have no bonds, are not judged.
 
-    Boxes: condensed matter has 0.02 to 0.2 atoms/Å³; over 0.3 is implausible, e.g. 100 for a box in nm. There is
-    no lower limit: a molecule or a surface in a vacuum is no mistake.
+    Boxes: condensed matter has 0.02 to 0.2 atoms/Å³; more than 0.3 is implausible, e.g. 100 for a box in nm. There is
+    no lower limit: a molecule or a surface in a vacuum is not a mistake.
 
-    Forces: in the canonical ensemble ``<F_i²> = kT <∂²U/∂x_i²>`` for each coordinate, exactly (the hypervirial
+    Forces: in the canonical ensemble ``<F_i²> = kT <∂²U/∂x_i²>`` holds exactly for each coordinate (hypervirial
     theorem). Curvatures averaged over the coordinates of molecules and solids are 1 to 100 eV/Å², and kT is 0.026 eV
-    at 300 K, so that the root mean square of the components is 0.16 to 1.6 eV/Å there; 0.05 to 10 eV/Å leaves room
-    for cold, hot and strained structures. Relaxed structures have forces as small as one likes, but then they do not
-    vibrate: small forces are warned of only where the distance of an atom to its nearest neighbour varies by more than
-    forces / (2 eV/Å²) from frame to frame, over frames of the same atoms in the same order. That stiffness is 31
-    to 41 eV/Å² in the molecules of rMD17 and in liquid water from DFT, and 4 eV/Å² in nearly relaxed ice. Large forces
-    are not warned of where it is below 200 eV/Å².
+    at 300 K, so the root mean square of the components is 0.16 to 1.6 eV/Å there; 0.05 to 10 eV/Å leaves room for cold,
+    hot and strained structures. Relaxed structures can have arbitrarily small forces, but then they do not vibrate: a
+    warning about small forces is given only if the distance of an atom to its nearest neighbour varies by more than
+    forces / (2 eV/Å²) from frame to frame, over frames of the same atoms in the same order. That stiffness is 31 to
+    41 eV/Å² in the molecules of rMD17 and in liquid water from DFT, and 4 eV/Å² in nearly relaxed ice. No warning about
+    large forces is given if it is below 200 eV/Å².
 
-    Energies: harmonic motion at a temperature T spreads them by ``sd(E) = sqrt(3N/2) kT``; T, so defined, is
-    plausible from 40 to 5000 K. Boxes of other volumes, phases and temperatures spread more, in proportion to N and
-    not to its square root: up to 0.1 Å times the forces' root mean square (1 eV/Å if that is implausible itself) for
-    each atom no warning is given. It follows that a wrong unit of energies alone may escape notice in large boxes. The
-    largest set of frames of equal composition is judged; fewer than 10 say nothing.
+    Energies: harmonic motion at a temperature T spreads them by ``sd(E) = sqrt(3N/2) kT``; T, defined in this way, is
+    plausible from 40 to 5000 K. Different volumes, phases and temperatures spread them more, in proportion to N and not
+    to its square root: no warning is given for up to 0.1 Å times the root mean square of the forces per atom (1 eV/Å if
+    that is itself implausible). A wrong unit of the energies alone may therefore go unnoticed in large boxes. The
+    largest set of frames of equal composition is judged if it has at least 10.
 
     Args:
         dataset: labelled or not.
 
     Returns:
-        Warnings, each with the value, what is plausible, and the units that would explain it.
+        Warnings, each with the value, the plausible range, and the units that would explain it.
     """
     nearest, ratios = _nearest_distances(dataset)
     found = [_judge_distances(ratios), _judge_boxes(dataset)]
@@ -106,8 +81,11 @@ def unit_warnings(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _nearest_distances(dataset: Dataset) -> tuple[dict[bytes, list[NDArray[np.float64]]], list[float]]:
-    """Of some frames: the nearest distance of each atom, (N,) Å, by the sequence of atoms, and of each structure the
-    shortest distance over the sum of covalent radii.
+    """Distances in some frames.
+
+    Returns:
+        For each sequence of atoms, the distance of every atom to its nearest neighbour in each frame, (N,), Å; and for
+        each frame its shortest distance over the sum of the covalent radii.
     """
     nearest: dict[bytes, list[NDArray[np.float64]]] = {}
     ratios = []
@@ -196,16 +174,8 @@ def _judge_energies(dataset: Dataset, force_rms: float) -> str | None:
 
 
 def _explain(value: float, others: Mapping[str, float], typical: tuple[float, float]) -> str:
-    """Which units would make a typical value of an implausible one."""
+    """The units that would turn an implausible value into a typical one."""
     fitting = [name for name, factor in others.items() if typical[0] <= value * factor <= typical[1]]
     if not fitting:
         return f"No usual unit would make it typical ({typical[0]:.2g} to {typical[1]:.2g})"
     return f"Likely they are in {' or '.join(fitting)}"
-
-
-def _unit(name: str, table: Mapping[str, float]) -> float:
-    lowered = name.strip().lower()
-    for known, factor in table.items():
-        if known.lower() == ALIASES.get(lowered, lowered):
-            return factor
-    raise ValueError(f"unknown unit {name!r}; known are {', '.join(table)}")

@@ -2,8 +2,8 @@
 
 TIP3P: Jorgensen et al., J. Chem. Phys. 79, 926 (1983), doi 10.1063/1.445869, in OpenMM's file `tip3p.xml`,
 which also has the harmonic O-H bonds and H-O-H angle that the flexible form uses. Thermostat: Nosé-Hoover
-chain (Martyna et al., J. Chem. Phys. 97, 2635 (1992)) in `openmm.NoseHooverIntegrator`. Imports no torch: the
-processes that run trajectories start quickly.
+chain (Martyna et al., J. Chem. Phys. 97, 2635 (1992)) in `openmm.NoseHooverIntegrator`. Torch is not imported, so that
+the processes that run trajectories start quickly.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ import openmm
 from MDAnalysis.coordinates.memory import MemoryReader
 from openmm import app, unit
 from pydantic import Field, model_validator
-from scipy.constants import N_A, R, e
+from scipy.constants import N_A, R
 from scipy.spatial.transform import Rotation
 
 from tasks.datasets.base import DatasetConfig, DatasetError
+from tasks.datasets.structures.units import A_PER_NM, KJ_PER_MOL_PER_EV
 from tasks.datasets.tip3p.workers import Report
 
-KJ_PER_MOL_PER_EV = e * N_A / 1000  # 96.485 kJ/mol = 1 eV
-A_PER_NM = 10.0
 MOLAR_MASS_G_PER_MOL = 15.99943 + 2 * 1.007947  # the masses of tip3p.xml
 SWITCH_START = 0.8
-"""Where Lennard-Jones switching begins, as a fraction of the cutoff."""
+"""Start of the Lennard-Jones switching, as a fraction of the cutoff."""
 MIN_OXYGEN_DISTANCE_A = 2.4
 MIN_ATOM_DISTANCE_A = 1.4
 PLACEMENTS = 20_000
-"""Random placements tried for one molecule before the box counts as full."""
+"""Random placements tried for a molecule before the box is considered full."""
 BATCH = 100
 MINIMISATION_STEPS = 200
 MINIMISATION_TOLERANCE = 10.0  # kJ/mol/nm, OpenMM's default
@@ -47,33 +46,33 @@ class TIP3PConfig(DatasetConfig):
 
     molecules: int = Field(258, ge=1, description="Water molecules in the box.")
     box_A: float | None = Field(
-        None, gt=0, description="Side of the cubic box in Å (the paper: 20). Give this or density_g_per_cm3."
+        None, gt=0, description="Side of the cubic box in Å (20 in the paper). Give this or density_g_per_cm3."
     )
     density_g_per_cm3: float | None = Field(
-        None, gt=0, description="Density in g/cm³, from which the box follows. Give this or box_A."
+        None, gt=0, description="Density in g/cm³, which determines the box. Give this or box_A."
     )
     temperature_K: float = Field(300.0, gt=0, description="Temperature of the thermostat in K.")
     cutoff_A: float = Field(
         10.0,
         gt=0,
-        description="Cutoff in Å of real-space PME and of Lennard-Jones; at most half the box.",
+        description="Cutoff in Å of real-space PME and Lennard-Jones; at most half the box.",
     )
     lennard_jones: Literal["lattice_sum", "switched"] = Field(
         "lattice_sum",
         description=(
-            "lattice_sum: dispersion by LJPME. switched: switched off smoothly between 0.8 of the cutoff "
-            "and the cutoff, which is faster. With the cutoff at half the box, forces in boxes of 16 and 32 molecules "
+            "lattice_sum: dispersion by LJPME. switched: smoothly switched off between 0.8 of the cutoff "
+            "and the cutoff; faster. With the cutoff at half the box, forces in boxes of 16 and 32 molecules "
             "differ from those of a 3 x 3 x 3 replica with a cutoff of 11.7 Å by 1.6 and 0.2 meV/Å (rms) "
             "with lattice_sum, by 6.3 and 2.7 meV/Å with switched."
         ),
     )
     ewald_tolerance: float = Field(
-        1e-4, gt=0, lt=0.1, description="Relative error tolerance of PME, which sets its splitting and grid."
+        1e-4, gt=0, lt=0.1, description="Relative error tolerance of PME, which determines its splitting and grid."
     )
     rigid: bool = Field(
         False,
         description=(
-            "Hold bonds and angles fixed (SETTLE). Energies and forces then have no bond and angle terms. "
+            "Keep bonds and angles fixed (SETTLE). Energies and forces then have no bond and angle terms. "
             "The forces are those of OpenMM's getForces: minus the gradient of that energy for every atom, "
             "without the constraint forces that keep a molecule rigid."
         ),
@@ -84,20 +83,22 @@ class TIP3PConfig(DatasetConfig):
         le=4,
         description="Time step in fs; at most 1 if flexible (an O-H vibration takes about 10 fs).",
     )
-    steps_between_frames: int = Field(50, ge=1, description="Time steps from one kept frame to the next.")
+    steps_between_frames: int = Field(50, ge=1, description="Time steps between saved frames.")
     equilibration_ps: float = Field(
         5.0,
         ge=0,
-        description="Dynamics in ps before the first frame; the energy of 16 molecules settles in 2 ps.",
+        description="Dynamics in ps before the first frame; the energy of 16 molecules equilibrates in 2 ps.",
     )
-    trajectories: int = Field(10, ge=1, description="Independent trajectories, each from its own random structure.")
-    frames_per_trajectory: int = Field(1000, ge=1, description="Frames kept of each trajectory.")
-    seed: int = Field(0, ge=0, description="Seed of all random numbers: structures and initial velocities.")
+    trajectories: int = Field(
+        10, ge=1, description="Independent trajectories, each starting from its own random structure."
+    )
+    frames_per_trajectory: int = Field(1000, ge=1, description="Frames saved from each trajectory.")
+    seed: int = Field(0, ge=0, description="Seed of all random numbers (structures, initial velocities).")
     platform: str = Field(
         "CPU",
         description=(
-            "OpenMM platform of the dynamics, run with deterministic forces where it has such a setting, and "
-            "on the CPU with one thread a trajectory. Labels always come from Reference (double precision)."
+            "OpenMM platform for the dynamics, with deterministic forces if the platform has such a setting, and "
+            "with one thread per trajectory on the CPU. Labels always come from Reference (double precision)."
         ),
     )
 
@@ -110,7 +111,7 @@ class TIP3PConfig(DatasetConfig):
         if self.cutoff_A > self.side_A / 2:
             raise ValueError(
                 f"cutoff_A is {self.cutoff_A} Å, over half the box of {self.side_A:.3f} Å; "
-                f"allowed is at most {self.half_box_text}: shorten the cutoff or take more molecules"
+                f"allowed is at most {self.half_box_text}: shorten the cutoff or use more molecules"
             )
         if not self.rigid and self.timestep_fs > 1:
             raise ValueError(
@@ -120,7 +121,7 @@ class TIP3PConfig(DatasetConfig):
 
     @property
     def side_A(self) -> float:
-        """Side of the cubic box in Å, a float32 number as it is stored with the frames."""
+        """Side of the cubic box in Å, rounded to float32, in which it is stored with the frames."""
         if self.box_A is not None:
             return float(np.float32(self.box_A))
         assert self.density_g_per_cm3 is not None
@@ -135,7 +136,7 @@ class TIP3PConfig(DatasetConfig):
 
 @dataclass(frozen=True)
 class TrajectoryJob:
-    """One trajectory to run: which one it is, and the folder to write to."""
+    """One trajectory to run: its number, and the folder to write to."""
 
     config: TIP3PConfig
     index: int
@@ -148,13 +149,13 @@ def trajectory_files(index: int) -> tuple[str, str]:
 
 
 def place_molecules(molecules: int, side_A: float, rng: np.random.Generator) -> np.ndarray:
-    """Places water molecules one after the other at random positions in random orientations.
+    """Places water molecules one by one at random positions in random orientations.
 
-    A placement is refused if, over all periodic images, an oxygen comes closer than 2.4 Å to another one or
-    any atom closer than 1.4 Å to one of another molecule.
+    A placement is rejected if, over all periodic images, its oxygen is closer than 2.4 Å to another oxygen, or any atom
+    is closer than 1.4 Å to an atom of another molecule.
 
     Args:
-        molecules: how many.
+        molecules: number of molecules.
         side_A: side of the cubic box in Å.
         rng: source of the random numbers.
 
@@ -162,7 +163,7 @@ def place_molecules(molecules: int, side_A: float, rng: np.random.Generator) -> 
         Positions in Å, atoms in the order O H H, shape (3 * molecules, 3), float64.
 
     Raises:
-        DatasetError: no room is left for one of the molecules.
+        DatasetError: there is no room for all molecules.
     """
     half_angle, bond = np.deg2rad(104.52) / 2, 0.9572
     x, y = bond * np.cos(half_angle), bond * np.sin(half_angle)
@@ -186,14 +187,14 @@ def place_molecules(molecules: int, side_A: float, rng: np.random.Generator) -> 
             density = molecules * MOLAR_MASS_G_PER_MOL / N_A / (side_A * 1e-8) ** 3
             raise DatasetError(
                 f"{molecules} water molecules do not fit at random into a box of {side_A:.3f} Å "
-                f"({density:.2f} g/cm³): no room after {count}. Take fewer molecules or a larger box "
+                f"({density:.2f} g/cm³): no room after {count}. Use fewer molecules or a larger box "
                 "(liquid water: 1.0 g/cm³)"
             )
     return placed.reshape(-1, 3)
 
 
 def water_topology(config: TIP3PConfig) -> app.Topology:
-    """OpenMM topology: one residue HOH a molecule, atoms O H1 H2, cubic periodic box."""
+    """OpenMM topology: one residue HOH per molecule with atoms O H1 H2, in a cubic periodic box."""
     topology = app.Topology()
     chain = topology.addChain()
     for _ in range(config.molecules):
@@ -220,7 +221,7 @@ def water_system(config: TIP3PConfig) -> openmm.System:
 
 
 def label_context(config: TIP3PConfig) -> openmm.Context:
-    """Context on the Reference platform (double precision) in which energies and forces are evaluated."""
+    """Context for energies and forces, on the Reference platform (double precision)."""
     return openmm.Context(
         water_system(config),
         openmm.VerletIntegrator(1 * unit.femtosecond),
@@ -241,7 +242,7 @@ def find_platform(name: str) -> openmm.Platform:
     """The OpenMM platform of that name.
 
     Raises:
-        DatasetError: this installation of OpenMM has none such.
+        DatasetError: this installation of OpenMM does not have it.
     """
     names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
     if name not in names:
@@ -250,7 +251,7 @@ def find_platform(name: str) -> openmm.Platform:
 
 
 def write_topology(config: TIP3PConfig, folder: Path) -> None:
-    """Writes the PDB file that gives elements, residues and box; its coordinates are all zero."""
+    """Writes a PDB file with elements, residues and box; all its coordinates are zero."""
     with (folder / TOPOLOGY).open("w", encoding="utf-8") as stream:
         app.PDBFile.writeFile(water_topology(config), np.zeros((3 * config.molecules, 3)) * unit.nanometer, stream)
 
@@ -258,9 +259,9 @@ def write_topology(config: TIP3PConfig, folder: Path) -> None:
 def run_trajectory(job: TrajectoryJob, report: Report) -> None:
     """Runs one trajectory and writes its frames (DCD) and labels (npz) into the job's folder.
 
-    Random structure, energy minimisation, Maxwell-Boltzmann velocities, equilibration, then frames. Labels
-    belong to the stored float32 positions: they are evaluated after rounding. The npz holds `energy_eV` (F,)
-    float64, `forces_eV_per_A` (F, N, 3) float32 and `temperature_K` (F,) float64, from the kinetic energy.
+    Random structure, energy minimisation, Maxwell-Boltzmann velocities, equilibration, then frames. Labels are
+    evaluated at the stored positions, after their rounding to float32. The npz has `energy_eV` (F,) float64,
+    `forces_eV_per_A` (F, N, 3) float32 and `temperature_K` (F,) float64, from the kinetic energy.
 
     Raises:
         DatasetError: the molecules do not fit, the platform is missing, or the dynamics broke down.

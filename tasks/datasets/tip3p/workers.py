@@ -1,4 +1,4 @@
-"""Long jobs in parallel processes, with progress, that stop when their parent does."""
+"""Long jobs in parallel processes that report their progress and stop when their parent does."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tasks.datasets.base import DatasetError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Report = Callable[[float], None]
-"""A job calls it again and again with the fraction of itself that is done, 0 to 1."""
+"""Called by a job repeatedly with the fraction of the job that is done, 0 to 1."""
 
 POLL_S = 0.2
 
 
 class Cancelled(Exception):
-    """Another job failed or the run was interrupted: this job need not go on."""
+    """Another job failed or the run was interrupted: this job can stop."""
 
 
 def run_jobs(
@@ -34,14 +34,14 @@ def run_jobs(
 ) -> list[Result]:
     """Runs `function(job, report)` for each job and returns the results in the order of the jobs.
 
-    With more than one worker the jobs run in freshly started processes, so `function`, jobs and results
-    must be picklable. A worker whose parent was killed ends at its next report.
+    With more than one worker the jobs run in newly started processes, so `function`, jobs and results must be
+    picklable. A worker whose parent was killed ends at its next report.
 
     Args:
-        function: the work; it has to call `report` often, at least every few seconds.
-        jobs: one argument a job.
-        workers: processes; 1 runs the jobs here.
-        progress: receives the fraction done of every job.
+        function: the work; it has to call `report` at least every few seconds.
+        jobs: one argument per job.
+        workers: number of processes; with 1 the jobs run in this process.
+        progress: called with the fraction done of every job.
 
     Raises:
         DatasetError: a worker process died.
@@ -51,7 +51,7 @@ def run_jobs(
         raise DatasetError(f"workers is {workers}; it must be at least 1")
     if min(workers, len(jobs)) <= 1:
         return _run_here(function, jobs, progress)
-    # Started afresh, not forked: no threads, and no copy of the file lock, that would outlive this process.
+    # Spawned, not forked: neither threads nor a copy of the file lock should outlive this process.
     context = multiprocessing.get_context("spawn")
     done = context.Array("d", len(jobs))
     stop = context.Event()
@@ -100,13 +100,13 @@ _parent: int
 def _start(done: SynchronizedArray[float], stop: Event, parent: int) -> None:
     global _done, _stop, _parent
     _done, _stop, _parent = done, stop, parent
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and then sets `stop`
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and then sets `stop`
 
 
 def _run_one(function: Callable[[Job, Report], Result], index: int, job: Job) -> Result:
     def report(fraction: float) -> None:
         if os.getppid() != _parent:
-            os._exit(1)  # orphaned: nobody waits for the result, and the pool's own clean-up would hang
+            os._exit(1)  # orphaned: nobody waits for the result, and the clean-up of the pool would hang
         if _stop.is_set():
             raise Cancelled
         _done[index] = fraction

@@ -2,16 +2,15 @@
 
 import pytest
 
-from reports.analysis.kinds import surrogates
 from reports.analysis.published import anchors, paper_value, published
 from reports.records.plan import Arm, Plan
 
 FORCE, ENERGY = "force_rmse_mev_per_A", "energy_rmse_mev"
 
 
-def plan_of(kind="tip3p", options=None, model="egnn", label="", **strategies):
-    """A plan with one dataset `d`, one model `m` and these strategies: pretext kind, or None."""
-    strategies = strategies or {"s": None}
+def plan_of(kind="tip3p", options=None, model="egnn", strategies=None, **dataset):
+    """A plan with one dataset `d`, one model `m` and these strategies, by default one from scratch."""
+    strategies = strategies or {"s": {}}
     cells = [
         {"key": f"{at:012x}", "dataset": "d", "model": "m", "strategy": name, "seed": 0}
         | {"pretrain_epochs": 0, "finetune_epochs": 1}
@@ -19,31 +18,32 @@ def plan_of(kind="tip3p", options=None, model="egnn", label="", **strategies):
     ]
     return Plan.model_validate(
         {
-            "schema": 1,
             "suite": "s",
             "title": "t",
             "scale": "q",
             "command": "c",
             "baselines": [],
-            "labels": {"datasets": {"d": label}},
-            "config": {
-                "datasets": {"d": {"kind": kind, "options": options or {}}},
-                "models": {"m": {"kind": model}},
-                "strategies": {
-                    name: {"pretext": pretext and {"kind": pretext}} for name, pretext in strategies.items()
-                },
-            },
+            "datasets": {"d": {"label": "d", "kind": kind, "options": options or {}, **dataset}},
+            "models": {"m": {"label": "m", "kind": model}},
+            "strategies": {name: {"label": name, **entry} for name, entry in strategies.items()},
             "cells": cells,
         }
     )
 
 
+def pretrained(pretext, *ratios):
+    """Strategies of one pretext: `s`, or one for each of these ratios."""
+    if not ratios:
+        return {"s": {"pretext": pretext}}
+    return {f"{pretext}-{ratio}": {"pretext": pretext, "options": {"ratio": ratio}} for ratio in ratios}
+
+
+def molecule(name, **options):
+    return {"kind": "rmd17", "options": {"molecule": name, **options}, "member": name}
+
+
 def look_up(plan, metric=FORCE, strategy="s"):
-    return paper_value(plan, Arm("d", "m", strategy), metric, surrogates(plan, {}))
-
-
-def anchors_of(plan):
-    return anchors(plan, surrogates(plan, {}))
+    return paper_value(plan, Arm("d", "m", strategy), metric)
 
 
 def test_the_papers_own_changes_follow_from_its_rows():
@@ -72,11 +72,11 @@ def test_the_papers_own_changes_follow_from_its_rows():
 @pytest.mark.parametrize(
     ("plan", "metric", "mean", "sd", "ratio"),
     [
-        (plan_of(s="masking"), FORCE, 39.3, 2.0, 0.9),
-        (plan_of("rpbe", s="masking", model="gns"), ENERGY, 2216.4, 76.9, 0.5),
-        (plan_of(s="denoising"), ENERGY, 2442.75, None, None),
-        (plan_of("rmd17", {"molecule": "aspirin"}), "force_mae_mev_per_A", 46.7, None, None),
-        (plan_of("rmd17", {"molecule": "salicylic_acid"}, s="masking"), "energy_mae_mev", 13.2, None, 0.5),
+        (plan_of(strategies=pretrained("masking")), FORCE, 39.3, 2.0, 0.9),
+        (plan_of("rpbe", model="gns", strategies=pretrained("masking")), ENERGY, 2216.4, 76.9, 0.5),
+        (plan_of(strategies=pretrained("denoising")), ENERGY, 2442.75, None, None),
+        (plan_of(**molecule("aspirin")), "force_mae_mev_per_A", 46.7, None, None),
+        (plan_of(**molecule("salicylic"), strategies=pretrained("masking")), "energy_mae_mev", 13.2, None, 0.5),
     ],
 )
 def test_values_are_matched_by_kind(plan, metric, mean, sd, ratio):
@@ -87,11 +87,11 @@ def test_values_are_matched_by_kind(plan, metric, mean, sd, ratio):
 @pytest.mark.parametrize(
     ("plan", "metric"),
     [
-        (plan_of(s="other-pretext"), FORCE),
-        (plan_of(s="denoising"), FORCE),
+        (plan_of(strategies=pretrained("other-pretext")), FORCE),
+        (plan_of(strategies=pretrained("denoising")), FORCE),
         (plan_of(model="tensornet"), FORCE),
         (plan_of("extxyz"), FORCE),
-        (plan_of("rmd17", {"molecule": "azobenzene"}), "force_mae_mev_per_A"),
+        (plan_of(**molecule("azobenzene")), "force_mae_mev_per_A"),
         (plan_of(), "force_mae_mev_per_A"),
     ],
 )
@@ -100,9 +100,24 @@ def test_what_was_not_published_is_none(plan, metric):
 
 
 def test_an_extended_arm_has_no_published_value():
-    plan = plan_of()
-    plan.config["strategies"]["s"]["extended"] = True
-    assert look_up(plan) is None
+    assert look_up(plan_of(strategies={"s": {"extended": True}})) is None
+
+
+def test_a_value_for_a_ratio_is_that_of_the_arm_with_this_ratio():
+    ablation = plan_of(strategies={"s": {}} | pretrained("masking", 0.25, 0.5, 0.9))
+    found = {name: look_up(ablation, strategy=name) for name in ablation.strategies}
+    assert {name: value and value.mean for name, value in found.items()} == {
+        "s": 61.5,
+        "masking-0.25": None,
+        "masking-0.5": None,
+        "masking-0.9": 39.3,
+    }
+    # Where no arm has the published ratio, each is shown beside it, and the ratio is named.
+    others = plan_of(strategies=pretrained("masking", 0.25, 0.5))
+    assert [look_up(others, strategy=name).ratio for name in others.strategies] == [0.9, 0.9]
+    # An arm of another model does not count: GNS was published with 0.5.
+    gns = plan_of(model="gns", strategies=pretrained("masking", 0.5, 0.9))
+    assert [look_up(gns, strategy=name) and 1 for name in gns.strategies] == [1, None]
 
 
 def test_no_convergence_is_said_in_words():
@@ -110,52 +125,38 @@ def test_no_convergence_is_said_in_words():
     assert (found.mean, found.text) == (None, "did not converge")
 
 
-def test_a_surrogate_or_another_box_is_other_data():
+def test_a_stand_in_or_another_box_is_other_data():
     assert look_up(plan_of("rpbe")).same_data
-    assert not look_up(plan_of("rpbe", label="Surrogate of RPBE-D3 water")).same_data
+    assert not look_up(plan_of("rpbe", stand_in=True)).same_data
     assert look_up(plan_of("tip3p", {"molecules": 258})).same_data
     assert not look_up(plan_of("tip3p", {"molecules": 16})).same_data
-    assert [anchor.same_data for anchor in anchors_of(plan_of("rpbe", label="RPBE surrogate"))] == [False]
+    assert [anchor.same_data for anchor in anchors(plan_of("rpbe", stand_in=True))] == [False]
 
 
 def test_another_amount_of_data_is_other_data():
-    aspirin = {"molecule": "aspirin"}
     mae = "force_mae_mev_per_A"
-    assert look_up(plan_of("rmd17", aspirin | {"frames": "all"}), mae).same_data
-    assert not look_up(plan_of("rmd17", aspirin | {"frames": "official"}), mae).same_data
+    assert look_up(plan_of(**molecule("aspirin", frames="all")), mae).same_data
+    assert not look_up(plan_of(**molecule("aspirin", frames="official")), mae).same_data
     for frames, same in (("all", False), ("official", True)):
-        found = anchors_of(plan_of("rmd17", aspirin | {"frames": frames}))
+        found = anchors(plan_of(**molecule("aspirin", frames=frames)))
         assert {anchor.same_data for anchor in found} == {same}
-    few = plan_of("rpbe", {"structures": 400})
-    assert not look_up(few).same_data
-    assert not anchors_of(few)[0].same_data
-    part = plan_of("rpbe")
-    part.config["datasets"]["d"]["labelled"] = 0.1
-    assert not look_up(part).same_data
-    assert not anchors_of(part)[0].same_data
-
-
-@pytest.mark.parametrize(("structures", "stands_in"), [(7241, True), (3, True), (0, False), (None, False)])
-def test_a_surrogate_is_known_from_its_provenance(structures, stands_in):
-    plan = plan_of("rpbe", label="RPBE-D3 water")
-    dataset = {} if structures is None else {"surrogate_structures": structures}
-    found = surrogates(plan, {plan.cells[0].key: {"dataset": dataset}})
-    assert found == ({"d"} if stands_in else set())
-    assert paper_value(plan, Arm("d", "m", "s"), FORCE, found).same_data is not stands_in
+    for part in (plan_of("rpbe", {"structures": 400}), plan_of("rpbe", labelled=0.1)):
+        assert not look_up(part).same_data
+        assert not anchors(part)[0].same_data
 
 
 def test_anchors_stand_for_their_own_data_only():
-    (hdnnp,) = anchors_of(plan_of("rpbe"))
+    (hdnnp,) = anchors(plan_of("rpbe"))
     assert hdnnp.row.force_rmse_mev_per_A == [36.3]
     assert hdnnp.row.energy_rmse_mev_per_atom == [0.86]
-    aspirin = anchors_of(plan_of("rmd17", {"molecule": "aspirin"}))
+    aspirin = anchors(plan_of(**molecule("aspirin")))
     assert {anchor.row.method: anchor.row.force_mae_mev_per_A[0] for anchor in aspirin} == {
         "MACE": 6.6,
         "NequIP": 8.2,
         "PaiNN": 16.1,
         "TensorNet": 8.9,
     }
-    assert anchors_of(plan_of("tip3p")) == []
+    assert anchors(plan_of("tip3p")) == []
 
 
 def test_every_source_is_used_and_has_an_address():

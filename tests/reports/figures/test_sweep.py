@@ -1,10 +1,9 @@
 """Sweeps: what is drawn, described and tabulated is what the records hold, and nothing without a sweep."""
 
 import html
-import json
 import re
 from itertools import pairwise
-from statistics import mean, stdev
+from statistics import mean
 
 import pytest
 
@@ -12,37 +11,11 @@ from reports.analysis.results import Results
 from reports.analysis.sweep import SWEPT
 from reports.figures.sweep import sweep_figures
 from reports.page.write import build_report, markdown_text
-from reports.records.atomic import RecordError
 from reports.records.run import read_run
-from reports.tables.sweep import sweep_table
-from reports.text.formatting import number, plus_minus, signed
+from reports.text.formatting import number
+from tests.reports.ablations import FRAMES, LABEL_EFFICIENCY, LABELLED, MASKED, RATIO, RATIOS, values_of
 
 pytestmark = pytest.mark.slow
-
-RATIOS = {"masked-0.5": 0.5, "masked-0.1": 0.1, "masked-0.12": 0.12, "masked-0.9": 0.9}
-RATIO = {"over": "strategy", "label": "share of molecules masked", "log": False, "values": RATIOS}
-MASKED = {
-    "scratch": {0: (120.0, 510.0), 1: (131.0, 540.0), 2: (137.0, 600.0)},
-    "masked-0.5": {0: (64.0, 101.0), 1: (66.5, 105.0), 2: (69.5, 117.0)},
-    "masked-0.1": {0: (81.0, 160.0), 1: (82.0, 190.0), 2: (86.0, 172.0)},
-    "masked-0.12": {0: (80.0, 150.0), 1: (79.0, 155.0), 2: (75.0, 175.0)},
-    "masked-0.9": {0: (90.0, 210.0), 1: ("diverged", "loss is nan"), 2: (96.0, 222.0)},
-    "denoised": {0: (101.0, 300.0), 1: (104.0, 320.0), 2: (105.0, 310.0)},
-}
-
-FRAMES = {"over": "dataset", "label": "share of frames labelled", "log": True, "values": {"few": 0.01, "many": 0.1}}
-LABELLED = {"few": 50, "many": 500, "other": 7}
-LABEL_EFFICIENCY = {
-    (dataset, model, strategy): {seed: (scale * base * (1 + seed / 50), 4 * scale * base) for seed in (0, 1)}
-    for dataset, base in (("many", 30.0), ("few", 70.0), ("other", 5000.0))
-    for model, scale in (("egnn", 1.0), ("tensornet", 0.5))
-    for strategy, scale in (("scratch", 2 * scale), ("masked", 1.5 * scale))
-}
-
-
-def values_of(seeds, i):
-    """Force (i = 0) or energy (i = 1) errors of the seeds that finished."""
-    return [pair[i] for pair in seeds.values() if pair is not None and not isinstance(pair[0], str)]
 
 
 def alternatives(folder):
@@ -140,37 +113,6 @@ def test_datasets_are_lines_of_strategies_with_one_range_for_all_models(make_run
         assert panels[0].get_ylim()[1] < 1000  # the dataset off the axis does not count
 
 
-def test_datasets_have_a_table_with_labelled_frames(make_run):
-    folder = make_run(LABEL_EFFICIENCY, sweep=FRAMES, train_frames=LABELLED)
-    table = sweep_table(Results(read_run(folder)))
-    assert [column.full for column in table.columns[:4]] == [
-        "share of frames labelled",
-        "labelled frames",
-        "seeds",
-        "force, meV/Å: RMSE",
-    ]
-    assert [heading for heading, _ in table.groups] == [
-        f"{model}: {strategy}" for model in ("EGNN", "tensornet") for strategy in ("scratch", "masked")
-    ]
-    (row, _) = dict(table.groups)["tensornet: masked"]
-    few = [values_of(LABEL_EFFICIENCY["few", "tensornet", "masked"], i) for i in (0, 1)]
-    base = [values_of(LABEL_EFFICIENCY["few", "tensornet", "scratch"], i) for i in (0, 1)]
-    assert row[:3] == ["0.01", "50", "2 of 2"]
-    for i, column in ((0, 3), (1, 6)):
-        assert row[column] == plus_minus(mean(few[i]), stdev(few[i]))
-        # Every seed of `masked` has 1.5 / 2 of the error of `scratch`.
-        assert row[column + 1].startswith(signed(100 * (mean(few[i]) / mean(base[i]) - 1)))
-        assert row[column + 1].value == pytest.approx(-25)
-
-
-def test_labelled_frames_are_no_column_beside_themselves(make_run):
-    sweep = FRAMES | {"values": {"few": 50, "many": 500}, "label": "labelled frames"}
-    folder = make_run(LABEL_EFFICIENCY, sweep=sweep, train_frames=LABELLED)
-    table = sweep_table(Results(read_run(folder)))
-    assert [column.title for column in table.columns].count("labelled frames") == 1
-    assert [row[0] for row in table.groups[0][1]] == ["50", "500"]
-
-
 def test_models_are_drawn_for_each_dataset(make_run, monkeypatch):
     sweep = {"over": "model", "label": "layers", "values": {"tensornet": 2, "egnn": 5}}
     folder = make_run(LABEL_EFFICIENCY, sweep=sweep)
@@ -181,7 +123,6 @@ def test_models_are_drawn_for_each_dataset(make_run, monkeypatch):
         (x, pytest.approx(mean(values_of(LABEL_EFFICIENCY["few", model, "masked"], 0))))
         for model, x in sweep["values"].items()
     ]
-    assert [column.title for column in sweep_table(Results(read_run(folder))).columns[:2]] == ["layers", "seeds"]
 
 
 def test_names_that_a_filter_left_out_are_not_drawn(make_run):
@@ -252,30 +193,3 @@ def test_hostile_labels_stay_text_and_the_bytes_repeat(make_run):
     assert page == second.html.read_text(encoding="utf-8")
     levels = [int(level) for level in re.findall(r"<h(\d)", page)]
     assert all(after <= before + 1 for before, after in pairwise(levels))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"over": "seed"}, r"sweep\.over.*'dataset', 'model' or 'strategy'"),
-        ({"label": ""}, r"sweep\.label"),
-        ({"values": {"masked-0.5": float("nan")}}, r"sweep\.values\.masked-0\.5.*finite"),
-        ({"values": {"masked-0.5": float("inf")}}, r"sweep\.values\.masked-0\.5.*finite"),
-        ({"values": {"masked-0.5": "half"}}, r"sweep\.values\.masked-0\.5.*number"),
-        ({"log": True, "values": {"masked-0.5": 0.0}}, r"logarithmic axis takes values above 0.*masked-0\.5"),
-    ],
-)
-def test_a_sweep_that_is_wrong_is_named(make_run, changes, message):
-    with pytest.raises(RecordError, match=message) as caught:
-        read_run(make_run(MASKED, sweep=RATIO | changes))
-    assert "plan.json" in str(caught.value)
-
-
-def test_a_name_listed_twice_is_refused(make_run):
-    folder = make_run(MASKED, sweep=RATIO)
-    path = folder / "plan.json"
-    text = path.read_text(encoding="utf-8")
-    assert json.loads(text)["sweep"]["values"] == RATIOS
-    path.write_text(text.replace('{"masked-0.5": 0.5', '{"masked-0.5": 0.4, "masked-0.5": 0.5'), encoding="utf-8")
-    with pytest.raises(RecordError, match=r"plan\.json.*'masked-0\.5' is listed twice"):
-        read_run(folder)

@@ -1,6 +1,7 @@
-"""The form of the report: what stands where, well-formed, escaped, accessible, whole or not at all."""
+"""The files of a report: every number from the records; well-formed, escaped, accessible, whole or not at all."""
 
 import json
+import math
 import re
 import statistics as closed_form
 import xml.etree.ElementTree as ElementTree
@@ -8,43 +9,16 @@ import xml.etree.ElementTree as ElementTree
 import pyarrow.parquet as pq
 import pytest
 
-from reports.analysis.results import Results
-from reports.page.sections import report
-from reports.page.write import build_report, whole
-from reports.records.record import Record, write_records
+from reports.page.write import build_comparison, build_report, summary_table, whole
+from reports.records.record import METRICS, Record, write_records
 from reports.records.run import read_run
-from reports.tables import report_tables
-from reports.text.formatting import number
+from reports.text.formatting import number, plus_minus, signed
 
 FULL = {
-    "scratch": {0: (120.0, 510.0), 1: (131.0, 540.0)},
-    "masked": {0: (64.0, 101.0), 1: (66.5, 480.0)},
+    "scratch": {0: (120.0, 510.0), 1: (131.0, 540.0), 2: (137.0, 600.0)},
+    "scratch-extended": {0: (118.0, 420.0), 1: (121.0, 470.0), 2: (125.0, 460.0)},
+    "masked": {0: (64.0, 101.0), 1: (66.5, 480.0), 2: (69.25, 117.0)},
 }
-
-
-def test_sections_stand_in_order(full):
-    _, page, markdown = full
-    sections = ["findings", "results", "statistics", "convergence", "detail", "cost", "run", "reading"]
-    assert [value["id"] for tag, value in page.tags if tag == "h2"] == sections
-    assert re.findall(r"^## (.*)$", markdown, re.M) == [
-        "The finding",
-        "Test errors",
-        "Statistics",
-        "Convergence",
-        "Detail by system",
-        "Cost",
-        "What was run and what was not",
-        "How to read this",
-    ]
-
-
-def test_every_table_has_its_place(make_run):
-    sweep = {"over": "strategy", "label": "ratio", "log": False, "values": {"masked": 0.5}}
-    results = Results(read_run(make_run(FULL, sweep=sweep)))
-    placed = report(results).tables
-    made = report_tables(results)
-    assert sorted(table.name for table in placed) == sorted(made)
-    assert all(table.name for table in placed)
 
 
 def test_the_page_needs_no_network_and_is_well_formed(full):
@@ -74,7 +48,8 @@ def test_headings_tables_and_figures_are_accessible(full):
     tables = [tag for tag, _ in page.tags if tag == "table"]
     assert len(tables) == len([tag for tag, _ in page.tags if tag == "caption"]) > 5
     images = [value for _, value in page.tags if value.get("role") == "img"]
-    assert len(images) == 6  # force and energy against epochs, steps and seconds
+    # Force and energy against epochs, steps and seconds, and side by side as in the paper.
+    assert len(images) == 8
     means = number(closed_form.mean(0.9 * pair[0] for pair in FULL["masked"].values()))
     assert f"to {means} at epoch 4 after 2 of pretraining" in images[0]["aria-label"]
     assert all(image["aria-label"] for image in images)
@@ -84,7 +59,7 @@ def test_headings_tables_and_figures_are_accessible(full):
 def test_figures_beside_the_markdown_exist_and_are_small(full):
     folder, _, markdown = full
     names = re.findall(r"\]\((figures/[^)]+\.svg)\)", markdown)
-    assert names == ["figures/convergence-1.svg"]
+    assert names == ["figures/convergence-1.svg", "figures/longer-or-pretrained.svg"]
     for name in names:
         content = (folder / "report" / name).read_text(encoding="utf-8")
         assert ElementTree.fromstring(content).tag == "{http://www.w3.org/2000/svg}svg"
@@ -97,7 +72,8 @@ def test_hostile_text_stays_text(make_run, both):
     folder = make_run(
         {"scratch": {0: (1.0, 1.0)}, "masked": {0: ("failed", hostile)}},
         title=hostile,
-        labels={"models": {"egnn": hostile}, "strategies": {"scratch": hostile}},
+        models={"egnn": {"label": hostile}},
+        strategies={"scratch": {"label": hostile}},
     )
     page, markdown = both(folder)
     assert " ".join(hostile.split()) in page.text
@@ -112,6 +88,7 @@ def test_a_hostile_strategy_name_stays_text_in_the_figures(make_run, both):
     folder = make_run({"scratch": {0: (1.0, 1.0)}})
     plan = json.loads((folder / "plan.json").read_text())
     plan["cells"][0]["strategy"] = hostile
+    plan["strategies"][hostile] = plan["strategies"]["scratch"]
     (folder / "plan.json").write_text(json.dumps(plan))
     for path in (folder / "cells").glob("*/record.parquet"):
         rows = pq.read_table(path).to_pylist()
@@ -148,18 +125,6 @@ def test_a_crash_leaves_the_older_report(full, monkeypatch):
     assert (folder / "report" / "index.html").read_bytes() == before
 
 
-def test_the_page_says_what_is_not_drawn(make_run, monkeypatch, both):
-    outcomes = {("tip3p", model, "scratch"): {0: (100.0, 100.0)} for model in ("egnn", "gns")}
-    page, _ = both(make_run(outcomes))
-    assert "pairs of dataset and model are drawn" not in page.plain
-    monkeypatch.setattr("reports.figures.convergence.MOST_PAIRS", 1)
-    page, markdown = both(make_run(outcomes, name="more"))
-    for text in (page.plain, markdown):
-        assert "No more than 1 pairs of dataset and model are drawn" in text
-    assert page.ids.count("convergence-1") == 1
-    assert "convergence-2" not in page.ids
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -170,3 +135,56 @@ def test_the_page_says_what_is_not_drawn(make_run, monkeypatch, both):
 )
 def test_numbers_are_not_broken_across_lines(text, expected):
     assert whole(text) == expected.replace("~", "\N{NO-BREAK SPACE}")
+
+
+def test_every_number_of_the_main_table_is_in_the_records(full):
+    _, page, markdown = full
+    for at, metric in enumerate(METRICS):
+        factor = {"force": 0.75, "energy": 0.8}[metric.split("_")[0]] if "mae" in metric else 1.0
+        factor /= 48 if metric.endswith("per_atom") else 1
+        for seeds in FULL.values():
+            values = [factor * pair[0 if at < 2 else 1] for pair in seeds.values()]
+            text = plus_minus(closed_form.mean(values), closed_form.stdev(values))
+            assert text in page.text
+            assert f"| {text} |" in markdown
+
+
+def test_two_runs_side_by_side(make_run, parse):
+    better = {name: {seed: (0.5 * f, 0.5 * e) for seed, (f, e) in seeds.items()} for name, seeds in FULL.items()}
+    a, b = make_run(FULL, name="a"), make_run(better, name="b")
+    paths = build_comparison(a, b, a.parent / "both")
+    page, markdown = parse(paths.html.read_text(encoding="utf-8")), paths.markdown.read_text(encoding="utf-8")
+    for text in (page.plain, markdown):
+        assert signed(-50.0) in text
+    assert not (a / "report").exists()
+
+
+def test_summary_for_the_terminal(make_run):
+    table = summary_table(read_run(make_run(FULL)))
+    assert list(table.columns) == [
+        "dataset",
+        "model",
+        "arm",
+        "seeds",
+        "force RMSE (meV/Å)",
+        "energy RMSE (meV/cell)",
+        "force vs scratch",
+        "energy vs scratch",
+        "force vs scratch-extended",
+        "energy vs scratch-extended",
+    ]
+    masked = table[table["arm"] == "masked"].iloc[0]
+    forces = [pair[0] for pair in FULL["masked"].values()]
+    assert masked["seeds"] == "3 of 3"
+    assert masked["force RMSE (meV/Å)"] == plus_minus(closed_form.mean(forces), closed_form.stdev(forces))
+    assert masked["energy vs scratch-extended"].startswith(
+        signed(
+            100
+            * math.expm1(
+                closed_form.mean(
+                    math.log(FULL["masked"][seed][1] / FULL["scratch-extended"][seed][1]) for seed in range(3)
+                )
+            )
+        )
+    )
+    assert table[table["arm"] == "scratch"].iloc[0]["force vs scratch"] == "–"

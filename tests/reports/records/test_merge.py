@@ -10,9 +10,9 @@ from reports.records.atomic import RecordError
 from reports.records.merge import read_runs
 from reports.records.record import write_records
 from reports.records.run import read_run
-from reports.tables import report_tables
+from reports.tables.every import report_tables
+from reports.text.cautions import cautions
 from reports.text.citing import how_to_cite
-from reports.text.findings import cautions
 
 A = {"scratch": {0: (120.0, 510.0), 1: (131.0, 540.0)}, "masked": {0: (64.0, 101.0), 1: None}}
 
@@ -106,16 +106,16 @@ def test_other_settings_under_the_same_name_are_refused(make_run):
         read_runs([])
 
 
-def test_labels_and_configuration_of_the_first_go_first(make_run):
+def test_descriptions_and_configuration_of_the_first_go_first(make_run):
     first = make_run(
         {"scratch": {0: (1.0, 1.0)}}, name="one", config={"datasets": {"a": {"kind": "tip3p"}}, "seeds": 1}
     )
     second = make_run(
         {"masked": {0: (1.0, 1.0)}}, name="two", config={"datasets": {"b": {"kind": "rpbe"}}, "seeds": 2},
-        labels={"models": {"egnn": "another name", "gns": "GNS"}},
+        models={"egnn": {"label": "another name"}, "gns": {"label": "GNS"}},
     )  # fmt: skip
     plan = read_runs([first, second]).plan
-    assert plan.labels.models == {"egnn": "EGNN", "gns": "GNS"}
+    assert {name: model.label for name, model in plan.models.items()} == {"egnn": "EGNN", "gns": "GNS"}
     assert plan.config["datasets"] == {"a": {"kind": "tip3p"}, "b": {"kind": "rpbe"}}
     assert plan.config["seeds"] == 1
     assert plan.config["merged_from"]["two"]["seeds"] == 2
@@ -132,7 +132,7 @@ def test_different_ablations_are_left_out_with_a_caution(make_run):
     def sweep(label):
         return {"over": "strategy", "label": label, "values": {"masked": 1.0}}
 
-    said = "ablation figures differ and are left out"
+    said = "different ablations; their figures are left out"
     first = make_run({"masked": {0: (1.0, 1.0)}}, name="one", sweep=sweep("ratio"))
     others = [make_run({"masked": {1: (1.0, 1.0)}}, name=name, sweep=sweep(name)) for name in ("ratio", "width")]
     for folder, kept in zip(others, (True, False), strict=True):

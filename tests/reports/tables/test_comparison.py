@@ -62,4 +62,7 @@ def test_a_run_beside_itself_differs_in_nothing(make_run):
 
 def test_nothing_in_common_is_said(make_run):
     comparison = compare(*runs(make_run, {"denoised": {0: (1.0, 1.0)}}))
-    assert comparison.sentences[1] == "No arm has finished with the same seed and split in both: nothing is compared."
+    assert (
+        comparison.sentences[1]
+        == "No arm has finished with the same seed and split in both, so there is nothing to compare."
+    )

@@ -193,13 +193,13 @@ def test_groups_are_single_frames_blocks_or_named(write, tmp_path):
         atoms.info["run"] = run
     alone = write(frames).load(tmp_path)
     assert alone.outline.groups.tolist() == list(range(7))
-    assert alone.moments is None
+    assert alone.trajectory_frames is None
     blocks = write(frames, blocks=3).load(tmp_path)
     assert blocks.outline.groups.tolist() == [0, 0, 0, 1, 1, 2, 2]
-    assert blocks.moments.tolist() == [[0, frame] for frame in range(7)]
+    assert blocks.trajectory_frames.tolist() == [[0, frame] for frame in range(7)]
     named = write(frames, group_key="run").load(tmp_path)
     assert named.outline.groups.tolist() == [0, 0, 1, 1, 1, 0, 2]
-    assert named.moments.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [1, 2], [0, 2], [2, 0]]
+    assert named.trajectory_frames.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [1, 2], [0, 2], [2, 0]]
 
 
 def test_outline_example_and_prepare_read_the_same_file_and_write_nothing(write, tmp_path):
@@ -317,7 +317,7 @@ def test_a_plain_file_name_with_the_format_as_an_option(write, tmp_path):
         ({"length_unit": "pm"}, "unknown unit 'pm'; known are Å, nm, bohr"),
         ({"force_unit": "eV"}, "write ENERGY/LENGTH"),
         ({"force_unit": "eV/pm"}, "unknown unit 'pm'"),
-        ({"index": "first"}, "is no slice"),
+        ({"index": "first"}, "is not a slice"),
         ({"blocks": 3, "group_key": "run"}, "exclude each other"),
         ({"blocks": 1}, "greater than 1"),
     ],

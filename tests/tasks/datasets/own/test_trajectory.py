@@ -87,7 +87,7 @@ def test_positions_come_back_within_the_formats_precision(write, tmp_path, topol
     frames = jittered(ETHANOL, 5)
     own = write(frames=frames, topology=topology, trajectory=trajectory, options={"blocks": 5})
     data = own.load(tmp_path)
-    assert data.moments.tolist() == [[0, frame] for frame in range(5)]
+    assert data.trajectory_frames.tolist() == [[0, frame] for frame in range(5)]
     for sample, expected in zip(data.samples, frames, strict=True):
         assert sample.z.tolist() == ETHANOL.numbers.tolist()
         assert set(sample.keys()) == {"z", "pos", "molecule", "site"}
@@ -148,7 +148,7 @@ def test_frames_and_blocks_of_several_files(write, tmp_path):
     write(frames=9, trajectory="second.dcd")
     own = task(topology="md.pdb", trajectory=["first.dcd", "second.dcd"], start=1, stop=11, every=3, blocks=2)
     data = own.load(tmp_path)
-    assert data.moments.tolist() == [[0, 1], [0, 4], [0, 7], [0, 10], [1, 1], [1, 4], [1, 7]]
+    assert data.trajectory_frames.tolist() == [[0, 1], [0, 4], [0, 7], [0, 10], [1, 1], [1, 4], [1, 7]]
     assert data.outline.groups.tolist() == [0, 0, 1, 1, 2, 2, 3]
     assert own.outline(tmp_path).groups.tolist() == data.outline.groups.tolist()
     np.testing.assert_allclose(data.samples[1].pos, jittered(ETHANOL, 12)[4], rtol=0, atol=1e-6)
@@ -284,7 +284,7 @@ def test_positions_that_are_no_numbers(write, tmp_path):
 
 def test_boxes_that_are_none(write, tmp_path):
     own = write(waters(2), dimensions=[8, 8, 8, 30, 30, 120])
-    with pytest.raises(DatasetError, match=r"frame 0: .*(no box|flat)"):
+    with pytest.raises(DatasetError, match=r"frame 0: .*(not those of a box|flat)"):
         own.prepare(tmp_path)
 
 

@@ -87,19 +87,19 @@ def forbid_downloads(monkeypatch):
 
 def numbers_of(dataset, indices):
     """Numbers in MD17 of frames."""
-    return dataset.moments[indices, 1].tolist()
+    return dataset.trajectory_frames[indices, 1].tolist()
 
 
 def test_frames_of_several_splits_are_merged_and_in_the_order_of_time(tmp_path):
     write_single(tmp_path)
     dataset = task().load(tmp_path)
-    assert dataset.moments.tolist() == [[0, number] for number in (1, 3, 4, 5, 9, 20, 30)]
+    assert dataset.trajectory_frames.tolist() == [[0, number] for number in (1, 3, 4, 5, 9, 20, 30)]
     assert dataset.provenance["frames"] == 7
     assert dataset.provenance["duplicates_merged"] == 3
     for (train, test), (train_numbers, test_numbers) in zip(dataset.outline.official, SPLITS.values(), strict=True):
         assert numbers_of(dataset, train) == sorted(train_numbers)
         assert numbers_of(dataset, test) == sorted(test_numbers)
-    for sample, number in zip(dataset.samples, dataset.moments[:, 1], strict=True):
+    for sample, number in zip(dataset.samples, dataset.trajectory_frames[:, 1], strict=True):
         expected = frames([number])
         assert sample.z.tolist() == ETHANOL.tolist()
         torch.testing.assert_close(sample.pos, torch.tensor(expected["coords"][0], dtype=torch.float32))
@@ -156,7 +156,7 @@ def test_every_form_gives_the_same_data_without_a_download(tmp_path, write, monk
     assert seen[-1] == ("rMD17 ethanol: ready", 1.0)
     assert all(0 <= done <= 1 for _, done in seen)
     found, expected = task().load(other), task().load(reference)
-    assert np.array_equal(found.moments, expected.moments)
+    assert np.array_equal(found.trajectory_frames, expected.trajectory_frames)
     for a, b in zip(found.samples, expected.samples, strict=True):
         assert a.keys() == b.keys()
         assert all(torch.equal(a[key], b[key]) for key in a.keys())  # noqa: SIM118  (Data iterates over pairs)
@@ -184,7 +184,7 @@ def test_the_archive_is_unpacked_once_for_all(tmp_path):
 def test_all_frames_come_with_the_authors_warning_and_without_official_splits(tmp_path):
     write_complete(tmp_path)
     dataset = task(frames="all").load(tmp_path)
-    assert dataset.moments[:, 1].tolist() == [number for number in range(40) if number != 7]
+    assert dataset.trajectory_frames[:, 1].tolist() == [number for number in range(40) if number != 7]
     assert dataset.outline.official == ()
     assert "DO NOT train a model on more than 1000 samples" in dataset.warnings[0]
     assert dataset.title == "rMD17 ethanol, all frames"
@@ -211,7 +211,7 @@ def test_whatever_overlaps_each_frame_is_there_once(data):
     with TemporaryDirectory() as folder:
         write_single(Path(folder), splits)
         dataset = task(splits=(3, 1, 2)).load(Path(folder))
-    numbers = dataset.moments[:, 1].tolist()
+    numbers = dataset.trajectory_frames[:, 1].tolist()
     assert numbers == sorted({number for pair in splits.values() for part in pair for number in part})
     for split, (train, test) in zip((3, 1, 2), dataset.outline.official, strict=True):
         assert numbers_of(dataset, train) == sorted(splits[split][0])
@@ -281,7 +281,7 @@ def _change(key, place, value):
         (_change("nuclear_charges", 3, 0), "nuclear_charges has atomic number 0, ethanol is C2H6O"),
         (_change("nuclear_charges", 3, -1), "nuclear_charges has atomic number -1"),
         (_change("nuclear_charges", 3, 9), "nuclear_charges has C2H5FO, ethanol is C2H6O"),
-        (lambda c: c | {"old_indices": c["old_indices"] + 0.5}, "old_indices has other than whole numbers"),
+        (lambda c: c | {"old_indices": c["old_indices"] + 0.5}, "old_indices has numbers that are not whole"),
         (lambda c: c | {"nuclear_charges": ETHANOL[::-1]}, "list the atoms in different orders"),
         (lambda c: c | {"old_indices": np.array([5, 20, 9])}, "1 frames in common, e.g. number 20"),
         (lambda c: c | {"coords": c["coords"] + 1e-6}, r"differ in coords of frame 9 .*\(2 such frames\)"),

@@ -1,8 +1,5 @@
-"""n2p2's and RuNNer's input.data: numbers, units, cells, archives, and what is wrong with a file."""
+"""n2p2's and RuNNer's input.data: numbers, units, cells, several files, and what is wrong with one."""
 
-import io
-import tarfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.datasets.base import DatasetError
-from tasks.datasets.runner.parser import fingerprint, read_comments, read_structures
+from tasks.datasets.runner.parser import read_comments, read_structures
 from tasks.datasets.structures.boxes import box_widths
 from tasks.datasets.structures.molecules import pair_distances
 
@@ -122,80 +119,6 @@ def test_orthorhombic_positions_are_not_turned(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.forces, -positions * EV_PER_HARTREE / A_PER_BOHR, rtol=1e-9)
 
 
-def pack(path: Path, files: dict[str, str]) -> Path:
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, text in files.items():
-                archive.writestr(name, text)
-        return path
-    mode = {".gz": "w:gz", ".bz2": "w:bz2", ".tar": "w"}[path.suffix]
-    with tarfile.open(path, mode) as packed:
-        for name, text in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(text.encode())
-            packed.addfile(member, io.BytesIO(text.encode()))
-    return path
-
-
-FILES = {
-    "set/input.data.b": TWO.replace("first one", "b"),
-    "set/notes.txt": "not data",
-    "set/._input.data.a": "Mac OS X",
-    "set/input.data.a": TWO.replace("first one", "a"),
-}
-
-
-@pytest.mark.parametrize("name", ["set.tar", "set.tar.gz", "set.tar.bz2", "set.zip"])
-def test_archives_and_folders_give_the_same(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / "folder"
-    for file, text in FILES.items():
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        write(folder, text, file)
-    packed, loose = read_structures(pack(tmp_path / name, FILES)), read_structures(folder)
-    assert packed.comments == loose.comments == ["a", "second of two lines", "b", "second of two lines"]
-    assert packed.offsets.tolist() == loose.offsets.tolist() == [0, 2, 3, 5, 6]
-    for field in ("numbers", "positions", "forces", "energies", "boxes"):
-        assert np.array_equal(getattr(packed, field), getattr(loose, field), equal_nan=True)
-    assert packed.places[2] == f"{tmp_path / name}: set/input.data.b, line 1"
-
-
-@pytest.mark.parametrize("name", ["set.tar", "set.tar.gz", "set.tar.bz2", "set.zip"])
-@pytest.mark.parametrize("damage", ["cut", "changed"])
-def test_damaged_archive(tmp_path: Path, name: str, damage: str) -> None:
-    rng = np.random.default_rng(0)
-    texts = [runner_text(np.eye(3) * 9, *rng.normal(size=(2, 30, 3)), -1.0) for _ in range(20)]
-    path = pack(tmp_path / name, {"input.data": "".join(texts)})
-    content = bytearray(path.read_bytes())
-    if damage == "cut":
-        content = content[: len(content) // 2]
-    elif name == "set.tar":  # without checksums: only its headers are protected
-        content[20] ^= 255
-    else:
-        content[len(content) // 2] ^= 255
-    path.write_bytes(content)
-    with pytest.raises(DatasetError, match=rf"archive .*{name} is damaged or cut short"):
-        read_structures(path)
-
-
-def test_gzip_that_lacks_only_its_checksum(tmp_path: Path) -> None:
-    path = pack(tmp_path / "set.tar.gz", {"input.data": TWO})
-    path.write_bytes(path.read_bytes()[:-6])
-    with pytest.raises(DatasetError, match="damaged or cut short"):
-        read_structures(path)
-
-
-def test_nothing_to_read(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"set\.zip holds no file named \*\.data\*"):
-        read_structures(pack(tmp_path / "set.zip", {"notes.txt": "x"}))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match=r"empty holds no file named \*\.data\*"):
-        read_structures(tmp_path / "empty")
-    with pytest.raises(DatasetError, match="holds no structure"):
-        read_structures(write(tmp_path, "\n\n"))
-    with pytest.raises(DatasetError, match=r"gone\.data cannot be read"):
-        read_structures(tmp_path / "gone.data")
-
-
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
@@ -235,6 +158,23 @@ def test_bad_file_is_named_with_its_line(tmp_path: Path, old: str, new: str, lin
         read_structures(path)
 
 
+def test_structures_of_several_files_are_joined(tmp_path: Path) -> None:
+    write(tmp_path, TWO.replace("first one", "b"), "input.data.b")
+    write(tmp_path, TWO.replace("first one", "a"), "input.data.a")
+    read, alone = read_structures(tmp_path), read_structures(tmp_path / "input.data.a")
+    assert read.comments == ["a", "second of two lines", "b", "second of two lines"]
+    assert read.offsets.tolist() == [0, 2, 3, 5, 6]
+    assert read.places[2] == f"{tmp_path / 'input.data.b'}, line 1"
+    for field in ("numbers", "positions", "forces", "energies", "boxes"):
+        expected = np.concatenate([getattr(alone, field)] * 2)
+        assert np.array_equal(getattr(read, field), expected, equal_nan=True)
+
+
+def test_a_file_without_structures(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="holds no structure"):
+        read_structures(write(tmp_path, "\n\n"))
+
+
 def test_a_file_cut_within_a_structure_is_refused(tmp_path: Path) -> None:
     lines = TWO.splitlines(keepends=True)
     for kept in range(1, len(lines)):
@@ -244,19 +184,3 @@ def test_a_file_cut_within_a_structure_is_refused(tmp_path: Path) -> None:
         else:
             with pytest.raises(DatasetError, match=r"line \d+: .*cut short"):
                 read_structures(path)
-
-
-def test_fingerprint_tells_content_and_not_place(tmp_path: Path) -> None:
-    first, second = tmp_path / "one", tmp_path / "two"
-    for folder in (first, second):
-        folder.mkdir()
-        write(folder, TWO)
-        write(folder, "anything", "notes.txt")
-    assert fingerprint(first) == fingerprint(second)
-    assert fingerprint(first / "input.data") == fingerprint(second / "input.data")
-    write(second, "something else", "notes.txt")
-    assert fingerprint(first) == fingerprint(second)
-    write(second, TWO + "\n")
-    assert fingerprint(first) != fingerprint(second)
-    with pytest.raises(DatasetError, match="cannot be read"):
-        fingerprint(tmp_path / "gone")

@@ -162,9 +162,9 @@ def test_goes_on_at_the_mirror_that_the_part_is_from(server: Server, target: Pat
     (None, "HTTP status 404"),
     (File(CONTENT, status=503), "HTTP status 503"),
     (File(CONTENT[:-1]), "has 49999 bytes instead of 50000"),
-    (File(CONTENT[:-1], tells_length=False), "49999 bytes came instead of 50000"),
+    (File(CONTENT[:-1], tells_length=False), "received 49999 bytes instead of 50000"),
     (File(OTHER), f"instead of {MD5}"),
-    (File(CONTENT, kind="text/html; charset=utf-8"), "a web page came"),
+    (File(CONTENT, kind="text/html; charset=utf-8"), "a web page instead of the file"),
     (File(CONTENT, cuts=[500, 0]), "IncompleteRead|transfer ended|Connection broken"),
 ], ids=["absent", "busy", "short", "short, untold", "altered", "web page", "breaks off"])  # fmt: skip
 def test_the_next_mirror_is_tried_and_the_reason_told(
@@ -257,7 +257,7 @@ def test_the_checksum_of_the_first_download_is_held_to(server: Server, target: P
 
 
 def test_an_empty_file_is_not_taken_for_a_first_download(server: Server, target: Path) -> None:
-    with pytest.raises(fetch.UnavailableError, match="an empty file came"):
+    with pytest.raises(fetch.UnavailableError, match="received an empty file"):
         fetch.download([server.put("file", File(b""))], target)
     assert not target.with_name(fetch.CHECKSUMS).exists()
 

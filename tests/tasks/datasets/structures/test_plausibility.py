@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset, Outline
 from tasks.datasets.structures.boxes import reduced_box
-from tasks.datasets.structures.plausibility import energy_unit_eV, force_unit_eV_per_A, length_unit_A, unit_warnings
+from tasks.datasets.structures.plausibility import unit_warnings
 
 KCAL_PER_MOL = 0.0433641
 KJ_PER_MOL = 0.01036427
@@ -197,15 +197,3 @@ def test_a_molecule_in_a_vacuum_and_a_noble_gas_raise_no_alarm():
     argon = bulk("Ar", "fcc", a=5.3, cubic=True) * 2
     assert unit_warnings(harmonic(alone)) == ()
     assert unit_warnings(harmonic(argon, 80, stiffness=0.5)) == ()
-
-
-def test_units_by_name():
-    assert energy_unit_eV("Kcal/mol") == pytest.approx(KCAL_PER_MOL, rel=1e-6)
-    assert energy_unit_eV("Ha") == pytest.approx(HARTREE, rel=1e-6)
-    assert length_unit_A("Bohr") == pytest.approx(BOHR, rel=1e-6)
-    assert length_unit_A("angstrom") == length_unit_A("Å") == 1
-    assert force_unit_eV_per_A("kJ/mol/nm") == pytest.approx(KJ_PER_MOL / 10, rel=1e-6)
-    assert force_unit_eV_per_A("hartree/bohr") == pytest.approx(51.42207, rel=1e-6)
-    for wrong in ("kcal", "eV/", "eV/kg", ""):
-        with pytest.raises(ValueError, match="unit"):
-            force_unit_eV_per_A(wrong)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from tasks.datasets.base import Dataset, DatasetError
 from tasks.datasets.storage import cache
-from tasks.datasets.tip3p import simulation as openmm_water
+from tasks.datasets.tip3p import simulation
 from tasks.datasets.tip3p.simulation import TIP3PConfig, place_molecules
 from tasks.datasets.tip3p.task import FORMAT_VERSION, TIP3P
 
@@ -287,7 +287,7 @@ def test_unknown_platform(tmp_path: Path) -> None:
 
 
 def test_box_too_dense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openmm_water, "PLACEMENTS", 500)
+    monkeypatch.setattr(simulation, "PLACEMENTS", 500)
     task = TIP3P(TIP3PConfig(molecules=8, box_A=4.0, cutoff_A=2.0, trajectories=1))
     with pytest.raises(DatasetError, match=r"8 water molecules do not fit .* box of 4\.000 Å"):
         task.prepare(tmp_path)

@@ -62,7 +62,7 @@ def test_no_workers() -> None:
 SCRIPT = """
 import os, time
 from pathlib import Path
-from tasks.datasets.workers import run_jobs
+from tasks.datasets.tip3p.workers import run_jobs
 
 def work(folder, report):
     (folder / f"{os.getpid()}.pid").write_text("")

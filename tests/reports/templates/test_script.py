@@ -24,14 +24,6 @@ OUTCOMES = {
     for model, base in (("egnn", 60.0), ("gns", 210.0))
     for strategy, factor in (("scratch", 2.0), ("scratch-extended", 1.7), ("masked", 1.0), ("denoised", 1.3))
 }
-CONFIG = {
-    "strategies": {
-        "scratch": {"pretext": None, "extended": False},
-        "scratch-extended": {"pretext": None, "extended": True},
-        "masked": {"pretext": {"kind": "masking"}, "extended": False},
-        "denoised": {"pretext": {"kind": "denoising"}, "extended": False},
-    }
-}
 
 
 def executable(driver):
@@ -58,7 +50,7 @@ def report(run_factory, tmp_path_factory):
     outcomes = {arm: dict(seeds) for arm, seeds in OUTCOMES.items()}
     outcomes["tip3p", "gns", "denoised"] |= {1: ("diverged", "loss is nan at step 12"), 2: None}
     sweep = {"over": "model", "label": "width", "log": False, "values": {"egnn": 1.0, "gns": 2.0}}
-    folder = run_factory(tmp_path_factory.mktemp("browser"))(outcomes, sweep=sweep, config=CONFIG)
+    folder = run_factory(tmp_path_factory.mktemp("browser"))(outcomes, sweep=sweep)
     return build_report(folder).html
 
 

@@ -1,4 +1,4 @@
-"""The report: every number from the records, nothing from elsewhere, whatever state the run is in."""
+"""What stands where in a report, whatever state the run is in."""
 
 import json
 import math
@@ -9,15 +9,17 @@ import pandas as pd
 import pytest
 
 from reports.analysis.results import Results
-from reports.page.write import build_comparison, markdown_text, summary_table
+from reports.page.sections import report
+from reports.page.write import markdown_text, summary_table
 from reports.records.plan import Arm
-from reports.records.record import METRICS, write_records
+from reports.records.record import write_records
 from reports.records.run import read_run
 from reports.records.samples import PREDICTION_SCHEMA, write_predictions
-from reports.tables import report_tables
 from reports.tables.errors import error_table
-from reports.text.findings import cautions, findings
-from reports.text.formatting import number, plus_minus, signed
+from reports.tables.every import report_tables
+from reports.text.cautions import cautions
+from reports.text.findings import findings
+from reports.text.formatting import signed
 from reports.text.headline import headline
 
 FULL = {
@@ -27,16 +29,51 @@ FULL = {
 }
 
 
-def test_every_number_of_the_main_table_is_in_the_records(full):
+def test_sections_stand_in_order(full):
     _, page, markdown = full
-    for at, metric in enumerate(METRICS):
-        factor = {"force": 0.75, "energy": 0.8}[metric.split("_")[0]] if "mae" in metric else 1.0
-        factor /= 48 if metric.endswith("per_atom") else 1
-        for seeds in FULL.values():
-            values = [factor * pair[0 if at < 2 else 1] for pair in seeds.values()]
-            text = plus_minus(closed_form.mean(values), closed_form.stdev(values))
-            assert text in page.text
-            assert f"| {text} |" in markdown
+    sections = ["findings", "results", "statistics", "convergence", "detail", "cost", "run", "reading"]
+    assert [value["id"] for tag, value in page.tags if tag == "h2"] == sections
+    assert re.findall(r"^## (.*)$", markdown, re.M) == [
+        "The finding",
+        "Test errors",
+        "Statistics",
+        "Convergence",
+        "Detail by system",
+        "Cost",
+        "What was run and what was not",
+        "How to read this",
+    ]
+
+
+def test_every_table_has_its_place(make_run):
+    sweep = {"over": "strategy", "label": "ratio", "log": False, "values": {"masked": 0.5}}
+    results = Results(read_run(make_run(FULL, sweep=sweep)))
+    placed = report(results).tables
+    made = report_tables(results)
+    assert sorted(table.name for table in placed) == sorted(made)
+    assert all(table.name for table in placed)
+
+
+def test_the_finding_comes_first_in_at_most_three_sentences(full):
+    folder, page, markdown = full
+    lead = headline(Results(read_run(folder)))
+    assert 1 <= len(lead) <= 3
+    for text, said in ((page.plain, lead[0]), (markdown, markdown_text(lead[0]))):
+        before, found, _ = text.partition(said)
+        assert found
+        assert "±" not in before, "no number comes before the finding"
+    assert len([tag for tag, value in page.tags if value.get("class") == "lead"]) == len(lead)
+
+
+def test_warnings_of_the_data_come_before_the_finding(make_run, key_of, both):
+    folder = make_run(FULL)
+    path = folder / "cells" / key_of("masked", 0) / "provenance.json"
+    warning = "DO NOT train a model on more than 1000 samples from this dataset"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dataset": {"warnings": [warning]}}))
+    page, markdown = both(folder)
+    (lead, *_) = headline(Results(read_run(folder)))
+    assert page.plain.index(warning) < page.plain.index(lead)
+    assert markdown.index(warning) < markdown.index(markdown_text(lead))
 
 
 def test_changes_are_in_table_and_findings(full):
@@ -56,17 +93,6 @@ def test_changes_are_in_table_and_findings(full):
     for sentence in masked.sentences:
         assert sentence in page.text.replace("\N{NO-BREAK SPACE}", " ")
         assert markdown_text(sentence) in markdown
-
-
-def test_the_finding_comes_first_in_at_most_three_sentences(full):
-    folder, page, markdown = full
-    lead = headline(Results(read_run(folder)))
-    assert 1 <= len(lead) <= 3
-    for text, said in ((page.plain, lead[0]), (markdown, markdown_text(lead[0]))):
-        before, found, _ = text.partition(said)
-        assert found
-        assert "±" not in before, "no number comes before the finding"
-    assert len([tag for tag, value in page.tags if value.get("class") == "lead"]) == len(lead)
 
 
 def test_epochs_and_costs_are_shown(full):
@@ -115,9 +141,9 @@ def test_lost_and_pending_cells_are_named_with_reasons(make_run, key_of, both):
         assert f"{cell} {key_of(strategy, seed)} {state} {reason}" in page.text
         assert f"| {cell} | {key_of(strategy, seed)} | {state} | {reason} |" in markdown
     ((_, (masked, denoised)),) = findings(Results(read_run(folder)))
-    assert masked.sentences == ("No cell has finished (1 pending and 1 diverged): nothing can be said.",)
+    assert masked.sentences == ("No cell has finished (1 pending and 1 diverged), so nothing can be said.",)
     assert "one common seed, an anecdote" in denoised.sentences[0]
-    assert "Of its 2 cells 1 failed: not in these means." in denoised.sentences
+    assert "Of its 2 cells, 1 failed; these are not in the means." in denoised.sentences
     assert any("flatters" in caution for caution in cautions(Results(read_run(folder))))
 
 
@@ -171,17 +197,6 @@ def test_different_splits_are_a_caution(make_run, record, key_of, both):
         assert "leave this seed out" in text
 
 
-def test_warnings_of_the_data_come_before_the_finding(make_run, key_of, both):
-    folder = make_run(FULL)
-    path = folder / "cells" / key_of("masked", 0) / "provenance.json"
-    warning = "DO NOT train a model on more than 1000 samples from this dataset"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"dataset": {"warnings": [warning]}}))
-    page, markdown = both(folder)
-    (lead, *_) = headline(Results(read_run(folder)))
-    assert page.plain.index(warning) < page.plain.index(lead)
-    assert markdown.index(warning) < markdown.index(markdown_text(lead))
-
-
 def test_predictions_are_drawn_where_there_are_any(make_run, key_of, both):
     folder = make_run(FULL)
     rows = [
@@ -205,55 +220,14 @@ def test_predictions_are_drawn_where_there_are_any(make_run, key_of, both):
     assert "figures/parity-1.svg" in markdown
 
 
-def test_two_runs_side_by_side(make_run, parse):
-    better = {name: {seed: (0.5 * f, 0.5 * e) for seed, (f, e) in seeds.items()} for name, seeds in FULL.items()}
-    a, b = make_run(FULL, name="a"), make_run(better, name="b")
-    paths = build_comparison(a, b, a.parent / "both")
-    page, markdown = parse(paths.html.read_text(encoding="utf-8")), paths.markdown.read_text(encoding="utf-8")
+def test_the_page_says_what_is_not_drawn(make_run, monkeypatch, both):
+    outcomes = {("tip3p", model, "scratch"): {0: (100.0, 100.0)} for model in ("egnn", "gns")}
+    page, _ = both(make_run(outcomes))
+    assert "pairs of dataset and model are drawn" not in page.plain
+    for place in ("reports.figures.convergence.MOST_PAIRS", "reports.page.sections.MOST_PAIRS"):
+        monkeypatch.setattr(place, 1)
+    page, markdown = both(make_run(outcomes, name="more"))
     for text in (page.plain, markdown):
-        assert signed(-50.0) in text
-    assert not (a / "report").exists()
-
-
-def test_summary_for_the_terminal(make_run):
-    table = summary_table(read_run(make_run(FULL)))
-    assert list(table.columns) == [
-        "dataset",
-        "model",
-        "arm",
-        "seeds",
-        "force RMSE (meV/Å)",
-        "energy RMSE (meV/cell)",
-        "force vs scratch",
-        "energy vs scratch",
-        "force vs scratch-extended",
-        "energy vs scratch-extended",
-    ]
-    masked = table[table["arm"] == "masked"].iloc[0]
-    forces = [pair[0] for pair in FULL["masked"].values()]
-    assert masked["seeds"] == "3 of 3"
-    assert masked["force RMSE (meV/Å)"] == plus_minus(closed_form.mean(forces), closed_form.stdev(forces))
-    assert masked["energy vs scratch-extended"].startswith(
-        signed(
-            100
-            * math.expm1(
-                closed_form.mean(
-                    math.log(FULL["masked"][seed][1] / FULL["scratch-extended"][seed][1]) for seed in range(3)
-                )
-            )
-        )
-    )
-    assert table[table["arm"] == "scratch"].iloc[0]["force vs scratch"] == "–"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(128.53, "128.5"), (8.374, "8.37"), (0.8612, "0.861"), (-3.0, "−3.00"), (float("nan"), "–")],
-)
-def test_numbers(value, text):
-    assert number(value) == text
-
-
-@pytest.mark.parametrize(("value", "text"), [(-48.24, "−48.2"), (3.0, "+3.0"), (-0.04, "0.0"), (0.04, "0.0")])
-def test_signed_numbers(value, text):
-    assert signed(value) == text
+        assert "At most 1 pairs of dataset and model are drawn" in text
+    assert page.ids.count("convergence-1") == 1
+    assert "convergence-2" not in page.ids

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,7 +12,8 @@ import pytest
 from scipy.stats import ttest_rel
 
 from reports.page.write import build_report
-from reports.tables import BUILDERS
+from reports.tables.every import BUILDERS, report_tables
+from tests.reports.made_up import KNOWN, results_of
 
 OUTCOMES = {
     ("tip3p", "egnn", "scratch"): {0: (127.3, 481.0), 1: (141.9, 512.5), 2: (133.1, 655.2), 3: (120.4, 466.6)},
@@ -23,15 +25,10 @@ OUTCOMES = {
     ("tip3p", "gns", "masked"): {0: (8.55, 41.2), 1: (8.61, 52.3), 2: (8.3, 44.4), 3: (9.2, 46.8)},
     ("tip3p", "gns", "denoised"): {0: (7.4, 46.6), 1: None, 2: None, 3: None},
 }
-CONFIG = {
-    "datasets": {"tip3p": {"kind": "tip3p", "options": {"molecules": 16}}},
-    "models": {"egnn": {"kind": "egnn"}, "gns": {"kind": "gns"}},
-    "strategies": {
-        "scratch": {"pretext": None, "extended": False},
-        "scratch-extended": {"pretext": None, "extended": True},
-        "masked": {"pretext": {"kind": "masking"}, "extended": False},
-        "denoised": {"pretext": {"kind": "denoising"}, "extended": False},
-    },
+DESCRIBED = {
+    "datasets": {"tip3p": {"options": {"molecules": 16}}},
+    "models": {"gns": {"kind": "gns"}},
+    "strategies": {"masked": {"options": {}}},
 }
 BASELINES = ["scratch", "scratch-extended"]
 FORCE, ENERGY, PER_ATOM = "force_rmse_mev_per_A", "energy_rmse_mev", "energy_rmse_mev_per_atom"
@@ -47,23 +44,23 @@ PUBLISHED = {  # the paper's Table 1 and Fig. 3, TIP3P
 TRACED = {"main-rmse", "errors", "errors-last", "comparisons", "changes", "costs", "frames"}
 """Tables that this file computes again."""
 BY_HAND = {
-    "main-mae": "test_tables.py",
-    "anchors": "test_tables.py",
-    "pooled": "test_findings.py",
-    "reach": "test_report.py",
-    "speedup": "test_tables.py",
-    "sweep": "test_sweeps.py",
-    "elements": "test_tables.py",
-    "quantiles": "test_tables.py",
-    "molecules": "test_tables.py",
-    "further": "test_tables.py",
-    "arms": "test_report.py",
-    "unfinished": "test_report.py",
-    "audit": "test_tables.py",
-    "splits": "test_report.py",
-    "software": "test_report.py",
-    "sources": "test_merging.py",
-    "conflicts": "test_merging.py",
+    "main-mae": "tables/test_errors.py",
+    "anchors": "tables/test_errors.py",
+    "pooled": "tables/test_changes.py",
+    "reach": "page/test_sections.py",
+    "speedup": "tables/test_speed.py",
+    "sweep": "tables/test_sweep.py",
+    "elements": "tables/test_systems.py",
+    "quantiles": "tables/test_systems.py",
+    "molecules": "tables/test_systems.py",
+    "further": "tables/test_systems.py",
+    "arms": "page/test_sections.py",
+    "unfinished": "page/test_sections.py",
+    "audit": "tables/test_provenance.py",
+    "splits": "page/test_sections.py",
+    "software": "page/test_sections.py",
+    "sources": "records/test_merge.py",
+    "conflicts": "records/test_merge.py",
 }
 """Tables whose numbers another test checks by hand, and where."""
 
@@ -99,7 +96,7 @@ class Tables(HTMLParser):
 @pytest.fixture(scope="module")
 def run(run_factory, tmp_path_factory):
     """Run folder and the tables of its page."""
-    folder = run_factory(tmp_path_factory.mktemp("trace"))(OUTCOMES, config=CONFIG)
+    folder = run_factory(tmp_path_factory.mktemp("trace"))(OUTCOMES, **DESCRIBED)
     return folder, Tables(build_report(folder).html.read_text(encoding="utf-8")).tables
 
 
@@ -265,6 +262,7 @@ def test_no_table_goes_unchecked(run):
     _, tables = run
     names = {*BUILDERS, *tables} - {"main"} | {"main-rmse", "main-mae"}
     assert names == TRACED | set(BY_HAND)
+    assert all((Path(__file__).parents[1] / file).exists() for file in BY_HAND.values())
     assert set(tables) >= TRACED
 
 
@@ -320,3 +318,14 @@ def test_the_plan_is_the_one_that_was_made(run):
     assert len(plan["cells"]) == 4 * len(OUTCOMES)
     assert len(errors(folder, FORCE)["egnn", "masked"]) == 4
     assert errors(folder, FORCE)["egnn", "masked"][2] == 58.3
+
+
+def test_every_table_of_any_run_has_a_name_and_rows_as_wide_as_its_header(make_run):
+    for at, outcomes in enumerate(
+        ({}, KNOWN, {"scratch": {0: None}}, {"masked": {0: (0.0, 0.0)}, "scratch": {0: ("failed", "why")}})
+    ):
+        for name, table in report_tables(results_of(make_run, outcomes, name=f"run-{at}")).items():
+            assert table.name == name
+            assert table.caption.endswith((".", "?"))
+            assert all(len(row) == len(table.columns) for _, rows in table.groups for row in rows)
+            assert not any("nan" in cell for _, rows in table.groups for row in rows for cell in row)
