@@ -10,8 +10,10 @@ from benchmark.planning.planner import make_plan
 from benchmark.planning.suite_files import available_suites, read_suite_file
 from tests.benchmark.own_suite import arms, cells_of, entry
 
+SUITES = [pytest.param(name, marks=pytest.mark.slow if name == "rmd17" else ()) for name in sorted(available_suites())]
 
-@pytest.mark.parametrize("name", sorted(available_suites()))
+
+@pytest.mark.parametrize("name", SUITES)
 def test_every_scale_of_every_shipped_suite_validates_and_plans(name):
     for scale in read_suite_file(name)["scales"]:
         suite = load_suite(name, scale)

@@ -220,6 +220,7 @@ def made_up(reports, spreads, seeds=3):
     return frame.reset_index().assign(model="m", metric=FORCE, split_hash="s")
 
 
+@pytest.mark.slow
 def test_false_positives_are_as_many_as_said():
     changes = blocked.blocked_changes(made_up(2000, [0.2] * 4), ["scratch"])
     rates = (changes["p"] < 0.05).groupby(changes["strategy"]).mean()
@@ -231,6 +232,7 @@ def test_false_positives_are_as_many_as_said():
     assert (changes.groupby("dataset")["p"].min() < 0.05 / 3).mean() <= 0.05 + 2 * 0.005
 
 
+@pytest.mark.slow
 def test_a_spread_of_its_own_is_mostly_seen():
     """Of the arm that scatters four times as much, fewer claims are false than the pooled spread alone would make."""
     values = made_up(800, [0.4, 0.1, 0.1, 0.1], seeds=6)
