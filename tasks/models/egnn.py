@@ -72,7 +72,10 @@ class EGNN(Potential):
         self.embedding = AtomEmbedding(config.max_z, config.hidden)
         radial_features = config.num_rbf if config.radial == "expnorm" else 1
         self.layers = nn.ModuleList(EGNNLayer(config.hidden, radial_features) for _ in range(config.layers))
-        self.readout = nn.Sequential(nn.Linear(config.hidden, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 1))
+        norm: list[nn.Module] = [nn.LayerNorm(config.hidden)] if config.readout_norm else []
+        self.readout = nn.Sequential(
+            *norm, nn.Linear(config.hidden, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 1)
+        )
 
     def _propagate(
         self,

@@ -37,6 +37,12 @@ class EGNNConfig(PotentialConfig):
         False,
         description="Weight messages by a cosine envelope, so that energy and forces are smooth at the cutoff.",
     )
+    # What came after the first runs is left out of keys and plans while it is off: their cells stay the same work.
+    readout_norm: bool = Field(
+        False,
+        exclude_if=lambda on: not on,
+        description="A LayerNorm on the node embeddings before the readout, as in the code of the benchmark's paper.",
+    )
 
 
 class GNSConfig(PotentialConfig):

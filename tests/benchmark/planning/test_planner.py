@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from benchmark.errors import BenchmarkError
@@ -131,3 +134,13 @@ def test_shares_of_labels_are_one_part_of_a_pool(own):
     pretraining = cells["a@25%", "masked"].pretraining
     assert len(pretraining.parts) == pretraining.sharers == 1
     assert cells["a@25%", "longer"].phase.epochs == 3 + 2
+
+
+def test_keys_are_those_of_the_stored_run_of_an_earlier_version():
+    """Finished cells stay the same work: what came since is no part of a key while it is off."""
+    stored = json.loads((Path(__file__).parents[2] / "data" / "run-schema-1" / "plan.json").read_text(encoding="utf-8"))
+    cells = make_plan(load_suite("water", "smoke"), select={"model": ["egnn"]})
+    assert {cell.key for cell in cells} == {cell["key"] for cell in stored["cells"]}
+    assert {cell.pretraining.key for cell in cells if cell.pretraining} == {
+        cell["pretraining_key"] for cell in stored["cells"] if cell["pretraining_key"]
+    }

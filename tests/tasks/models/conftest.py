@@ -15,6 +15,7 @@ SMALL = {"cutoff_A": 3.0, "hidden": 12, "layers": 2}
 CASES = {
     "egnn": ("egnn", {}),
     "egnn-envelope": ("egnn", {"envelope": True}),
+    "egnn-norm": ("egnn", {"readout_norm": True}),
     "egnn-basis": ("egnn", {"radial": "expnorm", "envelope": True}),
     "gns": ("gns", {}),
     "gns-basis": ("gns", {"radial": "expnorm"}),
