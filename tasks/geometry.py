@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor, linalg
+import torch
+from torch import Generator, Tensor, linalg
 
 
 def wrap(pos: Tensor, box: Tensor) -> Tensor:
@@ -37,3 +38,23 @@ def minimum_image(vectors: Tensor, box: Tensor | None) -> Tensor:
         return vectors
     shifts = (vectors.unsqueeze(-2) @ linalg.inv(box)).round()
     return vectors - (shifts @ box).squeeze(-2)
+
+
+def random_rotations(count: int, generator: Generator) -> Tensor:
+    """Proper rotations, uniform over all of them: those of normally distributed quaternions, scaled to unit length.
+
+    Args:
+        count: how many.
+        generator: source of the random numbers; the rotations are on its device.
+
+    Returns:
+        Matrices that turn column vectors, shape (count, 3, 3).
+    """
+    quaternion = torch.randn(count, 4, generator=generator, device=generator.device)
+    w, x, y, z = (quaternion / linalg.norm(quaternion, dim=1, keepdim=True)).unbind(1)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)

@@ -76,7 +76,7 @@ class CellJob(Job):
             contents=[*library.contents(cell.own), *before.get("contents", [])],
             pretraining_frames=before.get("frames"),
         )
-        module = FinetuneModule(potential, cell.phase, normalisation.scale_eV)
+        module = FinetuneModule(potential, cell.phase, normalisation.scale_eV, self.rotation_seed)
         done = self._fit(module, samples, split, whole, attempt)
         attempt.facts.update(
             finetune_steps=done.steps,

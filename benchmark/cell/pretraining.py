@@ -48,7 +48,7 @@ class PretrainingJob(Job):
             contents=library.contents(self.pretraining.parts),
             frames={"train": len(pool.split.train), "val": len(pool.split.val), "left_out": pool.left_out},
         )
-        module = PretrainModule(potential, self.pretraining.phase, pretext, self.seed)
+        module = PretrainModule(potential, self.pretraining.phase, pretext, self.seed, self.rotation_seed)
         done = self._fit(module, pool.samples, pool.split, len(pool.split.train), attempt)
         with replacing(self.folder.potential) as temporary:
             torch.save(potential.cpu().state_dict(), temporary)

@@ -19,6 +19,7 @@ class Work(Strict):
 
     model: Entry
     batch_size: int
+    rotate: bool = Field(False, exclude_if=lambda on: not on)
     eval_batch_size: int
     seed: int
     phase: Phase

@@ -96,7 +96,14 @@ class DatasetEntry(NamedEntry):
 
 
 class ModelEntry(NamedEntry):
-    """A model, and where its training differs from the suite's."""
+    """A model, and where its seeds and training differ from the suite's."""
+
+    seeds: int | None = Field(
+        None,
+        gt=0,
+        exclude_if=lambda seeds: seeds is None,
+        description="Number of seeds of this model instead of the suite's.",
+    )
 
     training: dict[str, Any] = Field(
         default_factory=dict,
@@ -170,6 +177,13 @@ class Training(Strict):
 
     batch_size: int = Field(gt=0, description="Frames per optimizer step.")
     eval_batch_size: int = Field(32, gt=0, description="Frames per batch in validation and testing.")
+    # Left out of keys and plans while it is off: cells of before there was such a thing stay the same work.
+    rotate: bool = Field(
+        False,
+        exclude_if=lambda on: not on,
+        description="Show each training frame in a new random orientation at every step, in pretraining and "
+        "finetuning: for networks that are not equivariant; others see no difference.",
+    )
     pretrain: Phase = Field(description="Optimisation of pretraining.")
     finetune: Finetune = Field(description="Optimisation of finetuning, and of training from scratch.")
 
@@ -203,7 +217,10 @@ class Suite(Strict):
     title: str = Field(description="Heading of the report.")
     description: str = Field(description="What is compared, in a sentence or two.")
     scale: str = Field(description="The chosen scale.")
-    seeds: int = Field(gt=0, description="Cells of each dataset, model and arm, with seeds 0, 1, ...")
+    seeds: int = Field(
+        gt=0,
+        description="Cells of each dataset, model and arm, with seeds 0, 1, ...; a model may have a number of its own.",
+    )
     baselines: list[str] = Field(
         min_length=1, description="Arms that the others are compared with; the first is plain training from scratch."
     )
@@ -395,7 +412,7 @@ def _check_distinct(suite: Suite) -> None:
     for table, entries in tables.items():
         seen: dict[str, str] = {}
         for name, entry in entries.items():
-            first = seen.setdefault(entry.model_dump_json(exclude={"label"}), name)
+            first = seen.setdefault(entry.model_dump_json(exclude={"label", "seeds"}), name)
             if first != name:
                 raise BenchmarkError(f"suite {suite.name!r}: {table} {first!r} and {name!r} are the same; remove one")
 

@@ -30,7 +30,7 @@ def make_plan(
 
     Args:
         suite: a validated suite at one scale.
-        seeds: how many seeds instead of the suite's number.
+        seeds: how many seeds instead of the suite's and the models' numbers.
         select: names to keep, by ``dataset``, ``model`` or ``strategy``, or values of an option of the datasets
             (``molecule``, say); what is absent is not filtered.
         data_dir: folder of all datasets, where frames must be counted to match compute; None for the default.
@@ -42,10 +42,12 @@ def make_plan(
     check_numbers(seeds=seeds)
     datasets, models, strategies = select_names(suite, select or {})
     planner = _Planner(suite, datasets, data_dir or default_data_dir())
+    numbers = {model: seeds or suite.models[model].seeds or suite.seeds for model in models}
     return [
         planner.cell(Arm(dataset, model, strategy), seed)
-        for seed in range(seeds or suite.seeds)
+        for seed in range(max(numbers.values()))
         for dataset, model, strategy in itertools.product(datasets, models, strategies)
+        if seed < numbers[model]
     ]
 
 
@@ -125,6 +127,7 @@ class _Planner:
             "model": Entry(kind=self.suite.models[model].kind, options=self.suite.models[model].options),
             "batch_size": training.batch_size,
             "eval_batch_size": training.eval_batch_size,
+            "rotate": training.rotate,
             "seed": seed,
         }
 

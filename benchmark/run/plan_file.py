@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,7 @@ def check(run: RunFolder, suite: Suite) -> None:
         key
         for key in sorted(old.keys() | new.keys())
         if key not in ("seeds", "title", "description")
+        and not re.fullmatch(r"models\.[^.]+\.seeds", key)
         and not (key.endswith(".label") and ".options." not in key)
         and not key.startswith("sweep")
         and old.get(key) != new.get(key)

@@ -18,7 +18,8 @@ from benchmark.planning.config import Finetune, Phase
 from benchmark.streams import Stream, stream_seed
 from benchmark.training.metrics import ErrorSums, ExactMean
 from benchmark.training.samples import Details
-from tasks.models.base import Potential
+from tasks.geometry import random_rotations
+from tasks.models.base import ROTATION, Potential
 from tasks.pretexts.base import Pretext
 
 
@@ -52,9 +53,10 @@ class PotentialModule(LNNP):
         potential: the network to train.
         phase: optimizer and schedule.
         losses: LNNP's hyperparameters that say how the loss is put together.
+        rotate: seed of the random rotations of training frames, a new one for each frame and step; None without.
     """
 
-    def __init__(self, potential: Potential, phase: Phase, losses: dict[str, Any]) -> None:
+    def __init__(self, potential: Potential, phase: Phase, losses: dict[str, Any], rotate: int | None = None) -> None:
         LightningModule.__init__(self)
         self.save_hyperparameters(
             {
@@ -73,6 +75,7 @@ class PotentialModule(LNNP):
             }
         )
         self.model = potential
+        self._rotate = rotate
         self.ema = None
         self._reset_ema_dict()
         self.losses = None
@@ -100,6 +103,14 @@ class PotentialModule(LNNP):
         if not bool(torch.isfinite(loss)):
             raise Diverged("training", float(loss.detach()), self)
         return loss
+
+    def turned(self, batch: Batch, stage: str) -> Batch:
+        """A training batch, if asked for with a random rotation for each frame, a function of seed and step."""
+        if stage != "train" or self._rotate is None:
+            return batch
+        seed = stream_seed(self._rotate, "rotation", self.global_step)
+        rotations = random_rotations(batch.num_graphs, Generator(batch.pos.device).manual_seed(seed))
+        return batch.update({ROTATION: rotations})
 
     def validation_step(self, batch: Batch, batch_idx: int, *args: Any) -> Tensor:
         """Loss of a validation batch; the training loss is the criterion for the best checkpoint."""
@@ -131,15 +142,16 @@ class FinetuneModule(PotentialModule):
         potential: the network, fresh or pretrained.
         phase: optimizer, schedule, loss and its weights.
         scale_eV: the normalisation's scale, for errors in physical units.
+        rotate: see ``PotentialModule``.
     """
 
-    def __init__(self, potential: Potential, phase: Finetune, scale_eV: float) -> None:
+    def __init__(self, potential: Potential, phase: Finetune, scale_eV: float, rotate: int | None = None) -> None:
         losses = {
             "train_loss": phase.loss,
             "y_weight": phase.energy_weight,
             "neg_dy_weight": phase.force_weight,
         }
-        super().__init__(potential, phase, losses)
+        super().__init__(potential, phase, losses, rotate)
         self._scale_eV = scale_eV
         self._reset_sums()
         self.details: Details | None = None
@@ -150,7 +162,7 @@ class FinetuneModule(PotentialModule):
 
     def batch_loss(self, batch: Batch, batch_idx: int, stage: str) -> Tensor:
         """LNNP's step with the training loss alone."""
-        return self.step(batch, [(self.hparams.train_loss, self.train_loss_fn)], stage)
+        return self.step(self.turned(batch, stage), [(self.hparams.train_loss, self.train_loss_fn)], stage)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Adds a batch to the exact errors of the stage ``test``."""
@@ -216,11 +228,14 @@ class PretrainModule(PotentialModule):
         phase: optimizer and schedule.
         pretext: corrupts batches and scores predictions.
         seed: the cell's seed.
+        rotate: see ``PotentialModule``.
     """
 
-    def __init__(self, potential: Potential, phase: Phase, pretext: Pretext, seed: int) -> None:
+    def __init__(
+        self, potential: Potential, phase: Phase, pretext: Pretext, seed: int, rotate: int | None = None
+    ) -> None:
         # The loss is the pretext's; LNNP is told of one only because it asks.
-        super().__init__(potential, phase, {"train_loss": "mse_loss", "y_weight": 0.0, "neg_dy_weight": 0.0})
+        super().__init__(potential, phase, {"train_loss": "mse_loss", "y_weight": 0.0, "neg_dy_weight": 0.0}, rotate)
         self._pretext = pretext
         self._seed = seed
         self._reset_sums()
@@ -233,7 +248,7 @@ class PretrainModule(PotentialModule):
         stream: Stream = "corruption" if stage == "train" else "corruption-validation"
         counter = self.global_step if stage == "train" else batch_idx
         generator = Generator(batch.pos.device).manual_seed(stream_seed(self._seed, stream, counter))
-        corrupted = self.data_transform(self._pretext.corrupt(batch, generator))
+        corrupted = self.data_transform(self._pretext.corrupt(self.turned(batch, stage), generator))
         seen = {k: v for k, v in corrupted.to_dict().items() if k not in ("z", "pos", "batch", "box", "target")}
         prediction = self.model.vectors(
             self._pretext.config.head,

@@ -13,6 +13,10 @@ from tasks.options.models import Head, PotentialConfig
 MASK_LABEL = "mask_label"
 """Key in ``extra_args`` (and in a batch) of the (N,) int64 labels: 1 at atoms next to a masked one, else 0."""
 
+ROTATION = "rotation"
+"""Key in ``extra_args`` (and in a batch) of (B, 3, 3) rotations: networks that are not equivariant see each sample
+turned by its own, and turn their forces back. Boxes stay as they are, which the neighbour search asks for."""
+
 
 class Potential(nn.Module, abc.ABC):
     """A neural network potential in normalised units, with TorchMD-Net's signature.

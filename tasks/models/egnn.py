@@ -101,7 +101,7 @@ class EGNN(Potential):
             assert isinstance(layer, EGNNLayer)
             squared = vectors.square().sum(dim=1, keepdim=True)
             distances = squared.sqrt()
-            radial = squared if self.basis is None else self.basis(distances.squeeze(1))
+            radial = self.config.radial_scale * squared if self.basis is None else self.basis(distances.squeeze(1))
             messages = layer.messages(h, radial, edges, weight)
             h = layer.node_update(h, messages, receiver)
             if number < len(self.layers) or last_update:

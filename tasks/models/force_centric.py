@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from tasks.models.base import Potential, count_samples
+from tasks.models.base import ROTATION, Potential, count_samples
 from tasks.models.layers import mlp
 from tasks.options.models import Head
 
@@ -36,6 +36,14 @@ class PooledEnergy(nn.Module):
         atoms = torch.bincount(batch, minlength=samples).to(h.dtype).unsqueeze(1)
         mean = h.new_zeros(samples, h.shape[1]).index_add(0, batch, h) / atoms
         return atoms * self.mlp(mean)
+
+
+def turned(vectors: Tensor, sample: Tensor, extra_args: dict[str, Tensor] | None, back: bool = False) -> Tensor:
+    """Vectors (M, 3) of samples (M,) turned by the samples' rotations, or back by them; as they are without."""
+    if extra_args is None or ROTATION not in extra_args:
+        return vectors
+    rotation = extra_args[ROTATION].to(vectors.dtype)[sample]
+    return ((rotation.mT if back else rotation) @ vectors.unsqueeze(2)).squeeze(2)
 
 
 class ForceCentric(Potential):
@@ -69,4 +77,5 @@ class ForceCentric(Potential):
         """Energies (B, 1) and forces (N, 3); see ``Potential.forward``."""
         batch = torch.zeros_like(z) if batch is None else batch
         h = self.embed(z, pos, batch, box, extra_args)
-        return self.energy(h, batch, count_samples(batch, box)), self.decoder(h)
+        forces = turned(self.decoder(h), batch, extra_args, back=True)
+        return self.energy(h, batch, count_samples(batch, box)), forces

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tasks.models.base import MaskEmbedding
 from tasks.models.elements import PROPERTIES, covalent_radii_A, element_properties
-from tasks.models.force_centric import ForceCentric, PooledEnergy
+from tasks.models.force_centric import ForceCentric, PooledEnergy, turned
 from tasks.models.layers import EdgeLinear, neighbour_search
 from tasks.options.models import ForceNetConfig, PotentialConfig
 
@@ -101,6 +101,7 @@ class ForceNet(ForceCentric):
         if self.config.species == "all-oxygen":
             z = torch.full_like(z, OXYGEN)
         (receiver, sender), distances, vectors = self.neighbors(pos, batch=batch, box=box)
+        vectors = turned(vectors, batch[receiver], extra_args)
         basis = self._edge_basis(z, receiver, sender, distances, vectors)
         weight = torch.cos(0.5 * math.pi * distances / self.config.cutoff_A).unsqueeze(1)
         h = self.mask.added_to(self.embedding(self.sines(self.properties[z])), extra_args)

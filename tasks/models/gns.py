@@ -5,7 +5,8 @@ connections, a decoder; MLPs have two hidden layers and, but for the decoder's, 
 the displacement and the distance over the cutoff. Translations change nothing; rotations do: the network learns
 directions as they are. Weights start as in the original's library (Sonnet): a normal distribution of sd
 1 / √inputs cut at two sd, no bias; an edge's first layer is three such maps, of its two ends and its features.
-Neither the original's noise on its input nor any augmentation by rotations is part of the suite's training.
+The original's noise on its input is no part of the suite's training; rotations of the frames are where a suite asks for
+them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from tasks.geometry import wrap
 from tasks.models.base import AtomEmbedding
-from tasks.models.force_centric import ForceCentric, PooledEnergy
+from tasks.models.force_centric import ForceCentric, PooledEnergy, turned
 from tasks.models.layers import EdgeLinear, mlp, neighbour_search, radial_basis
 from tasks.options.models import GNSConfig, PotentialConfig
 
@@ -73,9 +74,11 @@ class GNS(ForceCentric):
     ) -> Tensor:
         """Node embeddings (N, hidden) after all steps."""
         (receiver, sender), distances, vectors = self.neighbors(pos, batch=batch, box=box)
+        vectors = turned(vectors, batch[receiver], extra_args)
         features = self.embedding(z, extra_args)
         if self.config.absolute_positions:
             wrapped = pos if box is None else wrap(pos, box.reshape(-1, 3, 3)[batch])
+            wrapped = turned(wrapped, batch, extra_args)
             features = torch.cat([features, wrapped / self.config.cutoff_A], dim=1)
         h = self.node_encoder(features)
         radial = distances.unsqueeze(1) / self.config.cutoff_A if self.basis is None else self.basis(distances)

@@ -32,17 +32,32 @@ class EGNNConfig(PotentialConfig):
         "squared",
         description="How distances enter: as r² (the paper) or through TorchMD-Net's exponential-normal basis.",
     )
+    # What came after the first runs is left out of keys and plans while it is off: their cells stay the same work.
+    radial_scale: float = Field(
+        1.0,
+        gt=0,
+        exclude_if=lambda factor: factor == 1,
+        description="Factor on r², with radial squared; 1 is the paper's. First weights are for inputs of size one: a "
+        "larger factor lets training begin sooner.",
+    )
     num_rbf: int = Field(32, gt=1, description="Number of basis functions, with radial expnorm.")
     envelope: bool = Field(
         False,
         description="Weight messages by a cosine envelope, so that energy and forces are smooth at the cutoff.",
     )
-    # What came after the first runs is left out of keys and plans while it is off: their cells stay the same work.
     readout_norm: bool = Field(
         False,
         exclude_if=lambda on: not on,
         description="A LayerNorm on the node embeddings before the readout, as in the code of the benchmark's paper.",
     )
+
+    @model_validator(mode="after")
+    def _scales_what_is_there(self) -> EGNNConfig:
+        if self.radial != "squared" and self.radial_scale != 1:
+            raise ValueError(
+                f"radial_scale {self.radial_scale:g} is a factor on r²; with radial {self.radial} leave it out"
+            )
+        return self
 
 
 class GNSConfig(PotentialConfig):

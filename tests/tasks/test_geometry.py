@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.geometry import minimum_image, wrap
+from tasks.geometry import minimum_image, random_rotations, wrap
 
 BOXES = {
     "cubic": torch.eye(3, dtype=torch.float64) * 9,
@@ -46,3 +46,15 @@ def test_wrapped_positions_are_in_the_box_and_whole_vectors_away():
     assert fractional.max() < 1
     moved = (pos - wrapped) @ inverse
     torch.testing.assert_close(moved, moved.round(), rtol=0, atol=1e-9)
+
+
+def test_random_rotations_are_proper_and_uniform():
+    """Uniform over all rotations: R averages to 0, and R R of one element to 1/3 (Schur's orthogonality relations)."""
+    rotations = random_rotations(20_000, torch.Generator().manual_seed(0)).double()
+    torch.testing.assert_close(rotations @ rotations.mT, torch.eye(3).double().expand_as(rotations), rtol=0, atol=1e-5)
+    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(20_000).double(), rtol=0, atol=1e-5)
+    assert rotations.mean(dim=0).abs().max() < 0.02  # five standard errors of √(1/3 / 20 000)
+    assert (rotations.square().mean(dim=0) - 1 / 3).abs().max() < 0.015
+    # Angles have the density (1 − cos φ) / π: a trace of 1 + 2 cos φ averages to 0, its square to 1.
+    trace = rotations.diagonal(dim1=1, dim2=2).sum(dim=1)
+    assert trace.square().mean() == pytest.approx(1, abs=0.05)

@@ -40,7 +40,7 @@ def test_arms_of_one_seed_share_everything_but_the_strategy(load):
 
 def test_key_ignores_labels_and_follows_everything_else(load):
     def keys(change=lambda c: None):
-        return {c.arm.strategy: c.key for c in make_plan(load(change))}
+        return {c.arm.strategy: c.key for c in make_plan(load(change), seeds=1)}
 
     before = keys()
 
@@ -56,7 +56,19 @@ def test_key_ignores_labels_and_follows_everything_else(load):
     def other_split(c):
         c["scales"]["smoke"]["datasets"]["tip3p"]["split"]["val"] = 0.3
 
+    def more_seeds(c):
+        c["models"]["egnn"]["seeds"] = 2
+
+    def turned(c):
+        c["scales"]["smoke"]["training"]["rotate"] = True
+
+    def not_turned(c):
+        c["models"] = {name: {**entry, "training": {"rotate": False}} for name, entry in c["models"].items()}
+
     assert keys(relabel) == before
+    assert keys(more_seeds) == before
+    assert keys(not_turned) == before
+    assert not set(keys(turned).values()) & set(before.values())
     assert [s for s, key in keys(more_pretraining).items() if key != before[s]] == [
         "scratch-extended", "masked", "denoised",
     ]  # fmt: skip
@@ -88,6 +100,17 @@ def test_selection_and_seeds(load):
         make_plan(suite, select={"rigid": ["True"]})
     with pytest.raises(BenchmarkError, match="at least 1"):
         make_plan(suite, seeds=0)
+
+
+def test_models_may_have_seeds_of_their_own_and_pairs_stay_whole(load_own):
+    suite = load_own(seeds=2, models={"egnn": {"seeds": 3}, "gns": {"seeds": 1}, "forcenet": None})
+    cells = make_plan(suite)
+    assert [(c.seed, c.arm.model) for c in cells if c.arm.strategy == "scratch"] == [
+        (0, "egnn"), (0, "gns"), (1, "egnn"), (2, "egnn"),
+    ]  # fmt: skip
+    assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
+    everything = make_plan(suite, seeds=2)
+    assert {(c.arm.model, c.seed) for c in everything} == {(m, s) for m in ("egnn", "gns") for s in (0, 1)}
 
 
 def test_shares_of_labels_become_datasets_that_share_their_pretraining(load_own):

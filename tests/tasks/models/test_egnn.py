@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tasks.models.egnn import EGNN
 from tasks.options.models import EGNNConfig
@@ -44,6 +45,21 @@ def test_envelope_is_smooth_where_an_atom_crosses_the_cutoff():
 
     assert max(jump(True)) < 1e-5
     assert jump(False)[0] > 1e-3
+
+
+def test_the_radial_scale_is_a_factor_on_the_first_layers_weight_of_squared_distances(water):
+    sample = water(4, 3, 7.0, torch.float64)
+    torch.manual_seed(0)
+    scaled = EGNN(EGNNConfig(hidden=6, layers=2, radial_scale=3, envelope=True)).double()
+    plain = EGNN(EGNNConfig(hidden=6, layers=2, envelope=True)).double()
+    plain.load_state_dict(scaled.state_dict())
+    for layer in plain.layers:
+        layer.edge_input.edge.weight.data *= 3
+    for one, other in zip(scaled(sample.z, sample.pos), plain(sample.z, sample.pos), strict=True):
+        torch.testing.assert_close(one, other)
+    assert "radial_scale" not in EGNNConfig().model_dump()
+    with pytest.raises(ValidationError, match="with radial expnorm leave it out"):
+        EGNNConfig(radial="expnorm", radial_scale=2)
 
 
 def test_the_papers_shape():

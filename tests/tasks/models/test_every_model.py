@@ -8,7 +8,7 @@ from torch import Generator
 from torch_geometric.data import Batch
 
 from tasks.geometry import minimum_image
-from tasks.models.base import MASK_LABEL, MaskEmbedding
+from tasks.models.base import MASK_LABEL, ROTATION, MaskEmbedding
 from tasks.options.pretexts import DenoisingConfig, MaskingConfig
 from tasks.pretexts.denoising import Denoising
 from tasks.pretexts.masking import Masking
@@ -77,6 +77,20 @@ def test_rotation_turns_the_forces_or_is_documented_not_to(case, potential, wate
         assert (energy_turned - energy).abs().max() > 1e-6
     else:
         assert_same((energy_turned, force_turned), (energy, force @ rotation.T))
+
+
+def test_a_rotation_of_a_sample_is_as_if_its_positions_were_turned(case, potential, water, rotation):
+    """Free clusters, each with a rotation of its own: what is decoded is turned back, and equivariance sees nothing."""
+    samples = [water(n, seed, 7.0, torch.float64) for n, seed in ((5, 3), (8, 4))]
+    rotations = torch.stack([rotation, rotation @ rotation])
+    z, pos = torch.cat([sample.z for sample in samples]), torch.cat([sample.pos for sample in samples])
+    batch = torch.tensor([0, 1]).repeat_interleave(torch.tensor([15, 24]))
+    own = rotations[batch]
+    energy, force = potential(z, pos.clone(), batch, extra_args={ROTATION: rotations})
+    energy_turned, force_turned = potential(z, (own @ pos.unsqueeze(2)).squeeze(2), batch)
+    assert_same((energy, force), (energy_turned, (own.mT @ force_turned.unsqueeze(2)).squeeze(2)))
+    if case not in NOT_EQUIVARIANT:
+        assert_same((energy, force), potential(z, pos.clone(), batch))
 
 
 def test_forces_are_the_numerical_gradient_just_where_they_are_conservative(potential, batch):
