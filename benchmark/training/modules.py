@@ -10,7 +10,7 @@ from lightning import LightningModule
 from torch import Generator, Tensor
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 from torchmdnet.loss import loss_class_mapping
 from torchmdnet.module import LNNP, FloatCastDatasetWrapper, LossFunction
 
@@ -104,12 +104,12 @@ class PotentialModule(LNNP):
             raise Diverged("training", float(loss.detach()), self)
         return loss
 
-    def turned(self, batch: Batch, stage: str) -> Batch:
-        """A training batch, if asked for with a random rotation for each frame, a function of seed and step."""
+    def turned(self, batch: Data, frames: int, stage: str) -> Data:
+        """A training batch of so many frames, if asked for with a random rotation for each frame, a function of seed and step."""
         if stage != "train" or self._rotate is None:
             return batch
         seed = stream_seed(self._rotate, "rotation", self.global_step)
-        rotations = random_rotations(batch.num_graphs, Generator(batch.pos.device).manual_seed(seed))
+        rotations = random_rotations(frames, Generator(batch.pos.device).manual_seed(seed))
         return batch.update({ROTATION: rotations})
 
     def validation_step(self, batch: Batch, batch_idx: int, *args: Any) -> Tensor:
@@ -162,7 +162,9 @@ class FinetuneModule(PotentialModule):
 
     def batch_loss(self, batch: Batch, batch_idx: int, stage: str) -> Tensor:
         """LNNP's step with the training loss alone."""
-        return self.step(self.turned(batch, stage), [(self.hparams.train_loss, self.train_loss_fn)], stage)
+        return self.step(
+            self.turned(batch, batch.num_graphs, stage), [(self.hparams.train_loss, self.train_loss_fn)], stage
+        )
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Adds a batch to the exact errors of the stage ``test``."""
@@ -248,7 +250,8 @@ class PretrainModule(PotentialModule):
         stream: Stream = "corruption" if stage == "train" else "corruption-validation"
         counter = self.global_step if stage == "train" else batch_idx
         generator = Generator(batch.pos.device).manual_seed(stream_seed(self._seed, stream, counter))
-        corrupted = self.data_transform(self._pretext.corrupt(self.turned(batch, stage), generator))
+        corrupted = self.data_transform(self._pretext.corrupt(batch, generator))
+        corrupted = self.turned(corrupted, batch.num_graphs, stage)
         seen = {k: v for k, v in corrupted.to_dict().items() if k not in ("z", "pos", "batch", "box", "target")}
         prediction = self.model.vectors(
             self._pretext.config.head,
