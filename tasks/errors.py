@@ -51,7 +51,8 @@ class ErrorSums:
 
     Args:
         scale_eV: eV per unit of the predictions: the normalisation's scale, or 1.
-        molecules: whether to add the errors of net forces and torques, where samples know their molecules.
+        molecules: whether to add the errors of net forces and torques, where samples know their molecules and have
+            several: all of a frame of one molecule is the sum of its forces, which says nothing of neighbours.
     """
 
     def __init__(self, scale_eV: float, molecules: bool = False) -> None:
@@ -67,8 +68,9 @@ class ErrorSums:
         self._add("force", error)
         if self.molecules and "molecule" in batch:
             net, torque = net_forces_and_torques(error, batch)
-            self._add("molecule_force", net)
-            self._add("molecule_torque", torque)
+            if len(net) > len(energy):
+                self._add("molecule_force", net)
+                self._add("molecule_torque", torque)
         atoms = torch.bincount(batch.batch, minlength=len(energy))
         energies = (energy.detach().double() - batch.y.double()).squeeze(1)
         self._energies.append(torch.stack([energies, energies / atoms]))
@@ -82,9 +84,9 @@ class ErrorSums:
     def compute(self) -> dict[str, float]:
         """RMSE and MAE in meV/Å (forces), meV per cell and meV per atom (energies), by the records' names.
 
-        Of energies further the constant, which is the mean error (predicted less reference) and may be negative, and
-        the standard deviation over frames, which is the RMSE without it: dynamics and relative energies do not feel the
-        constant. RMSE² = sd² + constant². Per cell both are of use for boxes of one size, per atom for others. Of
+        Of energies further the bias, which is the mean error (predicted less reference) and may be negative, and the
+        standard deviation over frames, which is the RMSE without it: dynamics and relative energies do not feel a
+        constant. RMSE² = sd² + bias². Per cell both are of use for boxes of one size, per atom for others. Of
         molecules, if asked for, the RMSE of net forces (meV/Å) and of torques (meV), over all their components.
         """
         found = {f"force_{kind}_mev_per_A": self._mean("force", kind) for kind in ("rmse", "mae")}
@@ -92,7 +94,7 @@ class ErrorSums:
             found[f"energy_rmse_{unit}"] = float(error.square().mean().sqrt())
             found[f"energy_mae_{unit}"] = float(error.abs().mean())
             found[f"energy_sd_{unit}"] = float(error.std(correction=0))
-            found[f"energy_constant_{unit}"] = float(error.mean())
+            found[f"energy_bias_{unit}"] = float(error.mean())
         if "molecule_force" in self._counts:
             found["molecule_force_rmse_mev_per_A"] = self._mean("molecule_force", "rmse")
             found["molecule_torque_rmse_mev"] = self._mean("molecule_torque", "rmse")

@@ -12,6 +12,7 @@ import torch
 from benchmark.cell.audits import audit_of
 from benchmark.cell.checks import describe
 from benchmark.cell.evaluation import evaluate_cell
+from benchmark.cell.handover import handover
 from benchmark.cell.job import Attempt, Job, Settings
 from benchmark.cell.library import Library
 from benchmark.cell.memory import forget_peak, peak_memory_mb
@@ -22,8 +23,12 @@ from reports.records.atomic import read_json
 from reports.records.folder import JobFolder
 from reports.records.record import Record, write_curves, write_records
 from reports.records.status import Unfinished
+from tasks.correlation import describe_correlation
 from tasks.models.base import Potential
 from tasks.normalisation import Normalisation
+
+WORTH = {"energy": "effective_train_frames_energy", "oxygen_distances": "effective_train_frames_structure"}
+"""Observable of `describe_correlation` -> the record's column of what training frames are worth by it."""
 
 NO_COST: dict[str, Any] = {"pretrain_steps": 0, "pretrain_seconds": 0.0, "finetune_steps": 0}
 """What a record says of training before there was any."""
@@ -69,6 +74,12 @@ class CellJob(Job):
         potential = self._start(attempt.facts)
         normalisation = Normalisation.fit([dataset.samples[i] for i in split.train])
         samples = [normalisation.normalise(sample) for sample in dataset.samples]
+        validation = [samples[i] for i in split.val]
+        attempt.facts.update(
+            handover(potential, validation, normalisation.scale_eV, cell.eval_batch_size, self.settings.device)
+        )
+        worth = describe_correlation(dataset, {"train": split.train})
+        attempt.facts.update({column: worth[name]["train"] for name, column in WORTH.items() if name in worth})
         self.add_provenance(
             split_hash=attempt.facts["split_hash"],
             normalisation={"reference_eV": normalisation.reference_eV, "scale_eV": normalisation.scale_eV},

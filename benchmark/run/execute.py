@@ -15,6 +15,7 @@ from benchmark.cell.audits import write_audits
 from benchmark.cell.checks import check_data, check_splits, entries_of, needed_entries, warnings_of
 from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
+from benchmark.cell.references import measure_references
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
@@ -131,6 +132,8 @@ def execute(run: Run, display: Display) -> None:
         data, audits = check_data(run.suite, run.cells, library)
         plan_file.write(folder, run.suite, run.cells, run.command, data)
         write_audits(folder, audits)
+        with display.preparing("references") as progress:
+            measure_references(run.cells, library, folder, progress)
         notes = [f"note: {warning}" for warning in [*without_cells(run.suite, run.cells), *warnings_of(data)]]
         for note in [*notes, *take_over(run.cells, settings, run.reuse, library)]:
             display.console.print(note, highlight=False, markup=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,8 +17,10 @@ from torchmdnet.module import LNNP, FloatCastDatasetWrapper, LossFunction
 
 from benchmark.planning.config import Finetune, Phase
 from benchmark.streams import Stream, stream_seed
-from benchmark.training.metrics import ErrorSums, ExactMean
+from benchmark.training.metrics import ExactMean
 from benchmark.training.samples import Details
+from reports.records.record import FURTHER, METRICS
+from tasks.errors import ErrorSums
 from tasks.geometry import random_rotations
 from tasks.models.base import ROTATION, Potential
 from tasks.pretexts.base import Pretext
@@ -105,7 +108,7 @@ class PotentialModule(LNNP):
         return loss
 
     def turned(self, batch: Data, frames: int, stage: str) -> Data:
-        """A training batch of so many frames, if asked for with a random rotation for each frame, a function of seed and step."""
+        """A training batch of so many frames, if asked for with a rotation for each, a function of seed and step."""
         if stage != "train" or self._rotate is None:
             return batch
         seed = stream_seed(self._rotate, "rotation", self.global_step)
@@ -157,7 +160,7 @@ class FinetuneModule(PotentialModule):
         self.details: Details | None = None
 
     def _reset_sums(self) -> None:
-        self.errors = {stage: ErrorSums(self._scale_eV) for stage in ("train", "val", "test")}
+        self.errors = {stage: ErrorSums(self._scale_eV, stage == "test") for stage in ("train", "val", "test")}
         self._loss_means = {stage: {"y": ExactMean(), "neg_dy": ExactMean()} for stage in ("train", "val", "test")}
 
     def batch_loss(self, batch: Batch, batch_idx: int, stage: str) -> Tensor:
@@ -203,7 +206,7 @@ class FinetuneModule(PotentialModule):
 
     def end_test(self) -> tuple[dict[str, float], Details]:
         """Errors of the tested frames by the records' names, and details; resets all sums."""
-        errors, details = self.errors["test"].compute(), self.details
+        errors, details = _named(self.errors["test"].compute(), (*METRICS, *FURTHER)), self.details
         assert details is not None
         self._reset_sums()
         self.details = None
@@ -214,9 +217,15 @@ class FinetuneModule(PotentialModule):
         values = {}
         for stage in ("train", "val"):
             values[stage, "loss"] = self.exact_loss(stage)
-            values.update({(stage, name): value for name, value in self.errors[stage].compute().items()})
+            errors = _named(self.errors[stage].compute(), METRICS)
+            values.update({(stage, name): value for name, value in errors.items()})
         self._reset_sums()
         return values
+
+
+def _named(errors: dict[str, float], names: Sequence[str]) -> dict[str, float]:
+    """Those of the errors that have a column."""
+    return {name: errors[name] for name in names if name in errors}
 
 
 class PretrainModule(PotentialModule):

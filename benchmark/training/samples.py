@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from benchmark.training.metrics import EV_TO_MEV
 from reports.records.samples import MOST_PREDICTIONS
+from tasks.errors import EV_TO_MEV
 
 
 class Details:

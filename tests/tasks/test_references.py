@@ -113,7 +113,7 @@ def test_null_is_the_spread_of_the_data(waters):
     assert found["force_mae_mev_per_A"] == pytest.approx(1000 * float(forces.abs().mean()))
     mean = np.mean([float(sample.y) for sample in train])
     energies = np.array([float(sample.y) for sample in test])
-    assert found["energy_constant_mev"] == pytest.approx(1000 * (mean - energies.mean()))
+    assert found["energy_bias_mev"] == pytest.approx(1000 * (mean - energies.mean()))
     assert found["energy_sd_mev"] == pytest.approx(1000 * energies.std())
 
 

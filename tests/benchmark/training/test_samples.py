@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from benchmark.training.metrics import ErrorSums
 from benchmark.training.samples import Details
 from reports.records.samples import MOST_PREDICTIONS
+from tasks.errors import ErrorSums
 from tests.benchmark.conftest import frame
 
 SCALE_eV = 0.7
