@@ -6,10 +6,9 @@ import abc
 from collections.abc import Callable
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from tasks.models.base import Potential, count_samples
+from tasks.models.graph import Graph, GraphPotential
 from tasks.models.layers import mlp
 from tasks.options.models import Head
 
@@ -33,12 +32,12 @@ class PooledEnergy(nn.Module):
 
     def forward(self, h: Tensor, batch: Tensor, samples: int) -> Tensor:
         """Energies (samples, 1) of node embeddings (N, hidden)."""
-        atoms = torch.bincount(batch, minlength=samples).to(h.dtype).unsqueeze(1)
+        atoms = h.new_zeros(samples, 1).index_add(0, batch, h.new_ones(h.shape[0], 1))
         mean = h.new_zeros(samples, h.shape[1]).index_add(0, batch, h) / atoms
         return atoms * self.mlp(mean)
 
 
-class ForceCentric(Potential):
+class ForceCentric(GraphPotential):
     """A potential that decodes forces directly: they are not the gradient of its energy, and need not be equivariant.
 
     A subclass sets ``decoder`` (embeddings to 3 numbers an atom) and ``energy``, and computes the node embeddings.
@@ -52,21 +51,26 @@ class ForceCentric(Potential):
 
     @abc.abstractmethod
     def embed(
-        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor] | None
-    ) -> Tensor:
-        """Node embeddings (N, hidden) after all message passing."""
-
-    def forward(
         self,
         z: Tensor,
         pos: Tensor,
-        batch: Tensor | None = None,
-        box: Tensor | None = None,
-        q: Tensor | None = None,
-        s: Tensor | None = None,
-        extra_args: dict[str, Tensor] | None = None,
+        batch: Tensor,
+        graph: Graph,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
+    ) -> Tensor:
+        """Node embeddings (N, hidden) after all message passing."""
+
+    def predict(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor,
+        samples: int,
+        graph: Graph,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """Energies (B, 1) and forces (N, 3); see ``Potential.forward``."""
-        batch = torch.zeros_like(z) if batch is None else batch
-        h = self.embed(z, pos, batch, box, extra_args)
-        return self.energy(h, batch, count_samples(batch, box)), self.decoder(h)
+        """Energies and forces, both decoded; see ``GraphPotential.predict``."""
+        h = self.embed(z, pos, batch, graph, box, extra_args)
+        return self.energy(h, batch, samples), self.decoder(h)
