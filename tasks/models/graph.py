@@ -1,4 +1,4 @@
-"""Graphs apart from networks: which atoms are neighbours, through which image, and potentials that take that as given."""
+"""Graphs apart from networks: which atoms are neighbours, through which image, and potentials that are given them."""
 
 from __future__ import annotations
 
