@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torchmdnet.models.utils import CosineCutoff
 
-from tasks.models.base import AtomEmbedding, Potential, conservative_forces, count_samples
-from tasks.models.layers import EdgeLinear, neighbour_search, radial_basis
+from tasks.models.base import AtomEmbedding
+from tasks.models.graph import Graph, GraphPotential
+from tasks.models.layers import EdgeLinear, radial_basis
 from tasks.options.models import EGNNConfig, Head, PotentialConfig
 
 
@@ -54,7 +55,7 @@ class EGNNLayer(nn.Module):
         return h + self.node_mlp(torch.cat([h, summed], dim=1))
 
 
-class EGNN(Potential):
+class EGNN(GraphPotential):
     """E(n)-equivariant graph neural network whose forces are minus the gradient of its energy."""
 
     kind: ClassVar[str] = "egnn"
@@ -64,9 +65,8 @@ class EGNN(Potential):
     conservative: ClassVar[bool] = True
 
     def __init__(self, config: EGNNConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
-        self.neighbors = neighbour_search(config)
         self.basis = radial_basis(config, config.num_rbf) if config.radial == "expnorm" else None
         self.envelope = CosineCutoff(0.0, config.cutoff_A) if config.envelope else None
         self.embedding = AtomEmbedding(config.max_z, config.hidden)
@@ -78,21 +78,15 @@ class EGNN(Potential):
         )
 
     def _propagate(
-        self,
-        z: Tensor,
-        pos: Tensor,
-        batch: Tensor,
-        box: Tensor | None,
-        extra_args: dict[str, Tensor] | None,
-        last_update: bool,
+        self, z: Tensor, pos: Tensor, graph: Graph, extra_args: dict[str, Tensor], last_update: bool
     ) -> tuple[Tensor, Tensor]:
         """Run all layers; the last coordinate update, on which no energy depends, only if asked for.
 
         Returns:
             Node embeddings (N, hidden) and displacements (N, 3) in Å.
         """
-        edges, _, first_vectors = self.neighbors(pos, batch=batch, box=box)
-        receiver, sender = edges
+        receiver, sender = graph.edges
+        first_vectors = graph.vectors(pos)
         weight, norm = self._aggregation(receiver, first_vectors, pos.shape[0])
         h = self.embedding(z, extra_args)
         shift = torch.zeros_like(pos)
@@ -102,7 +96,7 @@ class EGNN(Potential):
             squared = vectors.square().sum(dim=1, keepdim=True)
             distances = squared.sqrt()
             radial = self.config.radial_scale * squared if self.basis is None else self.basis(distances.squeeze(1))
-            messages = layer.messages(h, radial, edges, weight)
+            messages = layer.messages(h, radial, graph.edges, weight)
             h = layer.node_update(h, messages, receiver)
             if number < len(self.layers) or last_update:
                 shift = shift + layer.coordinate_update(messages, vectors, distances, receiver, norm)
@@ -112,33 +106,44 @@ class EGNN(Potential):
     def _aggregation(self, receiver: Tensor, vectors: Tensor, atoms: int) -> tuple[Tensor | None, Tensor]:
         """Weight of each message (E, 1) and divisor of each atom's mean (N, 1)."""
         if self.envelope is None:
-            counts = torch.bincount(receiver, minlength=atoms).clamp(min=1)
-            return None, counts.to(vectors.dtype).unsqueeze(1)
+            ones = vectors.new_ones(receiver.shape[0], 1)
+            return None, vectors.new_zeros(atoms, 1).index_add(0, receiver, ones).clamp(min=1)
         # A count of neighbours would jump where an atom crosses the cutoff; the sum of envelopes does not.
         weight = self.envelope(vectors.norm(dim=1)).unsqueeze(1)
         return weight, 1.0 + vectors.new_zeros(atoms, 1).index_add(0, receiver, weight)
 
-    def forward(
+    def predict(
         self,
         z: Tensor,
         pos: Tensor,
-        batch: Tensor | None = None,
-        box: Tensor | None = None,
-        q: Tensor | None = None,
-        s: Tensor | None = None,
-        extra_args: dict[str, Tensor] | None = None,
+        batch: Tensor,
+        samples: int,
+        graph: Graph,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """Energies (B, 1) and forces (N, 3); see ``Potential.forward``."""
-        batch = torch.zeros_like(z) if batch is None else batch
-        with torch.enable_grad():
-            pos = pos if pos.requires_grad else pos.detach().requires_grad_(True)
-            h, _ = self._propagate(z, pos, batch, box, extra_args, last_update=False)
-            atomic = self.readout(h)
-            energy = atomic.new_zeros(count_samples(batch, box), 1).index_add(0, batch, atomic)
-            return energy, conservative_forces(energy, pos, self.training)
+        """Energies and forces, which are minus the gradient; see ``GraphPotential.predict``."""
 
-    def coordinate_output(
-        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor]
+        def total(pos: Tensor) -> tuple[Tensor, Tensor]:
+            h, _ = self._propagate(z, pos, graph, extra_args, last_update=False)
+            atomic = self.readout(h)
+            energies = atomic.new_zeros(samples, 1).index_add(0, batch, atomic)
+            return energies.sum(), energies
+
+        # In evaluation nothing is differentiated a second time.
+        with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
+            gradient, energies = torch.func.grad(total, has_aux=True)(pos)
+        return energies, -gradient
+
+    def displace(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor,
+        samples: int,
+        graph: Graph,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
     ) -> Tensor:
         """Output minus input coordinates (N, 3) in Å."""
-        return self._propagate(z, pos, batch, box, extra_args, last_update=True)[1]
+        return self._propagate(z, pos, graph, extra_args, last_update=True)[1]

@@ -6,10 +6,10 @@ import abc
 from collections.abc import Callable
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from tasks.models.base import ROTATION, Potential, count_samples
+from tasks.models.base import ROTATION
+from tasks.models.graph import Graph, GraphPotential
 from tasks.models.layers import mlp
 from tasks.options.models import Head
 
@@ -33,20 +33,20 @@ class PooledEnergy(nn.Module):
 
     def forward(self, h: Tensor, batch: Tensor, samples: int) -> Tensor:
         """Energies (samples, 1) of node embeddings (N, hidden)."""
-        atoms = torch.bincount(batch, minlength=samples).to(h.dtype).unsqueeze(1)
+        atoms = h.new_zeros(samples, 1).index_add(0, batch, h.new_ones(h.shape[0], 1))
         mean = h.new_zeros(samples, h.shape[1]).index_add(0, batch, h) / atoms
         return atoms * self.mlp(mean)
 
 
-def turned(vectors: Tensor, sample: Tensor, extra_args: dict[str, Tensor] | None, back: bool = False) -> Tensor:
+def turned(vectors: Tensor, sample: Tensor, extra_args: dict[str, Tensor], back: bool = False) -> Tensor:
     """Vectors (M, 3) of samples (M,) turned by the samples' rotations, or back by them; as they are without."""
-    if extra_args is None or ROTATION not in extra_args:
+    if ROTATION not in extra_args:
         return vectors
-    rotation = extra_args[ROTATION].to(vectors.dtype)[sample]
+    rotation = extra_args[ROTATION].to(vectors.dtype).index_select(0, sample)
     return ((rotation.mT if back else rotation) @ vectors.unsqueeze(2)).squeeze(2)
 
 
-class ForceCentric(Potential):
+class ForceCentric(GraphPotential):
     """A potential that decodes forces directly: they are not the gradient of its energy, and need not be equivariant.
 
     A subclass sets ``decoder`` (embeddings to 3 numbers an atom) and ``energy``, and computes the node embeddings.
@@ -60,22 +60,26 @@ class ForceCentric(Potential):
 
     @abc.abstractmethod
     def embed(
-        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor] | None
-    ) -> Tensor:
-        """Node embeddings (N, hidden) after all message passing."""
-
-    def forward(
         self,
         z: Tensor,
         pos: Tensor,
-        batch: Tensor | None = None,
-        box: Tensor | None = None,
-        q: Tensor | None = None,
-        s: Tensor | None = None,
-        extra_args: dict[str, Tensor] | None = None,
+        batch: Tensor,
+        graph: Graph,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
+    ) -> Tensor:
+        """Node embeddings (N, hidden) after all message passing."""
+
+    def predict(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor,
+        samples: int,
+        graph: Graph,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """Energies (B, 1) and forces (N, 3); see ``Potential.forward``."""
-        batch = torch.zeros_like(z) if batch is None else batch
-        h = self.embed(z, pos, batch, box, extra_args)
-        forces = turned(self.decoder(h), batch, extra_args, back=True)
-        return self.energy(h, batch, count_samples(batch, box)), forces
+        """Energies and forces, both decoded; see ``GraphPotential.predict``."""
+        h = self.embed(z, pos, batch, graph, box, extra_args)
+        return self.energy(h, batch, samples), turned(self.decoder(h), batch, extra_args, back=True)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from tasks.models.base import MaskEmbedding
 from tasks.models.elements import PROPERTIES, covalent_radii_A, element_properties
 from tasks.models.force_centric import ForceCentric, PooledEnergy, turned
-from tasks.models.layers import EdgeLinear, neighbour_search
+from tasks.models.graph import Graph
+from tasks.models.layers import EdgeLinear
 from tasks.options.models import ForceNetConfig, PotentialConfig
 
 OXYGEN = 8
@@ -72,10 +73,9 @@ class ForceNet(ForceCentric):
     radii: Tensor
 
     def __init__(self, config: ForceNetConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
         hidden = config.hidden
-        self.neighbors = neighbour_search(config)
         self.register_buffer("properties", element_properties(config.max_z))
         self.register_buffer("radii", covalent_radii_A(config.max_z))
         self.sines = SineBasis(config.frequencies)
@@ -95,13 +95,20 @@ class ForceNet(ForceCentric):
         self.energy.start_at_zero()
 
     def embed(
-        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor] | None
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor,
+        graph: Graph,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
     ) -> Tensor:
         """Node embeddings (N, hidden) after all blocks."""
         if self.config.species == "all-oxygen":
             z = torch.full_like(z, OXYGEN)
-        (receiver, sender), distances, vectors = self.neighbors(pos, batch=batch, box=box)
-        vectors = turned(vectors, batch[receiver], extra_args)
+        receiver, sender = graph.edges
+        vectors = turned(graph.vectors(pos), batch.index_select(0, receiver), extra_args)
+        distances = vectors.norm(dim=1)
         basis = self._edge_basis(z, receiver, sender, distances, vectors)
         weight = torch.cos(0.5 * math.pi * distances / self.config.cutoff_A).unsqueeze(1)
         h = self.mask.added_to(self.embedding(self.sines(self.properties[z])), extra_args)

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from tasks.geometry import wrap
 from tasks.models.base import AtomEmbedding
 from tasks.models.force_centric import ForceCentric, PooledEnergy, turned
-from tasks.models.layers import EdgeLinear, mlp, neighbour_search, radial_basis
+from tasks.models.graph import Graph
+from tasks.models.layers import EdgeLinear, mlp, radial_basis
 from tasks.options.models import GNSConfig, PotentialConfig
 
 
@@ -48,10 +49,9 @@ class GNS(ForceCentric):
     Config: ClassVar[type[PotentialConfig]] = GNSConfig
 
     def __init__(self, config: GNSConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
         hidden = config.hidden
-        self.neighbors = neighbour_search(config)
         self.embedding = AtomEmbedding(config.max_z, hidden)
         node_features = hidden + 3 * config.absolute_positions
         self.node_encoder = mlp([node_features, hidden, hidden, hidden], nn.ReLU, norm=True)
@@ -70,11 +70,18 @@ class GNS(ForceCentric):
         self.energy.start_at_zero()
 
     def embed(
-        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor] | None
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor,
+        graph: Graph,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
     ) -> Tensor:
         """Node embeddings (N, hidden) after all steps."""
-        (receiver, sender), distances, vectors = self.neighbors(pos, batch=batch, box=box)
-        vectors = turned(vectors, batch[receiver], extra_args)
+        receiver, sender = graph.edges
+        vectors = turned(graph.vectors(pos), batch.index_select(0, receiver), extra_args)
+        distances = vectors.norm(dim=1)
         features = self.embedding(z, extra_args)
         if self.config.absolute_positions:
             wrapped = pos if box is None else wrap(pos, box.reshape(-1, 3, 3)[batch])

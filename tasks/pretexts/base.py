@@ -17,11 +17,14 @@ class Pretext(abc.ABC):
     Class attributes:
         kind: the name in suites.
         Config: the options, validated before anything is built.
+        keeps_graph: True for a pretext that moves no atom and passes a batch's graph (``tasks.models.graph``) on,
+            without the atoms that it removes. Others are given none, and neighbours are searched after the corruption.
     """
 
     kind: ClassVar[str]
     title: ClassVar[str]
     Config: ClassVar[type[PretextConfig]]
+    keeps_graph: ClassVar[bool] = False
 
     config: PretextConfig
 

@@ -12,6 +12,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.utils import scatter
 
 from tasks.geometry import minimum_image
+from tasks.models.graph import EDGES, SHIFTS, Graph
 from tasks.options.pretexts import MaskingConfig, PretextConfig
 from tasks.pretexts.base import Pretext
 
@@ -34,6 +35,7 @@ class Masking(Pretext):
     kind: ClassVar[str] = "masking"
     title: ClassVar[str] = "atom masking"
     Config: ClassVar[type[PretextConfig]] = MaskingConfig
+    keeps_graph: ClassVar[bool] = True
 
     def __init__(self, config: MaskingConfig) -> None:
         self.config: MaskingConfig = config
@@ -90,6 +92,8 @@ class Masking(Pretext):
         )
         if box is not None:
             corrupted.box = box
+        if EDGES in batch:
+            corrupted[EDGES], corrupted[SHIFTS] = Graph(batch[EDGES], batch[SHIFTS]).without(removed)
         return corrupted
 
     def loss(self, prediction: Tensor, batch: Data) -> Tensor:
