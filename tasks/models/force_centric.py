@@ -46,6 +46,7 @@ class ForceCentric(Potential):
 
     heads: ClassVar[tuple[Head, ...]] = ("force",)
     conservative: ClassVar[bool] = False
+    readout_modules: ClassVar[tuple[str, ...]] = ("decoder", "energy")
 
     decoder: nn.Module
     energy: PooledEnergy

@@ -28,11 +28,12 @@ class PotentialConfig(BaseModel):
 class EGNNConfig(PotentialConfig):
     """Options of EGNN; the defaults are the paper's shape."""
 
-    radial: Literal["squared", "expnorm"] = Field(
+    radial: Literal["squared", "expnorm", "expnorm-bare"] = Field(
         "squared",
-        description="How distances enter: as r² (the paper) or through TorchMD-Net's exponential-normal basis.",
+        description="How distances enter: as r² (the paper) or through TorchMD-Net's exponential-normal basis, whose "
+        "functions carry a cosine that falls to zero at the cutoff. expnorm-bare: that basis without the cosine.",
     )
-    num_rbf: int = Field(32, gt=1, description="Number of basis functions, with radial expnorm.")
+    num_rbf: int = Field(32, gt=1, description="Number of basis functions, with radial expnorm or expnorm-bare.")
     envelope: bool = Field(
         False,
         description="Weight messages by a cosine envelope, so that energy and forces are smooth at the cutoff.",
@@ -42,6 +43,18 @@ class EGNNConfig(PotentialConfig):
         False,
         exclude_if=lambda on: not on,
         description="A LayerNorm on the node embeddings before the readout, as in the code of the benchmark's paper.",
+    )
+    readout_zero: bool = Field(
+        False,
+        exclude_if=lambda on: not on,
+        description="Start the last layer of the readout at zero: the first energies are the reference energies, the "
+        "first forces zero. Not for masking, whose loss has no direction to begin with where forces are zero.",
+    )
+    radial_scale: float = Field(
+        1.0,
+        gt=0,
+        exclude_if=lambda scale: scale == 1,
+        description="Factor on r² where it enters the messages, with radial squared.",
     )
 
 
