@@ -18,6 +18,8 @@ from pydantic import BaseModel
 
 from benchmark.planning import config
 from reports.records.record import CURVE_METRICS, CURVE_SCHEMA, CURVE_SPLITS, PHASES, Record
+from reports.records.references import REFERENCE_SCHEMA, REFERENCES
+from reports.records.references import SPLITS as REFERENCE_SPLITS
 from reports.records.samples import ELEMENT_SCHEMA, MOST_PREDICTIONS, PREDICTION_SCHEMA, QUANTITY_UNITS
 from tasks.datasets import splits
 from tasks.registry import DATASETS, MODELS, PRETEXTS, Registry
@@ -82,6 +84,18 @@ TABLES = {
             "predicted": "What the best checkpoint predicts for it.",
         },
     ),
+    "references": (
+        REFERENCE_SCHEMA,
+        {
+            "dataset": "Name of the dataset within the suite.",
+            "seed": "Seed of the cells whose frames these are.",
+            "split": f"One of {', '.join(REFERENCE_SPLITS)}.",
+            "reference": f"One of {', '.join(REFERENCES)}: no force and the reference energies of the elements; each "
+            "molecule as if it were alone. Both are fitted to the frames that finetuning trains on.",
+            "metric": "The error: a column of the record.",
+            "value": "Its value, in the unit that the metric's name gives.",
+        },
+    ),
 }
 """Tables beside the records: their columns and what they mean."""
 
@@ -116,6 +130,7 @@ def files() -> dict[str, str]:
 def suite_page() -> str:
     """The keys of a suite file."""
     parts: list[tuple[str, str, type[BaseModel]]] = [
+        ("Primary comparisons", "primary", config.Primary),
         ("Datasets", "datasets.NAME", config.DatasetEntry),
         ("Split by trajectory", "datasets.NAME.split", splits.TrajectorySplit),
         ("Published split", "datasets.NAME.split", splits.OfficialSplit),
@@ -154,7 +169,7 @@ def records_page() -> str:
     lines = [
         "# Records",
         "What a report is made from. Each cell leaves `record.parquet`, `curves.parquet` and, where it ended well, "
-        "`elements.parquet` and `predictions.parquet` in its folder.",
+        "`elements.parquet` and `predictions.parquet` in its folder. `references.parquet` is one for the whole run.",
         "## record",
         _docstring(Record),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -173,6 +174,28 @@ class Training(Strict):
     finetune: Finetune = Field(description="Optimisation of finetuning, and of training from scratch.")
 
 
+class Primary(Strict):
+    """Comparisons that the suite is run for, declared before anything runs."""
+
+    dataset: str | None = Field(
+        None,
+        description="On which dataset; left out, on the average over the members of the suite's collection (molecules, "
+        "say).",
+    )
+    model: str = Field(description="Of which model.")
+    strategy: str = Field(description="The arm.")
+    baselines: list[str] = Field(min_length=1, description="Arms that it is compared with, a comparison each.")
+    metric: str | None = Field(
+        None,
+        description="The error that is compared, a column of the records; left out, the force error that the dataset "
+        "is judged by.",
+    )
+
+
+FEWEST_PRIMARY, MOST_PRIMARY = 2, 4
+"""Comparisons that a suite may declare: each makes the others harder to tell."""
+
+
 class Suite(Strict):
     """A suite at one scale: the table of cells is datasets × models × strategies × seeds."""
 
@@ -183,6 +206,13 @@ class Suite(Strict):
     seeds: int = Field(gt=0, description="Cells of each dataset, model and arm, with seeds 0, 1, ...")
     baselines: list[str] = Field(
         min_length=1, description="Arms that the others are compared with; the first is plain training from scratch."
+    )
+    primary: list[Primary] = Field(
+        default_factory=list,
+        exclude_if=lambda primary: not primary,
+        description=f"The comparisons that the suite is run for: {FEWEST_PRIMARY} to {MOST_PRIMARY}, counted by "
+        "baselines. Only they get a verdict, and the correction is over them; all else is exploratory. Without any, "
+        "all is.",
     )
     datasets: dict[str, DatasetEntry] = Field(min_length=1, description="Labelled datasets, by name.")
     structures: dict[str, StructuresEntry] = Field(
@@ -198,6 +228,7 @@ class Suite(Strict):
         missing = [name for name in self.baselines if name not in self.strategies]
         if missing:
             raise ValueError(f"baselines {missing} are no strategies; strategies are {sorted(self.strategies)}")
+        self._check_primary()
         if self.sweep is not None:
             known = {"dataset": [*self.datasets], "model": [*self.models], "strategy": [*self.strategies]}
             unknown = [name for name in self.sweep.values if name not in known[self.sweep.over]]
@@ -217,6 +248,35 @@ class Suite(Strict):
             if arm.extended:
                 self.matched_by(name)
         return self
+
+    def _check_primary(self) -> None:
+        """Primary comparisons are of what there is, each once, and few."""
+        seen: set[tuple[str | None, ...]] = set()
+        for place, entry in enumerate(self.primary):
+            named: list[tuple[str, str, Iterable[str]]] = [
+                ("model", entry.model, self.models),
+                ("strategy", entry.strategy, self.strategies),
+            ]
+            named += [("baseline", name, self.strategies) for name in entry.baselines]
+            named += [] if entry.dataset is None else [("dataset", entry.dataset, self.datasets)]
+            for what, name, known in named:
+                if name not in known:
+                    raise ValueError(
+                        f"primary.{place}: there is no {what} {name!r}; there are {[*known]}. Name one of them, or "
+                        f"give `primary` anew: [] declares no comparison"
+                    )
+            if entry.strategy in entry.baselines:
+                raise ValueError(f"primary.{place}: {entry.strategy!r} is compared with itself; take another baseline")
+            for baseline in entry.baselines:
+                comparison = (entry.dataset, entry.model, entry.strategy, baseline, entry.metric)
+                if comparison in seen:
+                    raise ValueError(f"primary.{place}: {entry.strategy!r} against {baseline!r} is declared twice")
+                seen.add(comparison)
+        if self.primary and not FEWEST_PRIMARY <= len(seen) <= MOST_PRIMARY:
+            raise ValueError(
+                f"primary: {len(seen)} comparisons; declare {FEWEST_PRIMARY} to {MOST_PRIMARY}, counted by baselines, "
+                f"or none"
+            )
 
     def matched_by(self, extended: str) -> Strategy | None:
         """The arm whose pretraining an extended arm makes up for; None if none pretrains."""

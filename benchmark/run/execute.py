@@ -20,6 +20,7 @@ from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import Entry, Suite, build, check_entries, load_suite
 from benchmark.planning.planner import check_numbers, make_plan, select_names
+from benchmark.planning.primaries import planned_primaries, without_cells
 from benchmark.run import plan_file
 from benchmark.run.jobs import pending_jobs
 from benchmark.run.live_report import LiveReport
@@ -82,6 +83,7 @@ def prepare(
         BenchmarkError: for anything the user should correct.
     """
     check_entries(suite)
+    planned_primaries(suite)
     cells = make_plan(suite, seeds, select, data_dir)
     check_splits(suite, cells, data_dir)
     chosen = choose_device(device)
@@ -129,7 +131,7 @@ def execute(run: Run, display: Display) -> None:
         data, audits = check_data(run.suite, run.cells, library)
         plan_file.write(folder, run.suite, run.cells, run.command, data)
         write_audits(folder, audits)
-        notes = [f"note: {warning}" for warning in warnings_of(data)]
+        notes = [f"note: {warning}" for warning in [*without_cells(run.suite, run.cells), *warnings_of(data)]]
         for note in [*notes, *take_over(run.cells, settings, run.reuse, library)]:
             display.console.print(note, highlight=False, markup=False, soft_wrap=True)
         todo = pending_jobs(run.cells, settings)

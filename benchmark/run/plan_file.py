@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from filelock import FileLock, Timeout
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import DatasetEntry, Suite, build
+from benchmark.planning.primaries import planned_primaries, pool_of
 from reports.records.folder import RunFolder
 from reports.records.plan import Plan, PlannedCell, PlannedDataset, PlannedModel, PlannedStrategy
 from tasks.datasets.base import Dataset, DatasetTask
@@ -95,13 +95,14 @@ def write(run: RunFolder, suite: Suite, cells: Sequence[Cell], command: str, dat
     described = before.datasets if before else {}
     run.write_plan(
         Plan(
-            schema=2,
+            schema=3,
             suite=suite.name,
             title=suite.title,
             description=suite.description,
             scale=suite.scale,
             command="\n".join(dict.fromkeys([*(before.command.splitlines() if before else ()), command])),
             baselines=suite.baselines,
+            primary=planned_primaries(suite),
             datasets={
                 name: _dataset(entry, data.get(name), described.get(name)) for name, entry in suite.datasets.items()
             },
@@ -137,20 +138,13 @@ def _dataset(entry: DatasetEntry, data: Dataset | None, before: PlannedDataset |
         kind=entry.kind,
         options=entry.options,
         judged_by=task.judged_by,
-        pool=_pool(entry, pooled) if pooled else None,
+        pool=pool_of(entry),
         pooled_over=pooled,
         member=str(entry.options[pooled]) if pooled else None,
         # What an earlier call read of it stays true: its content is held to.
         stand_in=data.stand_in if data else before is not None and before.stand_in,
         labelled=entry.labelled or 1.0,
     )
-
-
-def _pool(entry: DatasetEntry, option: str) -> str:
-    """All that members of one collection have in common."""
-    content = entry.model_dump(mode="json", exclude={"label"})
-    content["options"] = {name: value for name, value in content["options"].items() if name != option}
-    return json.dumps(content, sort_keys=True)
 
 
 def _check_distinct(run: RunFolder, rows: Iterable[PlannedCell]) -> None:

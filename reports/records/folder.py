@@ -4,6 +4,7 @@
 
     RUN/plan.json                    what is to be done
     RUN/audit.json                   what the leakage audit found clean
+    RUN/references.parquet           errors of references that networks have to beat
     RUN/cells/KEY/status.json        how far it is
                   provenance.json    configuration, versions, commit, hardware, split hash
                   splits.npz         indices of training, validation and test frames
@@ -97,6 +98,8 @@ class RunFolder:
         self.path = path
         self.plan = path / "plan.json"
         self.audit = path / "audit.json"
+        self.references = path / "references.parquet"
+        """Errors of references that networks have to beat; a run of before they were measured has none."""
 
     def cell(self, key: str) -> JobFolder:
         """Folder of a cell."""
@@ -113,7 +116,7 @@ class RunFolder:
             RecordError: if it is missing or wrong.
         """
         remedy = "give a folder written by the benchmark's `run`, or start the run again into a new folder"
-        content = read_json(self.plan, remedy, newest=2)
+        content = read_json(self.plan, remedy, newest=3)
         if content is None:
             raise RecordError(f"{self.path} holds no run (no plan.json): {remedy}")
         try:

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from reports.records.atomic import RecordError
 from reports.records.parquet import rows_of
-from reports.records.plan import Plan, Sweep
+from reports.records.plan import Plan, PlannedPrimary, Sweep
 from reports.records.record import METRICS
+from reports.records.references import PLACE
 from reports.records.run import CONFLICT_COLUMNS, Run, read_run
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ def _merge_plans(runs: Sequence[Run], names: Sequence[str]) -> Plan:
             scale=_first((plan.scale for plan in plans), " + "),
             command=_first((plan.command for plan in plans), "\n"),
             baselines=list(dict.fromkeys(name for plan in plans for name in plan.baselines)),
+            primary=_merge_primaries(plans),
             datasets=_laid_under_all([plan.datasets for plan in plans]),
             models=_laid_under_all([plan.models for plan in plans]),
             strategies=_laid_under_all([plan.strategies for plan in plans]),
@@ -78,6 +80,21 @@ def _merge_plans(runs: Sequence[Run], names: Sequence[str]) -> Plan:
         )
     except ValidationError as error:
         raise RecordError(f"the plans of {', '.join(names)} do not fit together: {error.errors()[0]['msg']}") from error
+
+
+def _merge_primaries(plans: Sequence[Plan]) -> list[PlannedPrimary]:
+    """All that was declared, each comparison once: one report has one family."""
+    entries: dict[str, tuple[PlannedPrimary, dict[str, None]]] = {}
+    for primary in (primary for plan in plans for primary in plan.primary):
+        _, baselines = entries.setdefault(primary.model_dump_json(exclude={"baselines"}), (primary, {}))
+        baselines.update(dict.fromkeys(primary.baselines))
+    return [entry.model_copy(update={"baselines": list(baselines)}) for entry, baselines in entries.values()]
+
+
+def _merge_references(runs: Sequence[Run]) -> pd.DataFrame:
+    """Those of all runs; where two measured the same, the first goes first."""
+    filled = [run.references for run in runs if len(run.references)]
+    return pd.concat(filled).drop_duplicates(PLACE, ignore_index=True) if filled else runs[0].references
 
 
 def _laid_under_all(mappings: Sequence[Mapping[str, T]]) -> dict[str, T]:
@@ -178,6 +195,7 @@ def read_runs(folders: Sequence[Path]) -> Run:
         provenance={key: runs[i].provenance[key] for key, i in owners.items() if key in runs[i].provenance},
         elements=merged("elements"),
         predictions=merged("predictions"),
+        references=_merge_references(runs),
         sources=tuple(replace(run.sources[0], name=name) for run, name in zip(runs, names, strict=True)),
         conflicts=pd.DataFrame(conflicts, columns=CONFLICT_COLUMNS),
         sweeps_differ=len(_sweeps(runs)) > 1,

@@ -11,12 +11,15 @@ Provenance = Callable[[str], dict[str, Any] | None]
 
 
 def upgrade_plan(content: dict[str, Any], provenance: Provenance) -> dict[str, Any]:
-    """A plan of schema 1 as one of schema 2; anything else is returned as it is.
+    """A plan of schema 1 or 2 as one of schema 3; anything else is returned as it is.
 
-    Schema 1 had only labels of the names; what they stand for was read from the configuration, and whether data are a
-    stand-in from the provenance of the cells.
+    Schema 2 declared no primary comparisons, so that it has none. Schema 1 had only labels of the names; what they
+    stand for was read from the configuration, and whether data are a stand-in from the provenance of the cells.
     """
-    if content.get("schema", 1) != 1:
+    version = content.get("schema", 1)
+    if version == 2:
+        return {**content, "schema": 3}
+    if version != 1:
         return content
     # What is no mapping here is refused when the plan is validated.
     labels, config = _mapping(content.get("labels")), _mapping(content.get("config"))
@@ -31,7 +34,7 @@ def upgrade_plan(content: dict[str, Any], provenance: Provenance) -> dict[str, A
 
     return {
         **{name: value for name, value in content.items() if name != "labels"},
-        "schema": 2,
+        "schema": 3,
         "datasets": {
             name: _dataset(name, entry, name in stand_ins) for name, entry in described("datasets", "dataset").items()
         },

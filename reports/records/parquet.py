@@ -63,21 +63,29 @@ class CellFile:
         return self.required or self.path.exists()
 
 
-def read_table(file: CellFile, schema: pa.Schema) -> pa.Table:
-    """The content of one file, whatever its columns.
+def read_table(path: Path, remedy: str, schema: pa.Schema) -> pa.Table:
+    """The content of one file, whatever its columns; `remedy`: what to do if it is damaged.
 
     Raises `RecordError` naming the file if it cannot be read, or has a later version than `schema`.
     """
     try:
         # Of small files, threads cost more than they save.
-        table = pq.ParquetFile(file.path).read(use_threads=False)
+        table = pq.ParquetFile(path).read(use_threads=False)
     except FileNotFoundError as error:
-        raise RecordError(f"{file.path} is missing: {file.remedy}") from error
+        raise RecordError(f"{path} is missing: {remedy}") from error
     except (OSError, pa.ArrowException) as error:
-        raise RecordError(f"{file.path} cannot be read ({error}): {file.remedy}") from error
+        raise RecordError(f"{path} cannot be read ({error}): {remedy}") from error
     newest = _version(schema)
     assert isinstance(newest, int)
-    check_schema(file.path, _version(table.schema), newest, file.remedy)
+    check_schema(path, _version(table.schema), newest, remedy)
+    return table
+
+
+def read_exactly(path: Path, remedy: str, schema: pa.Schema) -> pa.Table:
+    """The content of one file with the columns of `schema`; raises `RecordError` as `read_table`, and for others."""
+    table = read_table(path, remedy, schema)
+    if not table.schema.equals(schema):
+        raise RecordError(f"{path} has the columns {_line(table.schema)}; expected are {_line(schema)}: {remedy}")
     return table
 
 
@@ -92,12 +100,8 @@ def read_tables(files: Sequence[CellFile], schema: pa.Schema, check: Callable[[p
     for file in files:
         if not file.expected:
             continue
-        table = read_table(file, schema)
         remedy = file.remedy
-        if not table.schema.equals(schema):
-            raise RecordError(
-                f"{file.path} has the columns {_line(table.schema)}; expected are {_line(schema)}: {remedy}"
-            )
+        table = read_exactly(file.path, remedy, schema)
         if not pc.all(pc.equal(table["cell_key"], file.cell.key), skip_nulls=False, min_count=0).as_py():
             raise RecordError(f"{file.path} holds rows of other cells than {file.cell.key}: {remedy}")
         parts.append((file, table))

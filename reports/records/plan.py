@@ -97,6 +97,23 @@ class PlannedStrategy(BaseModel):
         return self.pretext or ("extended" if self.extended else "scratch")
 
 
+class PlannedPrimary(BaseModel):
+    """Comparisons that were declared before anything ran: of one arm with one baseline or several."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    dataset: str | None
+    """On which dataset; None: of the average over the members of the collection that was chosen (molecules, say)."""
+    model: str
+    """Of which network."""
+    strategy: str
+    """The arm."""
+    baselines: Annotated[list[str], Field(min_length=1)]
+    """The arms that it is compared with, a comparison each."""
+    metric: str
+    """The error that is compared: a column of the records."""
+
+
 class Sweep(BaseModel):
     """The axis of an ablation: the names it goes over and the number that each stands for."""
 
@@ -124,7 +141,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    version: Literal[2] = Field(2, alias="schema")
+    version: Literal[3] = Field(3, alias="schema")
     suite: str
     title: str
     description: str = ""
@@ -133,6 +150,9 @@ class Plan(BaseModel):
     """The command that repeats the run; a line each, where several filled the folder."""
     baselines: list[str]
     """Strategies that others are compared with, in order; the first sets the error to reach."""
+    primary: list[PlannedPrimary] = []
+    """The family of comparisons that verdicts are on; all others are exploratory. Also those that a filter left without
+    cells: the family is what was declared. Empty where none was."""
     datasets: dict[str, PlannedDataset]
     models: dict[str, PlannedModel]
     strategies: dict[str, PlannedStrategy]
@@ -159,6 +179,26 @@ class Plan(BaseModel):
             for what, name, names in zip(Arm._fields, cell.arm, tables, strict=True):
                 if name not in names:
                     raise ValueError(f"cell {cell.key} has the {what} {name!r}, which the plan does not describe")
+        return self
+
+    @model_validator(mode="after")
+    def _primaries_are_distinct_and_named(self) -> Plan:
+        seen = Counter(
+            (primary.dataset, primary.model, primary.strategy, baseline, primary.metric)
+            for primary in self.primary
+            for baseline in primary.baselines
+        )
+        for comparison, count in seen.items():
+            dataset, model, strategy, baseline, _ = comparison
+            named: list[tuple[Iterable[str], str]] = [(self.models, model)]
+            named += [(self.strategies, strategy), (self.strategies, baseline)]
+            named += [] if dataset is None else [(self.datasets, dataset)]
+            unknown = [name for table, name in named if name not in table]
+            if unknown:
+                raise ValueError(f"a primary comparison is of {unknown[0]!r}, which the plan does not describe")
+            if strategy == baseline or count > 1:
+                what = "with itself" if strategy == baseline else f"{count} times"
+                raise ValueError(f"the primary comparison {comparison} is {what}; give each of two arms once")
         return self
 
     @cached_property

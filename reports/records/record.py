@@ -31,6 +31,18 @@ METRICS = (
 )
 """The error columns of a record, in the order in which reports show them."""
 
+FURTHER = (
+    "energy_sd_mev",
+    "energy_bias_mev",
+    "molecule_force_rmse_mev_per_A",
+    "molecule_torque_rmse_mev",
+)
+"""Further errors of a checkpoint on a split, which came after the first runs and may be missing; not among `METRICS`,
+since curves and the tables of all errors do not have them, and a bias has a sign."""
+
+HANDOVER = ("handover_force_rms", "handover_cosine", "handover_force_rmse_mev_per_A")
+"""What finetuning started from: of a cell, the same in all its rows."""
+
 JUDGED = {
     "rmse": ("force_rmse_mev_per_A", "energy_rmse_mev"),
     "mae": ("force_mae_mev_per_A", "energy_mae_mev"),
@@ -42,6 +54,7 @@ PHASES = ("pretrain", "finetune")
 CURVE_SPLITS = ("train", "val")
 
 Error = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(min_length=1)]
@@ -89,6 +102,32 @@ class Record(BaseModel):
     """Root mean square, over frames, of the energy error divided by the frame's number of atoms, meV/atom."""
     energy_mae_mev_per_atom: Error | None = None
     """Mean, over frames, of the absolute energy error divided by the frame's number of atoms, meV/atom."""
+    energy_sd_mev: Error | None = None
+    """Standard deviation over frames of the error of the total energy, meV per cell (simulation box or molecule): the
+    RMSE without its constant, which neither dynamics nor relative energies feel. RMSE² = sd² + bias²."""
+    energy_bias_mev: Finite | None = None
+    """That constant: mean over frames of the error of the total energy, predicted less reference, meV per cell. It
+    may be negative."""
+    molecule_force_rmse_mev_per_A: Error | None = None
+    """Root mean square error of the net forces on molecules, over their components, meV/Å: what molecules do to each
+    other. None where a frame is one molecule, or molecules are not known."""
+    molecule_torque_rmse_mev: Error | None = None
+    """Root mean square error of the torques on molecules about their centres of mass, over their components, meV; None
+    where the net forces have none."""
+    handover_force_rms: Error | None = None
+    """Root mean square of the forces predicted before the first step of finetuning, divided by that of the true forces,
+    on validation frames: of the pretrained network, or of the untrained one without pretraining. A pretext may leave
+    the scale of forces open."""
+    handover_cosine: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
+    """Cosine between these forces and the true ones, all components of all validation frames as one vector; None where
+    the network predicts none."""
+    handover_force_rmse_mev_per_A: Error | None = None
+    """Root mean square error of these forces, meV/Å."""
+    effective_train_frames_energy: Error | None = None
+    """How many independent frames those that finetuning trains on are worth by the autocorrelation of their energies;
+    None where it is not known which frames follow each other."""
+    effective_train_frames_structure: Error | None = None
+    """The same by distances between oxygen atoms; None where there are no two."""
     n_frames: Count | None = None
     """Frames in the split."""
     n_atoms: Count | None = None
@@ -143,7 +182,7 @@ class Record(BaseModel):
                     f"split={self.split!r}, checkpoint={self.checkpoint!r}, reason={self.reason!r}"
                 )
             return self
-        filled = [name for name in ("split", "checkpoint", *METRICS) if getattr(self, name) is not None]
+        filled = [name for name in ("split", "checkpoint", *METRICS, *FURTHER) if getattr(self, name) is not None]
         if filled or not (self.reason or "").strip():
             raise ValueError(
                 f"cell {self.cell_key} has status {self.status}: its one row needs a reason and "
@@ -265,7 +304,7 @@ def read_records(files: Sequence[CellFile]) -> list[Record]:
     owners: list[CellFile] = []
     for file in files:
         if file.expected:
-            found = read_table(file, RECORD_SCHEMA).to_pylist()
+            found = read_table(file.path, file.remedy, RECORD_SCHEMA).to_pylist()
             if not found:
                 raise RecordError(f"{file.path} holds no row: {file.remedy}")
             rows += found

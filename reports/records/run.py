@@ -15,6 +15,7 @@ from reports.records.folder import RunFolder
 from reports.records.parquet import CellFile, read_tables
 from reports.records.plan import Plan, PlannedCell
 from reports.records.record import CURVE_SCHEMA, check_curves, read_records, records_frame
+from reports.records.references import no_references, read_references
 from reports.records.samples import ELEMENT_SCHEMA, PREDICTION_SCHEMA, check_elements, check_predictions
 from reports.records.status import Status
 
@@ -54,7 +55,8 @@ class Run:
     """One or several run folders, read.
 
     `records`, `curves`, `elements` and `predictions` hold the columns of `Record`, `CURVE_SCHEMA`,
-    `ELEMENT_SCHEMA` and `PREDICTION_SCHEMA`; the latter two are empty where no cell left any.
+    `ELEMENT_SCHEMA` and `PREDICTION_SCHEMA`; the latter two are empty where no cell left any. `references` has those
+    of `REFERENCE_SCHEMA`, and is empty for a run of before they were measured.
     """
 
     folder: Path
@@ -65,6 +67,7 @@ class Run:
     provenance: Mapping[str, dict[str, Any]]
     elements: pd.DataFrame = field(default_factory=lambda: ELEMENT_SCHEMA.empty_table().to_pandas())
     predictions: pd.DataFrame = field(default_factory=lambda: PREDICTION_SCHEMA.empty_table().to_pandas())
+    references: pd.DataFrame = field(default_factory=no_references)
     sources: tuple[Source, ...] = ()
     conflicts: pd.DataFrame = field(default_factory=_no_conflicts)
     sweeps_differ: bool = False
@@ -162,5 +165,6 @@ def read_run(folder: Path) -> Run:
         provenance=provenance,
         elements=read_tables(elements, ELEMENT_SCHEMA, check_elements),
         predictions=read_tables(predictions, PREDICTION_SCHEMA, check_predictions),
+        references=read_references(run.references),
         sources=(_describe(run.path, plan, len(recorded), provenance),),
     )

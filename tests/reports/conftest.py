@@ -276,7 +276,7 @@ def _run_factory(parent: Path) -> Callable[..., Path]:
                     frames = (train_frames or {}).get(dataset, 100)
                     _write_cell(folder / "cells" / key, strategy, seed, outcome, frames, dataset=dataset, model=model)
         content = {
-            "schema": 2,
+            "schema": 3,
             "suite": "water",
             "title": "Pretraining on water",
             "description": "Does it help?",

@@ -69,7 +69,7 @@ def read(folder, plan):
 def test_a_plan_of_schema_1_says_what_its_configuration_said(tmp_path, version):
     content = {name: value for name, value in (old_plan() | version).items() if value is not None}
     plan = read(tmp_path, content)
-    assert plan.version == 2
+    assert plan.version == 3
     assert plan.pools == [["aspirin", "uracil"]]  # the frames of ethanol are others
     assert {name: dataset.member for name, dataset in plan.datasets.items()} == {
         "aspirin": "aspirin",

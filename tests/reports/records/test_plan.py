@@ -3,6 +3,7 @@
 import pytest
 
 from reports.records.atomic import RecordError
+from reports.records.merge import read_runs
 from reports.records.plan import Arm, Plan, PlannedStrategy
 from reports.records.run import read_run
 
@@ -22,9 +23,9 @@ def test_a_plan_that_is_missing_or_wrong_is_named(make_run, tmp_path):
 
 def test_a_plan_of_a_later_version_is_refused_in_words(make_run):
     with pytest.raises(
-        RecordError, match=r"plan\.json has schema 3, and this version .* up to 2: use the version that"
+        RecordError, match=r"plan\.json has schema 4, and this version .* up to 3: use the version that"
     ):
-        read_run(make_run({}, schema=3))
+        read_run(make_run({}, schema=4))
 
 
 RATIO = {"over": "strategy", "label": "share of molecules masked", "values": {"masked-0.5": 0.5}}
@@ -62,3 +63,36 @@ def test_members_of_a_pool_are_named_by_what_they_differ_in(make_run):
     assert plan.members(["a", "b"]) == "crystal"
     assert plan.members(["a", "alone"]) == plan.members(["alone"]) == plan.members([]) == "member"
     assert plan.arms == [Arm(name, "egnn", "scratch") for name in datasets]
+
+
+PRIMARY = {"dataset": "tip3p", "model": "egnn", "strategy": "masked", "baselines": ["scratch"], "metric": "m"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([{"model": "schnet"}], "of 'schnet', which the plan does not describe"),
+        ([{"dataset": "ice"}], "of 'ice'"),
+        ([{"baselines": ["none"]}], "of 'none'"),
+        ([{"baselines": []}], r"primary\.0\.baselines"),
+        ([{"baselines": ["masked"]}], "with itself"),
+        ([{}, {"baselines": ["scratch-extended", "scratch"]}], "2 times"),
+    ],
+)
+def test_a_primary_comparison_that_is_wrong_is_named(make_run, changes, message):
+    with pytest.raises(RecordError, match=message):
+        read_run(make_run({"masked": {0: None}}, primary=[PRIMARY | change for change in changes]))
+
+
+def test_a_plan_of_schema_2_declared_nothing(make_run):
+    assert read_run(make_run({"masked": {0: None}}, schema=2)).plan.primary == []
+
+
+def test_merged_plans_declare_what_any_of_them_does_once(make_run):
+    further = [PRIMARY | {"baselines": ["scratch-extended", "scratch"]}, PRIMARY | {"dataset": None}]
+    folders = [
+        make_run({"masked": {0: None}}, name="one", primary=[PRIMARY]),
+        make_run({"masked": {1: None}}, name="two", primary=further),
+    ]
+    merged = [(entry.dataset, entry.baselines) for entry in read_runs(folders).plan.primary]
+    assert merged == [("tip3p", ["scratch", "scratch-extended"]), (None, ["scratch"])]

@@ -44,6 +44,8 @@ def test_every_field_is_described_and_has_a_column():
         ({"status": "done"}, "status"),
         ({"force_rmse_mev_per_A": -1.0}, "force_rmse"),
         ({"energy_mae_mev": float("nan")}, "energy_mae"),
+        ({"energy_sd_mev": -1.0}, "energy_sd"),
+        ({"handover_cosine": 1.5}, "handover_cosine"),
         ({"cell_key": "../../etc"}, "cell_key"),
         ({"unknown": 1}, "unknown"),
     ],
@@ -51,6 +53,16 @@ def test_every_field_is_described_and_has_a_column():
 def test_a_row_that_contradicts_the_schema_is_refused(record, changes, names):
     with pytest.raises(ValidationError, match=names):
         record(**changes)
+
+
+def test_a_bias_has_a_sign_and_a_lost_cell_has_none_of_the_further_errors(record, lost):
+    assert record(energy_bias_mev=-5.0).energy_bias_mev == -5
+    place = {"split": None, "checkpoint": None, "status": "failed", "reason": "why"}
+    nothing = dict.fromkeys(METRICS)
+    with pytest.raises(ValidationError, match="energy_bias_mev"):
+        record(energy_bias_mev=-5.0, **nothing, **place)
+    # What is known before the first step stays known.
+    assert record(handover_cosine=-0.05, **nothing, **place).handover_cosine == -0.05
 
 
 @pytest.mark.parametrize("reason", [None, "", "  "])
