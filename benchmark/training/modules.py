@@ -10,7 +10,7 @@ from lightning import LightningModule
 from torch import Generator, Tensor
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 from torchmdnet.loss import loss_class_mapping
 from torchmdnet.module import LNNP, FloatCastDatasetWrapper, LossFunction
 
@@ -205,6 +205,14 @@ class FinetuneModule(PotentialModule):
         return values
 
 
+def pretext_loss(potential: Potential, pretext: Pretext, corrupted: Data) -> Tensor:
+    """Loss of a potential's prediction for a corrupted batch."""
+    seen = {k: v for k, v in corrupted.to_dict().items() if k not in ("z", "pos", "batch", "box", "target")}
+    box = corrupted.box if "box" in corrupted else None
+    prediction = potential.vectors(pretext.config.head, corrupted.z, corrupted.pos, corrupted.batch, box, seen)
+    return pretext.loss(prediction, corrupted)
+
+
 class PretrainModule(PotentialModule):
     """A pretext in LNNP's loop.
 
@@ -234,16 +242,7 @@ class PretrainModule(PotentialModule):
         counter = self.global_step if stage == "train" else batch_idx
         generator = Generator(batch.pos.device).manual_seed(stream_seed(self._seed, stream, counter))
         corrupted = self.data_transform(self._pretext.corrupt(batch, generator))
-        seen = {k: v for k, v in corrupted.to_dict().items() if k not in ("z", "pos", "batch", "box", "target")}
-        prediction = self.model.vectors(
-            self._pretext.config.head,
-            corrupted.z,
-            corrupted.pos,
-            corrupted.batch,
-            corrupted.box if "box" in corrupted else None,
-            seen,
-        )
-        loss = self._pretext.loss(prediction, corrupted)
+        loss = pretext_loss(self.model, self._pretext, corrupted)
         self._loss_means[stage].update(loss, batch.num_graphs)
         return loss
 

@@ -44,7 +44,7 @@ class Masking(Pretext):
 
     @property
     def requirement(self) -> str:
-        """See `Pretext.requirement`."""
+        """See `PretrainingTask.requirement`."""
         species = " or ".join(self.config.species)
         return {
             "molecule": f"a molecule with an atom of {species} and another atom",
