@@ -1,9 +1,9 @@
 """Independent random streams of a cell, all derived from its seed and equal across strategies.
 
 Streams: ``split``, ``labelled`` (which training frames have labels), ``weights``, ``order`` (of the training frames),
-``corruption``, ``rotation`` (of training frames, where a suite asks for it), and ``predictions`` (which of them a
-report shows). None of them depends on how often another one was drawn from, so arms with one seed share split, labelled
-frames, initial weights and order: they are pairs.
+``corruption``, ``auxiliary`` (corruption during finetuning), ``rotation`` (of training frames, where a suite asks for
+it), and ``predictions`` (which of them a report shows). None of them depends on how often another one was drawn from, so
+arms with one seed share split, labelled frames, initial weights and order: they are pairs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from typing import Literal
 import numpy as np
 
 Stream = Literal[
-    "split", "labelled", "weights", "order", "corruption", "corruption-validation", "rotation", "predictions"
+    "split",
+    "labelled",
+    "weights",
+    "order",
+    "corruption",
+    "corruption-validation",
+    "auxiliary",
+    "rotation",
+    "predictions",
 ]
 
 

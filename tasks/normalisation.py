@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +48,10 @@ class Normalisation:
         if not np.isfinite(scale) or scale == 0 or not np.isfinite(reference).all():
             raise ValueError(f"training labels cannot set a scale (force RMS {scale} eV/Å); check the data's units")
         return cls(dict(zip(species.tolist(), reference.tolist(), strict=True)), scale)
+
+    def describe(self) -> dict[str, Any]:
+        """What provenance says of it; can be written as JSON."""
+        return {"reference_eV": self.reference_eV, "scale_eV": self.scale_eV}
 
     def reference_energy(self, z: Tensor) -> float:
         """Sum of reference energies of atoms (N,), eV, in float64."""

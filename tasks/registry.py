@@ -82,6 +82,10 @@ DATASETS: Registry[Any] = Registry(
         "rmd17": ("tasks.datasets.rmd17.task:RMD17", "tasks.datasets.rmd17.options:RMD17Config"),
         "extxyz": ("tasks.datasets.own.extxyz:ExtXYZ", "tasks.datasets.own.options:ExtXYZConfig"),
         "trajectory": ("tasks.datasets.own.trajectory:Trajectory", "tasks.datasets.own.options:TrajectoryConfig"),
+        "relabelled": (
+            "tasks.datasets.relabelled.task:Relabelled",
+            "tasks.datasets.relabelled.options:RelabelledConfig",
+        ),
     },
 )
 MODELS: Registry[Any] = Registry(
@@ -106,5 +110,14 @@ PRETEXTS: Registry[Any] = Registry(
     {
         "masking": ("tasks.pretexts.masking:Masking", "tasks.options.pretexts:MaskingConfig"),
         "denoising": ("tasks.pretexts.denoising:Denoising", "tasks.options.pretexts:DenoisingConfig"),
+        "labels": ("tasks.pretexts.labels:Labels", "tasks.options.pretexts:LabelsConfig"),
+    },
+)
+LABELLERS: Registry[Any] = Registry(
+    "labeller",
+    "nnp_pretrain_bench.labellers",
+    {
+        "water": ("tasks.labellers.water:WaterModel", "tasks.labellers.options:WaterModelConfig"),
+        "xtb": ("tasks.labellers.xtb:XTB", "tasks.labellers.options:XTBConfig"),
     },
 )

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pandas as pd
 import pyarrow.parquet as pq
 import torch
+from torch_geometric.data import Data
 
 from benchmark.cell.audits import audit_of
 from benchmark.cell.checks import describe
@@ -16,7 +17,10 @@ from benchmark.cell.handover import handover
 from benchmark.cell.job import Attempt, Job, Settings
 from benchmark.cell.library import Library
 from benchmark.cell.memory import forget_peak, peak_memory_mb
+from benchmark.cell.transfer import take_over
 from benchmark.planning.cells import Cell
+from benchmark.planning.config import build
+from benchmark.training.auxiliary import AuxiliaryModule
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.modules import FinetuneModule
 from reports.records.atomic import read_json
@@ -26,6 +30,7 @@ from reports.records.status import Unfinished
 from tasks.correlation import describe_correlation
 from tasks.models.base import Potential
 from tasks.normalisation import Normalisation
+from tasks.registry import PRETEXTS
 
 WORTH = {"energy": "effective_train_frames_energy", "oxygen_distances": "effective_train_frames_structure"}
 """Observable of `describe_correlation` -> the record's column of what training frames are worth by it."""
@@ -71,9 +76,9 @@ class CellJob(Job):
         attempt.facts.update(audit_of(cell, library, self.settings.run))
         dataset, split, whole = library.load_sets(cell.dataset, cell.seed)
         attempt.facts["split_hash"] = split.hash()
-        potential = self._start(attempt.facts)
         normalisation = Normalisation.fit([dataset.samples[i] for i in split.train])
         samples = [normalisation.normalise(sample) for sample in dataset.samples]
+        potential = self._start(attempt.facts, [samples[i] for i in split.train])
         validation = [samples[i] for i in split.val]
         attempt.facts.update(
             handover(potential, validation, normalisation.scale_eV, cell.eval_batch_size, self.settings.device)
@@ -82,12 +87,12 @@ class CellJob(Job):
         attempt.facts.update({column: worth[name]["train"] for name, column in WORTH.items() if name in worth})
         self.add_provenance(
             split_hash=attempt.facts["split_hash"],
-            normalisation={"reference_eV": normalisation.reference_eV, "scale_eV": normalisation.scale_eV},
+            normalisation=normalisation.describe(),
             dataset=describe(dataset),
             contents=[*library.contents(cell.own), *before.get("contents", [])],
             pretraining_frames=before.get("frames"),
         )
-        module = FinetuneModule(potential, cell.phase, normalisation.scale_eV, self.rotation_seed)
+        module = self._module(potential, normalisation.scale_eV)
         done = self._fit(module, samples, split, whole, attempt)
         attempt.facts.update(
             finetune_steps=done.steps,
@@ -103,8 +108,23 @@ class CellJob(Job):
         row = {**self._names(), **attempt.facts}
         evaluate_cell(module, tested, extra, split.test, row, cell, self.folder, self.settings.device)
 
-    def _start(self, facts: dict[str, Any]) -> Potential:
-        """The potential that finetuning starts from; what it cost so far is added to the facts."""
+    def _module(self, potential: Potential, scale_eV: float) -> FinetuneModule:
+        """What finetunes: energies and forces, with an auxiliary pretext if the arm has one."""
+        auxiliary = self.cell.auxiliary
+        if auxiliary is None:
+            return FinetuneModule(potential, self.cell.phase, scale_eV, self.rotation_seed)
+        pretext = build(PRETEXTS, auxiliary)
+        return AuxiliaryModule(
+            potential, self.cell.phase, scale_eV, pretext, auxiliary.weight, self.seed, self.rotation_seed
+        )
+
+    def _start(self, facts: dict[str, Any], training: list[Data]) -> Potential:
+        """The potential that finetuning starts from; what it cost so far is added to the facts.
+
+        Args:
+            facts: receive the cost.
+            training: the normalised samples of the training set.
+        """
         potential = self._fresh_potential()
         facts["n_parameters"] = sum(p.numel() for p in potential.parameters())
         pretrained = self._pretrained
@@ -115,7 +135,12 @@ class CellJob(Job):
             sharers = self.cell.pretraining.sharers
             facts["pretrain_seconds"] = cost["pretrain_seconds"] / sharers
             facts["pretrain_steps"] = round(cost["pretrain_steps"] / sharers)
-            potential.load_state_dict(torch.load(pretrained.potential, weights_only=True))
+            if "label_seconds" in cost:
+                facts["label_seconds"] = cost["label_seconds"] / sharers
+            state = torch.load(pretrained.potential, weights_only=True)
+            factor = take_over(potential, state, self.cell.transfer, training, self.cell.eval_batch_size)
+            if factor is not None:
+                self.add_provenance(transfer_factor=factor)
         return potential
 
     def give_up(self, reason: str, state: Unfinished = "failed", facts: dict[str, Any] | None = None) -> None:

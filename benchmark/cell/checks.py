@@ -15,32 +15,42 @@ from benchmark.cell.audits import audit_key, clean_audit
 from benchmark.cell.library import Library, pool_structures
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell, Pretraining
-from benchmark.planning.config import DatasetEntry, Entry, StructuresEntry, Suite, build
+from benchmark.planning.config import DatasetEntry, Entry, Part, StructuresEntry, Suite, build
 from benchmark.planning.frames import count_training_frames
 from reports.records.audit import CleanAudit
 from tasks.audit import Auditor
 from tasks.datasets.base import Dataset, DatasetError
 from tasks.datasets.structures.boxes import check_boxes
 from tasks.datasets.structures.plausibility import unit_warnings
-from tasks.registry import MODELS, PRETEXTS
+from tasks.options.pretexts import PretextError
+from tasks.pretexts.base import Pretext
+from tasks.registry import DATASETS, MODELS, PRETEXTS
 
 MAX_Z = len(chemical_symbols)
 
 
 def needed_entries(suite: Suite, cells: Sequence[Cell]) -> dict[str, Entry]:
-    """Every dataset that planned cells read, by the suite's names; a further test set is ``DATASET/NAME``."""
-    parts = {
-        part.model_dump_json(include={"kind", "options"})
-        for pretraining in _distinct(cells)
-        for part in pretraining.parts
-    }
-    chosen = {cell.arm.dataset for cell in cells}
-    pretrained_on = {
-        name: entry
-        for name, entry in {**suite.datasets, **suite.structures}.items()
-        if entry.model_dump_json(include={"kind", "options"}) in parts
-    }
-    return {**entries_of(suite, chosen), **pretrained_on}
+    """Every dataset that planned cells read, by the suite's names; see ``named_entries``."""
+    parts = [part for pretraining in _distinct(cells) for part in pretraining.parts]
+    return named_entries(suite, {cell.arm.dataset for cell in cells}, parts)
+
+
+def named_entries(suite: Suite, datasets: Collection[str], parts: Iterable[Part]) -> dict[str, Entry]:
+    """Some of a suite's datasets, and what is pretrained on, by name.
+
+    A further test set is ``DATASET/NAME``; what the suite does not list itself, as structures that an arm has labelled,
+    is called by its title.
+    """
+    left = {part.model_dump_json(include={"kind", "options"}): part for part in parts}
+    entries = entries_of(suite, datasets)
+    for name, entry in {**suite.datasets, **suite.structures}.items():
+        if left.pop(entry.model_dump_json(include={"kind", "options"}), None) is not None:
+            entries[name] = entry
+    for part in left.values():
+        title: str = build(DATASETS, part).title
+        same = sum(name == title or name.startswith(f"{title} (") for name in entries)
+        entries[f"{title} ({same + 1})" if same else title] = part
+    return entries
 
 
 def entries_of(suite: Suite, datasets: Collection[str]) -> dict[str, Entry]:
@@ -95,6 +105,7 @@ def check_data(
     audits: dict[str, CleanAudit] = {}
     for cell in cells:
         key = audit_key(cell)
+        _check_auxiliary(cell, library)
         if key not in audits:
             _check_reference_energies(cell, library)
             audits[key] = clean_audit(cell, library, auditor)
@@ -149,6 +160,24 @@ def _check_reference_energies(cell: Cell, library: Library) -> None:
                     f"training frames of seed {cell.seed} do not determine: their compositions are not combined of "
                     f"those in training. Have such structures in training, or leave them out"
                 )
+
+
+def _check_auxiliary(cell: Cell, library: Library) -> None:
+    """Make sure that a pretext that goes on during finetuning can be applied to all training frames.
+
+    Raises:
+        PretextError: naming what the others lack.
+    """
+    if cell.auxiliary is None:
+        return
+    pretext: Pretext = build(PRETEXTS, cell.auxiliary)
+    dataset, split, _ = library.load_sets(cell.dataset, cell.seed)
+    without = sum(not pretext.applies_to(dataset.samples[frame]) for frame in split.train)
+    if without:
+        raise PretextError(
+            f"{pretext.title} during finetuning needs {pretext.requirement} in every training frame of "
+            f"{cell.arm.dataset}; {without} of {len(split.train)} do not have that. Use another, or leave it out"
+        )
 
 
 def _compositions(dataset: Dataset, frames: NDArray[np.int64]) -> set[tuple[int, ...]]:

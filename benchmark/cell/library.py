@@ -16,7 +16,7 @@ from benchmark.streams import stream_seed
 from tasks.datasets.base import Dataset, DatasetError, DatasetTask
 from tasks.datasets.splits import Split
 from tasks.options.pretexts import PretextError
-from tasks.pretexts.base import Pretext
+from tasks.pretexts.base import PretrainingTask
 from tasks.registry import DATASETS
 
 
@@ -51,7 +51,7 @@ class Library:
         """A dataset with its sets of a seed; of the training frames only those that may be used with their labels."""
         dataset = self.load(entry)
         whole = split_frames(entry, dataset.outline, seed)
-        share = entry.labelled if isinstance(entry, DatasetEntry) else None
+        share = entry.labelled if isinstance(entry, DatasetEntry | Part) else None
         return Sets(dataset, whole.labelled(share, stream_seed(seed, "labelled")), len(whole.train))
 
     def contents(self, entries: Iterable[Entry]) -> list[str]:
@@ -61,23 +61,27 @@ class Library:
 
 @dataclass(frozen=True)
 class Pool:
-    """Structures for pretraining, without labels.
+    """Structures for pretraining, without labels unless these are what is learned.
 
     Attributes:
         samples: frames of all parts, one part after the other.
         split: which of them train and validate; none tests.
+        epoch_frames: frames of an epoch; where only a share is labelled, as many as the whole training sets have.
         left_out: frames that the pretext cannot be applied to.
         split_hashes: hash of the split of each part.
+        label_seconds: what making the labels of these frames has cost, s on one core.
     """
 
     samples: list[Data]
     split: Split
+    epoch_frames: int
     left_out: int
     split_hashes: list[str]
+    label_seconds: float
 
 
-def pool_structures(parts: Sequence[Part], pretext: Pretext, seed: int, library: Library) -> Pool:
-    """Training and validation frames of several datasets, stripped of their labels.
+def pool_structures(parts: Sequence[Part], pretext: PretrainingTask, seed: int, library: Library) -> Pool:
+    """Training and validation frames of several datasets, stripped of their labels unless the pretext learns these.
 
     Raises:
         PretextError: if the pretext can be applied to no training or no validation frame.
@@ -85,18 +89,22 @@ def pool_structures(parts: Sequence[Part], pretext: Pretext, seed: int, library:
     """
     samples: list[Data] = []
     chosen: dict[str, list[int]] = {"train": [], "val": []}
-    left_out, split_hashes = 0, []
+    left_out, unlabelled, split_hashes, label_seconds = 0, 0, [], 0.0
+    learns_labels = pretext.config.needs_labels
     for part in parts:
-        dataset, split, _ = library.load_sets(part, seed)
+        dataset, split, whole = library.load_sets(part, seed)
         split_hashes.append(split.hash())
+        unlabelled += whole - len(split.train)
+        before = len(samples)
         for name, kept in chosen.items():
             for frame in split.as_dict()[name]:
                 sample = dataset.samples[frame]
                 if pretext.applies_to(sample):
                     kept.append(len(samples))
-                    samples.append(_unlabelled(sample))
+                    samples.append(sample if learns_labels else _unlabelled(sample))
                 else:
                     left_out += 1
+        label_seconds += dataset.seconds_per_label * (len(samples) - before) if learns_labels else 0
     empty = [name for name, kept in chosen.items() if not kept]
     if empty:
         what = {"train": "training", "val": "validation"}[empty[0]]
@@ -110,7 +118,8 @@ def pool_structures(parts: Sequence[Part], pretext: Pretext, seed: int, library:
             "none. Pretrain on structures of one sort"
         )
     none = np.empty(0, dtype=np.int64)
-    return Pool(samples, Split(np.array(chosen["train"]), np.array(chosen["val"]), none), left_out, split_hashes)
+    pooled = Split(np.array(chosen["train"]), np.array(chosen["val"]), none)
+    return Pool(samples, pooled, len(pooled.train) + unlabelled, left_out, split_hashes, label_seconds)
 
 
 def _unlabelled(sample: Data) -> Data:

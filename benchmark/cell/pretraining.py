@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from torch_geometric.data import Data
 
 from benchmark.cell.checks import describe
 from benchmark.cell.job import Attempt, Job, Settings
-from benchmark.cell.library import Library, pool_structures
+from benchmark.cell.library import Library, Pool, pool_structures
 from benchmark.planning.cells import Pretraining
-from benchmark.planning.config import build
-from benchmark.training.modules import PretrainModule
+from benchmark.planning.config import Finetune, build
+from benchmark.training.modules import FinetuneModule, PotentialModule, PretrainModule
 from reports.records.atomic import replacing, write_json
 from reports.records.folder import JobFolder
+from tasks.models.base import Potential
+from tasks.normalisation import Normalisation
+from tasks.pretexts.base import Pretext, PretrainingTask
 from tasks.registry import PRETEXTS
 
 
@@ -48,9 +52,23 @@ class PretrainingJob(Job):
             contents=library.contents(self.pretraining.parts),
             frames={"train": len(pool.split.train), "val": len(pool.split.val), "left_out": pool.left_out},
         )
-        module = PretrainModule(potential, self.pretraining.phase, pretext, self.seed, self.rotation_seed)
-        done = self._fit(module, pool.samples, pool.split, len(pool.split.train), attempt)
+        module, samples = self._module(potential, pretext, pool)
+        done = self._fit(module, samples, pool.split, pool.epoch_frames, attempt)
         with replacing(self.folder.potential) as temporary:
             torch.save(potential.cpu().state_dict(), temporary)
         cost: dict[str, Any] = {"pretrain_steps": done.steps, "pretrain_seconds": done.seconds}
+        if pool.label_seconds:
+            cost["label_seconds"] = pool.label_seconds
         write_json(self.folder.result, {"schema": 1, **cost})
+
+    def _module(self, potential: Potential, pretext: PretrainingTask, pool: Pool) -> tuple[PotentialModule, list[Data]]:
+        """What trains, and on what: a pretext on bare structures, or the labels in units of their own training set."""
+        phase = self.pretraining.phase
+        if isinstance(pretext, Pretext):
+            return PretrainModule(potential, phase, pretext, self.seed, self.rotation_seed), pool.samples
+        normalisation = Normalisation.fit([pool.samples[i] for i in pool.split.train])
+        self.add_provenance(normalisation=normalisation.describe())
+        weights = pretext.config.model_dump(include={"loss", "force_weight", "energy_weight"})
+        supervised = Finetune(**phase.model_dump(), **weights)
+        samples = [normalisation.normalise(sample) for sample in pool.samples]
+        return FinetuneModule(potential, supervised, normalisation.scale_eV, self.rotation_seed), samples

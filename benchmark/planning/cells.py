@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Literal
 
 from pydantic import Field
 
 from benchmark.planning.config import DatasetEntry, Entry, Finetune, Part, Phase, Strict
+from benchmark.planning.strategies import Auxiliary
 from reports.records.plan import Arm, PlannedCell
 
 FORMAT = 1
@@ -76,6 +78,8 @@ class Cell(Work):
     dataset: DatasetEntry
     pretraining: Pretraining | None
     phase: Finetune
+    transfer: Literal["all", "body", "scaled"] = Field("all", exclude_if=lambda transfer: transfer == "all")
+    auxiliary: Auxiliary | None = Field(None, exclude_if=lambda entry: entry is None)
     arm: Arm = Field(exclude=True)
     suite: str = Field(exclude=True)
     scale: str = Field(exclude=True)

@@ -6,35 +6,27 @@ import itertools
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import BenchmarkError, describe_validation
+from benchmark.planning.entries import Entry, Strict
+from benchmark.planning.strategies import Strategy, needs_labels
 from benchmark.planning.suite_files import content_at_scale, merge
 from reports.records.plan import Sweep
 from tasks.datasets.base import DatasetTask
 from tasks.datasets.splits import SplitConfig, TrajectorySplit
-from tasks.registry import DATASETS, MODELS, PRETEXTS, Registry, UnknownKindError
-
-
-class Strict(BaseModel):
-    """Base of all configuration: immutable, no unknown keys, no infinities."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Entry(Strict):
-    """Something from a registry: its kind and the options of that kind."""
-
-    kind: str = Field(description="Name of a kind, shipped or added by an installed package.")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the kind; those left out have their defaults."
-    )
+from tasks.registry import DATASETS, LABELLERS, MODELS, PRETEXTS, Registry, UnknownKindError
 
 
 class Part(Entry):
-    """A dataset whose training frames pretraining sees, as a plan holds it."""
+    """A dataset whose training frames pretraining sees, as a plan holds it.
+
+    Attributes:
+        labelled: the share of the training frames that it sees, where it learns their labels; None for all.
+    """
 
     split: SplitConfig
+    labelled: float | None = Field(None, exclude_if=lambda share: share is None)
 
 
 class NamedEntry(Entry):
@@ -112,34 +104,6 @@ class ModelEntry(NamedEntry):
     )
 
 
-class Strategy(Strict):
-    """One arm: what happens before finetuning, and how long finetuning is."""
-
-    label: str = Field(description="What reports call the arm.")
-    pretext: Entry | None = Field(
-        None, description="What pretraining learns; without one, the arm trains from scratch."
-    )
-    pretrain_on: Literal["own", "pooled"] | Annotated[list[str], Field(min_length=1)] = Field(
-        "own",
-        description="Whose training structures pretraining sees: own, those of the dataset that is finetuned on; "
-        "pooled, those of all chosen datasets, in one pretraining that they share; or a list of names from "
-        "`structures` and `datasets`.",
-    )
-    extended: bool | str = Field(
-        False,
-        description="Train longer, by as many frames as pretraining sees (of a pooled one, this dataset's part): the "
-        "compute-matched baseline. Where arms pretrain on different structures, the name of the arm to match.",
-    )
-
-    @model_validator(mode="after")
-    def _not_both(self) -> Strategy:
-        if self.pretext is not None and self.extended:
-            raise ValueError("an arm with a pretext cannot be extended: it would train longer than its baseline")
-        if self.pretext is None and self.pretrain_on != "own":
-            raise ValueError("pretrain_on is set, but there is no pretext to pretrain with")
-        return self
-
-
 class Phase(Strict):
     """Optimisation of one fit: AdamW with a half-cosine schedule per step."""
 
@@ -169,11 +133,13 @@ class Finetune(Phase):
         "mse_loss", description="Loss of energies and forces, by TorchMD-Net's name."
     )
     force_weight: float = Field(gt=0, description="Weight of the mean loss over force components.")
-    energy_weight: float = Field(gt=0, description="Weight of the mean loss over the frames' energies.")
+    energy_weight: float = Field(
+        ge=0, description="Weight of the mean loss over the frames' energies; 0 trains forces alone."
+    )
 
 
 class Training(Strict):
-    """How the cells of a suite are trained; equal for all arms of a model."""
+    """How the cells of a suite are trained; equal for all arms, but for what an arm's own `training` says."""
 
     batch_size: int = Field(gt=0, description="Frames per optimizer step.")
     eval_batch_size: int = Field(32, gt=0, description="Frames per batch in validation and testing.")
@@ -295,25 +261,33 @@ class Suite(Strict):
                 f"or none"
             )
 
-    def matched_by(self, extended: str) -> Strategy | None:
-        """The arm whose pretraining an extended arm makes up for; None if none pretrains."""
+    def matched_by(self, extended: str) -> str | None:
+        """Name of the arm whose pretraining an extended arm makes up for; None if none pretrains."""
         wanted = self.strategies[extended].extended
         pretrained = {name: arm for name, arm in self.strategies.items() if arm.pretext is not None}
         if isinstance(wanted, str):
-            if wanted not in pretrained:
-                raise ValueError(f"strategy {extended!r} is extended by {wanted!r}, not among {sorted(pretrained)}")
-            return pretrained[wanted]
-        if len({str(arm.pretrain_on) for arm in pretrained.values()}) > 1:
-            raise ValueError(
-                f"arms pretrain on different structures: say in `extended` of strategy {extended!r} which of "
-                f"{sorted(pretrained)} it is to match"
-            )
-        return next(iter(pretrained.values()), None)
+            costly = {name: arm for name, arm in self.strategies.items() if arm.pretext or arm.auxiliary}
+            if wanted not in costly:
+                raise ValueError(f"strategy {extended!r} is extended by {wanted!r}, not among {sorted(costly)}")
+            return wanted
+        different = {
+            "structures": {str(arm.pretrain_on) for arm in pretrained.values()},
+            "numbers of epochs": {arm.training.get("pretrain", {}).get("epochs") for arm in pretrained.values()},
+        }
+        for what, found in different.items():
+            if len(found) > 1:
+                how = "on different structures" if what == "structures" else f"for different {what}"
+                raise ValueError(
+                    f"arms pretrain {how}: say in `extended` of strategy {extended!r} which of "
+                    f"{sorted(pretrained)} it is to match"
+                )
+        return next(iter(pretrained), None)
 
-    def training_of(self, dataset: str | None, model: str) -> Training:
-        """How cells of a dataset (None: of several) and a model are trained."""
+    def training_of(self, dataset: str | None, model: str, strategy: str | None = None) -> Training:
+        """How cells of a dataset (None: of several), a model and an arm (None: of any without its own) are trained."""
         own = merge(self.training.model_dump(), self.datasets[dataset].training if dataset else {})
-        return Training(**merge(own, self.models[model].training))
+        own = merge(own, self.models[model].training)
+        return Training(**merge(own, self.strategies[strategy].training if strategy else {}))
 
 
 def build(registry: Registry[Any], entry: Entry) -> Any:
@@ -367,14 +341,16 @@ def read_suite(name: str, scale: str) -> Suite:
         raise describe_validation(error, Suite, f"suite {name!r} at scale {scale!r}") from error
     except TypeError as error:
         raise BenchmarkError(f"suite {name!r}: {error}; keys are {', '.join(Suite.model_fields)}") from error
-    for dataset, model in itertools.product(suite.datasets, suite.models):
+    for dataset, model, arm in itertools.product(suite.datasets, suite.models, [None, *suite.strategies]):
         try:
-            suite.training_of(dataset, model)
+            suite.training_of(dataset, model, arm)
         except ValidationError as error:
-            where = f"suite {name!r} at scale {scale!r}, training of model {model!r} on dataset {dataset!r}"
+            of_arm = f", strategy {arm!r}" if arm else ""
+            where = f"suite {name!r} at scale {scale!r}, training of model {model!r} on dataset {dataset!r}{of_arm}"
             raise describe_validation(error, Training, where) from error
     suite = _with_defaults(suite)
     _check_distinct(suite)
+    _check_labels(suite)
     return suite
 
 
@@ -383,6 +359,13 @@ def _with_defaults(suite: Suite) -> Suite:
 
     def resolve(registry: Registry[Any], entry: Any) -> Any:
         return entry.model_copy(update={"options": check_options(registry, entry).model_dump(mode="json")})
+
+    def strategy(arm: Strategy) -> Strategy:
+        found = {"pretext": PRETEXTS, "auxiliary": PRETEXTS, "labels_from": LABELLERS}
+        named = {field: registry for field, registry in found.items() if getattr(arm, field) is not None}
+        return arm.model_copy(
+            update={field: resolve(registry, getattr(arm, field)) for field, registry in named.items()}
+        )
 
     def dataset(entry: DatasetEntry) -> DatasetEntry:
         extra = {name: resolve(DATASETS, test) for name, test in entry.extra_tests.items()}
@@ -393,10 +376,7 @@ def _with_defaults(suite: Suite) -> Suite:
             "datasets": {name: dataset(entry) for name, entry in suite.datasets.items()},
             "structures": {name: resolve(DATASETS, entry) for name, entry in suite.structures.items()},
             "models": {name: resolve(MODELS, entry) for name, entry in suite.models.items()},
-            "strategies": {
-                name: arm if arm.pretext is None else arm.model_copy(update={"pretext": resolve(PRETEXTS, arm.pretext)})
-                for name, arm in suite.strategies.items()
-            },
+            "strategies": {name: strategy(arm) for name, arm in suite.strategies.items()},
         }
     )
 
@@ -417,14 +397,38 @@ def _check_distinct(suite: Suite) -> None:
                 raise BenchmarkError(f"suite {suite.name!r}: {table} {first!r} and {name!r} are the same; remove one")
 
 
+def _check_labels(suite: Suite) -> None:
+    """Labels are learned in pretraining only of an arm's own labelled frames, or by what is made for that."""
+    for name, arm in suite.strategies.items():
+        if arm.auxiliary is not None and needs_labels(arm.auxiliary):
+            raise BenchmarkError(
+                f"strategy {name!r}: the auxiliary task {arm.auxiliary.kind!r} learns labels, which finetuning does "
+                f"anyhow; take one that needs none"
+            )
+        if arm.pretext is None:
+            continue
+        learns = needs_labels(arm.pretext)
+        if arm.labels_from is not None and not learns:
+            raise BenchmarkError(
+                f"strategy {name!r}: labels_from is set, but the pretext {arm.pretext.kind!r} learns no labels; take "
+                f"the pretext 'labels', or leave labels_from out"
+            )
+        true = [source for source in arm.pretrain_on if source in suite.datasets]
+        if learns and arm.labels_from is None and (arm.pretrain_on == "pooled" or true):
+            raise BenchmarkError(
+                f"strategy {name!r}: the pretext {arm.pretext.kind!r} may learn the labels of a dataset only on the "
+                f"labelled training frames of the cell itself (pretrain_on: own). Let others label the frames "
+                f"(labels_from), or name labelled data under `structures`"
+            )
+
+
 def check_entries(suite: Suite) -> None:
     """Build everything once, and make sure that datasets, models and pretexts fit together.
 
     Raises:
-        BenchmarkError: for a dataset without labels, or a head that a model does not have.
+        BenchmarkError: for a dataset without labels, a head or a readout that a model does not have.
         DatasetError: for a box too small for a cutoff.
     """
-    pretexts = {n: build(PRETEXTS, s.pretext) for n, s in suite.strategies.items() if s.pretext is not None}
     potentials = {n: build(MODELS, entry) for n, entry in suite.models.items()}
     for name, dataset in {**suite.datasets, **suite.structures}.items():
         task = build(DATASETS, dataset)
@@ -437,13 +441,36 @@ def check_entries(suite: Suite) -> None:
                     )
         for potential in potentials.values():
             task.check(potential.config.cutoff_A)
-    for strategy, pretext in pretexts.items():
+    for strategy, arm in suite.strategies.items():
+        for entry in filter(None, (arm.pretext, arm.auxiliary)):
+            head = build(PRETEXTS, entry).config.head
+            for name, potential in potentials.items():
+                if head not in potential.heads:
+                    raise BenchmarkError(
+                        f"strategy {strategy!r} trains the head {head!r}, which model {name!r} does not have; it has "
+                        f"{', '.join(potential.heads)}. Change the strategy's option 'head'."
+                    )
         for name, potential in potentials.items():
-            if pretext.config.head not in potential.heads:
+            if arm.transfer != "all" and not potential.readout_modules:
                 raise BenchmarkError(
-                    f"strategy {strategy!r} trains the head {pretext.config.head!r}, which model {name!r} does not "
-                    f"have; it has {', '.join(potential.heads)}. Change the strategy's option 'head'."
+                    f"strategy {strategy!r} has transfer {arm.transfer!r}, but model {name!r} (kind "
+                    f"{potential.kind!r}) does not say what is its readout. Declare it in the class attribute "
+                    f"'readout_modules', or take transfer 'all'"
                 )
+        _check_labelled_structures(suite, strategy, arm)
+
+
+def _check_labelled_structures(suite: Suite, strategy: str, arm: Strategy) -> None:
+    """Where pretraining learns the labels that structures came with, they have to have some."""
+    if arm.pretext is None or not needs_labels(arm.pretext) or arm.labels_from is not None:
+        return
+    for name in arm.pretrain_on if isinstance(arm.pretrain_on, list) else ():
+        kind = suite.structures[name].kind
+        if not DATASETS.get(kind).labelled:
+            raise BenchmarkError(
+                f"strategy {strategy!r} learns labels of the structures {name!r}, but kind {kind!r} has none. Let "
+                f"something label them with labels_from"
+            )
 
 
 def _extra_tests(dataset: DatasetEntry) -> dict[str, DatasetTask]:

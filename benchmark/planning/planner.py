@@ -11,10 +11,12 @@ from typing import Any
 
 from benchmark.errors import BenchmarkError, unknown_name
 from benchmark.planning.cells import Cell, Pretraining
-from benchmark.planning.config import Entry, Part, Strategy, Suite, Training
+from benchmark.planning.config import Entry, Part, Suite, Training
 from benchmark.planning.frames import count_training_frames
+from benchmark.planning.strategies import Strategy, needs_labels
 from reports.records.plan import Arm
 from tasks.datasets.base import DatasetError
+from tasks.datasets.relabelled.options import relabelled
 from tasks.datasets.storage.cache import default_data_dir
 
 FILTERS = Arm._fields
@@ -25,6 +27,7 @@ def make_plan(
     seeds: int | None = None,
     select: Mapping[str, list[str]] | None = None,
     data_dir: Path | None = None,
+    first_seed: int = 0,
 ) -> list[Cell]:
     """The cells of a suite.
 
@@ -34,6 +37,7 @@ def make_plan(
         select: names to keep, by ``dataset``, ``model`` or ``strategy``, or values of an option of the datasets
             (``molecule``, say); what is absent is not filtered.
         data_dir: folder of all datasets, where frames must be counted to match compute; None for the default.
+        first_seed: the seeds are this one and those that follow it.
 
     Raises:
         BenchmarkError: for a filter or a name that does not exist, fewer than one seed, or frames that cannot be
@@ -45,10 +49,21 @@ def make_plan(
     numbers = {model: seeds or suite.models[model].seeds or suite.seeds for model in models}
     return [
         planner.cell(Arm(dataset, model, strategy), seed)
-        for seed in range(max(numbers.values()))
+        for seed in range(first_seed, first_seed + max(numbers.values()))
         for dataset, model, strategy in itertools.product(datasets, models, strategies)
-        if seed < numbers[model]
+        if seed < first_seed + numbers[model]
     ]
+
+
+def pretraining_parts(suite: Suite, datasets: list[str]) -> list[Part]:
+    """What the arms of a suite pretrain on, where these of its datasets are chosen; each once."""
+    planner = _Planner(suite, datasets, default_data_dir())
+    parts = [
+        part
+        for arm, dataset in itertools.product(suite.strategies.values(), datasets)
+        for part in (planner.parts(arm, dataset).values() if arm.pretext else ())
+    ]
+    return list({part.model_dump_json(): part for part in parts}.values())
 
 
 def check_numbers(**options: int | None) -> None:
@@ -107,7 +122,8 @@ class _Planner:
 
     def cell(self, arm: Arm, seed: int) -> Cell:
         """The cell of these names."""
-        strategy, training = self.suite.strategies[arm.strategy], self.suite.training_of(arm.dataset, arm.model)
+        strategy = self.suite.strategies[arm.strategy]
+        training = self.suite.training_of(arm.dataset, arm.model, arm.strategy)
         phase = training.finetune
         if strategy.extended:
             phase = phase.model_copy(update={"epochs": phase.epochs + self._epochs_to_match(arm, seed)})
@@ -116,6 +132,8 @@ class _Planner:
             dataset=self.suite.datasets[arm.dataset].model_copy(update={"label": None, "training": {}}),
             pretraining=None if strategy.pretext is None else self._pretraining(strategy, arm, seed),
             phase=phase,
+            transfer=strategy.transfer,
+            auxiliary=strategy.auxiliary,
             arm=arm,
             suite=self.suite.name,
             scale=self.suite.scale,
@@ -133,8 +151,8 @@ class _Planner:
 
     def _pretraining(self, strategy: Strategy, arm: Arm, seed: int) -> Pretraining:
         assert strategy.pretext is not None
-        training = self._pretraining_training(strategy.pretrain_on == "own", arm)
-        parts = self._parts(strategy, arm.dataset)
+        training = self._pretraining_training(arm.strategy, arm)
+        parts = self.parts(strategy, arm.dataset)
         data = arm.dataset if len(parts) == 1 else f"{len(parts)} datasets"
         return Pretraining(
             parts=tuple(parts.values()),
@@ -145,32 +163,52 @@ class _Planner:
             **self._common(arm.model, training, seed),
         )
 
-    def _pretraining_training(self, own: bool, arm: Arm) -> Training:
-        """How pretraining is trained: what several datasets may share is not trained as one of them."""
-        return self.suite.training_of(arm.dataset if own else None, arm.model)
+    def _pretraining_training(self, strategy: str | None, arm: Arm) -> Training:
+        """How an arm pretrains: what several datasets may share is not trained as one of them."""
+        own = strategy is None or self.suite.strategies[strategy].pretrain_on == "own"
+        return self.suite.training_of(arm.dataset if own else None, arm.model, strategy)
 
-    def _parts(self, strategy: Strategy, dataset: str) -> dict[str, Part]:
-        """Where pretraining's structures come from, by name: each once, whatever share of its labels may be used."""
+    def parts(self, strategy: Strategy, dataset: str) -> dict[str, Part]:
+        """Where pretraining's structures come from, by name: each once.
+
+        What share of the labels may be used counts only where pretraining learns them.
+        """
+        assert strategy.pretext is not None
+        learns = needs_labels(strategy.pretext) and strategy.labels_from is None
         if isinstance(strategy.pretrain_on, list):
             names = strategy.pretrain_on
         else:
             names = [dataset] if strategy.pretrain_on == "own" else self.chosen
         entries = {**self.suite.datasets, **self.suite.structures}
-        parts = {name: Part(**entries[name].model_dump(include={"kind", "options", "split"})) for name in names}
+        fields = {"kind", "options", "split"} | ({"labelled"} if learns else set())
+        parts = {name: Part(**entries[name].model_dump(include=fields)) for name in names}
+        if strategy.labels_from is not None:
+            labeller = strategy.labels_from.model_dump()
+            parts = {
+                name: part.model_copy(update=relabelled(part.kind, part.options, labeller))
+                for name, part in parts.items()
+            }
         first = {part.model_dump_json(): name for name, part in reversed(parts.items())}
         return {name: part for name, part in parts.items() if first[part.model_dump_json()] == name}
 
     def _epochs_to_match(self, extended: Arm, seed: int) -> int:
-        """Epochs over the dataset's training frames that see as many frames as the pretraining does."""
-        matched = self.suite.matched_by(extended.strategy)
-        own = matched is None or matched.pretrain_on == "own"
-        epochs = self._pretraining_training(own, extended).pretrain.epochs
-        if matched is None or own:
-            return epochs
-        sources = self._parts(matched, extended.dataset)
+        """Epochs over the dataset's training frames that see as many frames as the arm does beside finetuning."""
+        name = self.suite.matched_by(extended.strategy)
+        training = self._pretraining_training(name, extended)
+        if name is None:
+            return training.pretrain.epochs
+        matched = self.suite.strategies[name]
+        # An auxiliary task sees each frame of finetuning a second time.
+        again = training.finetune.epochs if matched.auxiliary else 0
+        if matched.pretext is None:
+            return again
+        if matched.pretrain_on == "own":
+            return again + training.pretrain.epochs
+        sources = self.parts(matched, extended.dataset)
         seen = sum(self._training_frames(name, seed) for name in sources)
         sharers = len(sources) if matched.pretrain_on == "pooled" else 1
-        return math.ceil(epochs * seen / sharers / self._training_frames(extended.dataset, seed))
+        own = self._training_frames(extended.dataset, seed)
+        return again + math.ceil(training.pretrain.epochs * seen / sharers / own)
 
     def _training_frames(self, name: str, seed: int) -> int:
         entry = self.suite.datasets.get(name) or self.suite.structures[name]

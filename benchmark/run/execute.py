@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmark.cell.audits import write_audits
-from benchmark.cell.checks import check_data, check_splits, entries_of, needed_entries, warnings_of
+from benchmark.cell.checks import check_data, check_splits, named_entries, needed_entries, warnings_of
 from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
 from benchmark.cell.references import measure_references
@@ -20,7 +19,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import Entry, Suite, build, check_entries, load_suite
-from benchmark.planning.planner import check_numbers, make_plan, select_names
+from benchmark.planning.planner import check_numbers, make_plan, pretraining_parts, select_names
 from benchmark.planning.primaries import planned_primaries, without_cells
 from benchmark.run import plan_file
 from benchmark.run.jobs import pending_jobs
@@ -161,10 +160,8 @@ def prepare_suite(
     """
     suite = load_suite(name, scale)
     datasets, _, _ = select_names(suite, select)
-    lists = [arm.pretrain_on for arm in suite.strategies.values() if isinstance(arm.pretrain_on, list)]
-    named = {*itertools.chain(*lists)}
-    pretrained_on = {name: entry for name, entry in {**suite.datasets, **suite.structures}.items() if name in named}
-    prepare_data({**entries_of(suite, datasets), **pretrained_on}, data_dir, _workers(jobs, "cpu"), display)
+    entries = named_entries(suite, datasets, pretraining_parts(suite, datasets))
+    prepare_data(entries, data_dir, _workers(jobs, "cpu"), display)
 
 
 def prepare_data(entries: Mapping[str, Entry], data_dir: Path, workers: int, display: Display) -> None:

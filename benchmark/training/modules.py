@@ -228,6 +228,14 @@ def _named(errors: dict[str, float], names: Sequence[str]) -> dict[str, float]:
     return {name: errors[name] for name in names if name in errors}
 
 
+def pretext_loss(potential: Potential, pretext: Pretext, corrupted: Data) -> Tensor:
+    """Loss of a potential's prediction for a corrupted batch."""
+    seen = {k: v for k, v in corrupted.to_dict().items() if k not in ("z", "pos", "batch", "box", "target")}
+    box = corrupted.box if "box" in corrupted else None
+    prediction = potential.vectors(pretext.config.head, corrupted.z, corrupted.pos, corrupted.batch, box, seen)
+    return pretext.loss(prediction, corrupted)
+
+
 class PretrainModule(PotentialModule):
     """A pretext in LNNP's loop.
 
@@ -261,16 +269,7 @@ class PretrainModule(PotentialModule):
         generator = Generator(batch.pos.device).manual_seed(stream_seed(self._seed, stream, counter))
         corrupted = self.data_transform(self._pretext.corrupt(batch, generator))
         corrupted = self.turned(corrupted, batch.num_graphs, stage)
-        seen = {k: v for k, v in corrupted.to_dict().items() if k not in ("z", "pos", "batch", "box", "target")}
-        prediction = self.model.vectors(
-            self._pretext.config.head,
-            corrupted.z,
-            corrupted.pos,
-            corrupted.batch,
-            corrupted.box if "box" in corrupted else None,
-            seen,
-        )
-        loss = self._pretext.loss(prediction, corrupted)
+        loss = pretext_loss(self.model, self._pretext, corrupted)
         self._loss_means[stage].update(loss, batch.num_graphs)
         return loss
 

@@ -22,19 +22,20 @@ def validation_curves(records: pd.DataFrame, curves: pd.DataFrame, metric: str) 
 
     Columns: cell_key, dataset, model, strategy, seed, split_hash, pretrain_epochs, `value`, and the `COSTS`: `epoch`
     (from 1), `step` and `seconds` within finetuning; `total_epoch`, `total_step`, `total_seconds` with those of the
-    whole pretraining added (seconds are NaN where the pretraining's were not recorded).
+    whole pretraining added (seconds are NaN where the pretraining's were not recorded), and those of making its labels.
     """
-    names = ["split_hash", "pretrain_epochs", "pretrain_steps", "pretrain_seconds"]
+    names = ["split_hash", "pretrain_epochs", "pretrain_steps", "pretrain_seconds", "label_seconds"]
     cells = records.loc[records["status"] == "ok", ["cell_key", *CELL, *names]].drop_duplicates("cell_key")
     chosen = curves[(curves["phase"] == "finetune") & (curves["split"] == "val") & (curves["metric"] == metric)]
     chosen = chosen[["cell_key", "epoch", "step", "seconds", "value"]].dropna()
     joined = cells.merge(chosen, on="cell_key")
     # A cell without pretraining may leave its time empty: it took none.
     seconds = joined["pretrain_seconds"].astype(float).where(joined["pretrain_epochs"] > 0, 0.0)
+    seconds += joined["label_seconds"].astype(float).fillna(0.0)
     joined["total_epoch"] = joined["pretrain_epochs"] + joined["epoch"]
     joined["total_step"] = joined["pretrain_steps"] + joined["step"]
     joined["total_seconds"] = seconds + joined["seconds"]
-    return joined.drop(columns=["pretrain_steps", "pretrain_seconds"])
+    return joined.drop(columns=["pretrain_steps", "pretrain_seconds", "label_seconds"])
 
 
 def epochs_to_reach(

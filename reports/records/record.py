@@ -159,6 +159,9 @@ class Record(BaseModel):
     pretrain_seconds: Seconds | None = None
     """Wall time of pretraining, s; of a pretraining on the pool of several datasets, this dataset's part: the whole
     divided by their number. One that cells share otherwise is counted in each of them."""
+    label_seconds: Seconds | None = None
+    """Processor time of making the labels that pretraining learned, s on one core; this cell's part as of
+    `pretrain_seconds`. None where none were made for it."""
     finetune_seconds: Seconds | None = None
     """Wall time of finetuning, s."""
     best_epoch: Count | None = None

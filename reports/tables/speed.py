@@ -91,6 +91,12 @@ def speedup_table(results: Results) -> Table:
     )
 
 
+LABELS = (
+    "Making labels: processor time on one core, of the frames that pretraining learned from; every cell is charged for "
+    "them, although they are made once."
+)
+
+
 def cost_table(results: Results) -> Table:
     """Training time, throughput, parameters and memory, means over seeds."""
     plan = results.run.plan
@@ -99,11 +105,15 @@ def cost_table(results: Results) -> Table:
     finished = records[records["status"] == "ok"]
     frames = finished[finished["split"] == "train"].drop_duplicates("cell_key").set_index("cell_key")["n_frames"]
     cells = finished.drop_duplicates("cell_key")
-    names = ["pretrain_seconds", "finetune_seconds", "n_parameters", "peak_memory_mb"]
+    names = ["label_seconds", "pretrain_seconds", "finetune_seconds", "n_parameters", "peak_memory_mb"]
     values = cells[[*arm_columns, *names]].astype(dict.fromkeys(names, "float64"))
     # A cell without pretraining may leave the time empty: it took none.
     values["pretrain_seconds"] = values["pretrain_seconds"].where(cells["pretrain_epochs"] > 0, 0.0)
-    values["total_seconds"] = values["pretrain_seconds"] + values["finetune_seconds"]
+    values["label_seconds"] = values["label_seconds"].fillna(0.0)
+    labels = bool((values["label_seconds"] > 0).any())
+    values["total_seconds"] = values[["label_seconds", "pretrain_seconds", "finetune_seconds"]].sum(
+        axis=1, skipna=False
+    )
     total = values["total_seconds"].where(values["total_seconds"] > 0)
     values["pretrain_share"] = 100 * values["pretrain_seconds"] / total
     # Of a labelled share, an epoch goes over as many frames as the whole has.
@@ -121,6 +131,7 @@ def cost_table(results: Results) -> Table:
             [
                 arm.strategy,
                 finished_seeds(results, arm),
+                *([value(mean["label_seconds"], 1)] if labels else []),
                 *(value(mean[f"{phase}_seconds"], 1) for phase in ("pretrain", "finetune", "total")),
                 value(mean["pretrain_share"], 0),
                 value(mean["frames_per_second"], 1),
@@ -134,9 +145,10 @@ def cost_table(results: Results) -> Table:
         [
             Column("arm", numeric=False),
             Column("seeds"),
+            *([Column("making labels (s)")] if labels else []),
             Column("pretraining (s)"),
             Column("finetuning (s)"),
-            Column("both (s)"),
+            Column("all (s)" if labels else "both (s)"),
             Column("pretraining's share (%)"),
             Column("finetuning (frames/s)"),
             Column("parameters"),
@@ -147,6 +159,7 @@ def cost_table(results: Results) -> Table:
             "Wall time of training, including validation between epochs. Where several datasets pool one pretraining, "
             "each bears an equal part of its cost; any other shared pretraining counts in full for every cell. "
             "Frames/s: training frames times epochs, per second. Energy use is not measured.",
+            *([LABELS] if labels else []),
         ),
         name="costs",
         absent="No cell has finished.",

@@ -65,6 +65,8 @@ class Dataset:
         title: what the data turned out to be, if that says more than the title of its task.
         warnings: what readers of any result obtained with the data have to know.
         stand_in: whether all or some of the labels stand in for those of the data that the kind is named after.
+        seconds_per_label: what making energy and forces of one frame cost, s on one core; 0 where the data came with
+            them. Arms that pretrain on such labels are charged for them.
     """
 
     samples: list[Data]
@@ -75,6 +77,7 @@ class Dataset:
     title: str | None = None
     warnings: tuple[str, ...] = ()
     stand_in: bool = False
+    seconds_per_label: float = 0.0
 
     @cached_property
     def species(self) -> tuple[int, ...]:

@@ -29,6 +29,8 @@ class Potential(nn.Module, abc.ABC):
         Config: the options, validated before anything is built.
         heads: the per-atom vectors that a pretext may read.
         conservative: True where forces are minus the gradient of the energy.
+        readout_modules: names of the submodules that turn node embeddings into energies and forces; all else is the
+            body. Declared by potentials that arms may take over in part (a strategy's ``transfer``); none is "cannot".
     """
 
     kind: ClassVar[str]
@@ -36,6 +38,7 @@ class Potential(nn.Module, abc.ABC):
     Config: ClassVar[type[PotentialConfig]]
     heads: ClassVar[tuple[Head, ...]]
     conservative: ClassVar[bool]
+    readout_modules: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def forward(
@@ -82,6 +85,23 @@ class Potential(nn.Module, abc.ABC):
         if head == "force":
             return self(z, pos, batch=batch, box=box, extra_args=extra_args)[1]
         return self.coordinate_output(z, pos, batch, box, extra_args)
+
+    def body(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The part of a state that is not the readout's."""
+        prefixes = tuple(f"{name}." for name in self.readout_modules)
+        return {name: value for name, value in state.items() if not name.startswith(prefixes)}
+
+    def scale_output(self, factor: float) -> None:
+        """Multiply energies and forces by a factor.
+
+        Done in the last linear layer of each readout module, of which they are a linear function; a potential whose
+        outputs are not has to say how.
+        """
+        for name in self.readout_modules:
+            last = [module for module in self.get_submodule(name).modules() if isinstance(module, nn.Linear)][-1]
+            with torch.no_grad():
+                for parameter in last.parameters():
+                    parameter.mul_(factor)
 
 
 class MaskEmbedding(nn.Embedding):

@@ -63,19 +63,25 @@ class EGNN(GraphPotential):
     Config: ClassVar[type[PotentialConfig]] = EGNNConfig
     heads: ClassVar[tuple[Head, ...]] = ("force", "coordinate")
     conservative: ClassVar[bool] = True
+    readout_modules: ClassVar[tuple[str, ...]] = ("readout",)
 
     def __init__(self, config: EGNNConfig) -> None:
         super().__init__(config)
         self.config = config
-        self.basis = radial_basis(config, config.num_rbf) if config.radial == "expnorm" else None
+        self.basis = None
+        if config.radial != "squared":
+            self.basis = radial_basis(config, config.num_rbf, cutoff=config.radial == "expnorm")
         self.envelope = CosineCutoff(0.0, config.cutoff_A) if config.envelope else None
         self.embedding = AtomEmbedding(config.max_z, config.hidden)
-        radial_features = config.num_rbf if config.radial == "expnorm" else 1
+        radial_features = 1 if self.basis is None else config.num_rbf
         self.layers = nn.ModuleList(EGNNLayer(config.hidden, radial_features) for _ in range(config.layers))
         norm: list[nn.Module] = [nn.LayerNorm(config.hidden)] if config.readout_norm else []
         self.readout = nn.Sequential(
             *norm, nn.Linear(config.hidden, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 1)
         )
+        if config.readout_zero:
+            for parameter in self.readout[-1].parameters():
+                nn.init.zeros_(parameter)
 
     def _propagate(
         self, z: Tensor, pos: Tensor, graph: Graph, extra_args: dict[str, Tensor], last_update: bool
@@ -95,13 +101,19 @@ class EGNN(GraphPotential):
             assert isinstance(layer, EGNNLayer)
             squared = vectors.square().sum(dim=1, keepdim=True)
             distances = squared.sqrt()
-            radial = self.config.radial_scale * squared if self.basis is None else self.basis(distances.squeeze(1))
+            radial = self._radial(squared, distances)
             messages = layer.messages(h, radial, graph.edges, weight)
             h = layer.node_update(h, messages, receiver)
             if number < len(self.layers) or last_update:
                 shift = shift + layer.coordinate_update(messages, vectors, distances, receiver, norm)
                 vectors = first_vectors + shift.index_select(0, receiver) - shift.index_select(0, sender)
         return h, shift
+
+    def _radial(self, squared: Tensor, distances: Tensor) -> Tensor:
+        """How distances enter the messages, (E, F), from r² and r, each (E, 1)."""
+        if self.basis is not None:
+            return self.basis(distances.squeeze(1))
+        return squared if self.config.radial_scale == 1 else self.config.radial_scale * squared
 
     def _aggregation(self, receiver: Tensor, vectors: Tensor, atoms: int) -> tuple[Tensor | None, Tensor]:
         """Weight of each message (E, 1) and divisor of each atom's mean (N, 1)."""

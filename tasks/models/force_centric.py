@@ -54,6 +54,7 @@ class ForceCentric(GraphPotential):
 
     heads: ClassVar[tuple[Head, ...]] = ("force",)
     conservative: ClassVar[bool] = False
+    readout_modules: ClassVar[tuple[str, ...]] = ("decoder", "energy")
 
     decoder: nn.Module
     energy: PooledEnergy

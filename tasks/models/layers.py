@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torchmdnet.models.utils import ExpNormalSmearing, OptimizedDistance
 
@@ -20,9 +21,26 @@ def neighbour_search(config: PotentialConfig) -> OptimizedDistance:
     return OptimizedDistance(cutoff_upper=config.cutoff_A, max_num_pairs=-config.max_neighbors, return_vecs=True)
 
 
-def radial_basis(config: PotentialConfig, functions: int) -> ExpNormalSmearing:
-    """TorchMD-Net's exponential-normal basis up to the cutoff: distances (E,) in Å to (E, functions)."""
-    return ExpNormalSmearing(0.0, config.cutoff_A, functions, trainable=False)
+class NoCutoff(nn.Module):
+    """In the place of a cutoff function: 1 at every distance."""
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """Ones of the shape of the distances."""
+        return torch.ones_like(distances)
+
+
+def radial_basis(config: PotentialConfig, functions: int, cutoff: bool = True) -> ExpNormalSmearing:
+    """TorchMD-Net's exponential-normal basis up to the cutoff: distances (E,) in Å to (E, functions).
+
+    Args:
+        config: has the cutoff.
+        functions: their number.
+        cutoff: whether the functions are multiplied by TorchMD-Net's cosine cutoff, which is part of that basis.
+    """
+    basis = ExpNormalSmearing(0.0, config.cutoff_A, functions, trainable=False)
+    if not cutoff:
+        basis.cutoff_fn = NoCutoff()
+    return basis
 
 
 class EdgeLinear(nn.Module):

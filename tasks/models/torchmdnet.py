@@ -22,6 +22,7 @@ class TorchMDNet(Potential):
     Config: ClassVar[type[PotentialConfig]] = TorchMDNetConfig
     heads: ClassVar[tuple[Head, ...]] = ("force",)
     conservative: ClassVar[bool] = True
+    readout_modules: ClassVar[tuple[str, ...]] = ("network.output_model",)
 
     def __init__(self, config: TorchMDNetConfig) -> None:
         super().__init__()

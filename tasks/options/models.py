@@ -28,9 +28,10 @@ class PotentialConfig(BaseModel):
 class EGNNConfig(PotentialConfig):
     """Options of EGNN; the defaults are the paper's shape."""
 
-    radial: Literal["squared", "expnorm"] = Field(
+    radial: Literal["squared", "expnorm", "expnorm-bare"] = Field(
         "squared",
-        description="How distances enter: as r² (the paper) or through TorchMD-Net's exponential-normal basis.",
+        description="How distances enter: as r² (the paper) or through TorchMD-Net's exponential-normal basis, whose "
+        "functions carry a cosine that falls to zero at the cutoff. expnorm-bare: that basis without the cosine.",
     )
     # What came after the first runs is left out of keys and plans while it is off: their cells stay the same work.
     radial_scale: float = Field(
@@ -40,7 +41,7 @@ class EGNNConfig(PotentialConfig):
         description="Factor on r², with radial squared; 1 is the paper's. First weights are for inputs of size one: a "
         "larger factor lets training begin sooner.",
     )
-    num_rbf: int = Field(32, gt=1, description="Number of basis functions, with radial expnorm.")
+    num_rbf: int = Field(32, gt=1, description="Number of basis functions, with radial expnorm or expnorm-bare.")
     envelope: bool = Field(
         False,
         description="Weight messages by a cosine envelope, so that energy and forces are smooth at the cutoff.",
@@ -49,6 +50,12 @@ class EGNNConfig(PotentialConfig):
         False,
         exclude_if=lambda on: not on,
         description="A LayerNorm on the node embeddings before the readout, as in the code of the benchmark's paper.",
+    )
+    readout_zero: bool = Field(
+        False,
+        exclude_if=lambda on: not on,
+        description="Start the last layer of the readout at zero: the first energies are the reference energies, the "
+        "first forces zero. Not for masking, whose loss has no direction to begin with where forces are zero.",
     )
 
     @model_validator(mode="after")

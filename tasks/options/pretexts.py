@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -18,6 +18,9 @@ class PretextConfig(BaseModel):
     """Options shared by all pretexts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    needs_labels: ClassVar[bool] = False
+    """Whether the structures keep their energies and forces: a pretext proper never sees them."""
 
     head: Head = Field(
         "force",
@@ -54,6 +57,13 @@ class MaskingConfig(PretextConfig):
         description="mean: 1 − cosine similarity, averaged over atoms. pooled: 1 − cosine similarity of all "
         "predictions of a batch as one vector and all targets as one, the paper's equation 4 taken literally.",
     )
+    # What came after the first runs is left out of keys and plans while it is off: their cells stay the same work.
+    directions: Literal["removed", "random"] = Field(
+        "removed",
+        exclude_if=lambda directions: directions == "removed",
+        description="removed: atoms point to the removed one. random: to a direction drawn anew for each of them, "
+        "uniform on the sphere: a placebo, with the same removal, labels, steps and loss, and nothing to learn.",
+    )
 
     @field_validator("species")
     @classmethod
@@ -73,12 +83,55 @@ class MaskingConfig(PretextConfig):
         return self
 
 
+class NoiseRange(BaseModel):
+    """Standard deviations between two, equally likely on a logarithmic scale."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    low: float = Field(gt=0, description="Smallest standard deviation, Å.")
+    high: float = Field(gt=0, description="Largest standard deviation, Å.")
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} is not below high {self.high:g}; write one value as sd_A: {self.low:g}")
+        return self
+
+
+Noise = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class DenoisingConfig(PretextConfig):
     """Options of denoising."""
 
-    sd_A: float = Field(0.5, gt=0, description="Standard deviation of the noise in each coordinate, Å.")
+    sd_A: Noise | Annotated[tuple[Noise, ...], Field(min_length=2)] | NoiseRange = Field(
+        0.5,
+        description="Standard deviation of the noise in each coordinate, Å. Several scales in one pretraining, one "
+        "drawn for each structure of a batch: a list of values, equally likely, or {low, high}, uniform in the "
+        "logarithm.",
+    )
     target: Literal["noise", "restoring"] = Field(
         "noise",
         description="noise: the network predicts the noise (the paper). restoring: it predicts minus the noise, the "
         "direction of the force on a displaced atom.",
     )
+
+
+class LabelsConfig(PretextConfig):
+    """Options of training on labels."""
+
+    needs_labels: ClassVar[bool] = True
+
+    loss: Literal["mse_loss", "l1_loss", "huber_loss"] = Field(
+        "mse_loss", description="Loss of energies and forces, by TorchMD-Net's name."
+    )
+    force_weight: float = Field(1.0, gt=0, description="Weight of the mean loss over force components.")
+    energy_weight: float = Field(
+        0.0, ge=0, description="Weight of the mean loss over the frames' energies; 0 is forces alone."
+    )
+
+    @model_validator(mode="after")
+    def _trains_forces(self) -> Self:
+        if self.head != "force":
+            raise ValueError(f"head {self.head!r}: labels train the forces; leave head out")
+        return self

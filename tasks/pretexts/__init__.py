@@ -1,1 +1,1 @@
-"""Self-supervised tasks: corruptions of structures whose undoing needs no label."""
+"""Tasks of pretraining: corruptions of structures whose undoing needs no label, and training on labels."""

@@ -1,4 +1,4 @@
-"""What a pretext is: a corruption of structures whose undoing can be learned without any label."""
+"""What pretraining learns; as a rule a pretext: a corruption of structures whose undoing needs no label."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch_geometric.data import Batch, Data
 from tasks.options.pretexts import PretextConfig
 
 
-class Pretext(abc.ABC):
-    """Corrupts a whole batch at once, on its device, and scores the network's answer.
+class PretrainingTask(abc.ABC):
+    """What a network learns before finetuning, and of which structures.
 
     Class attributes:
         kind: the name in suites.
-        Config: the options, validated before anything is built.
+        Config: the options, validated before anything is built; they say whether labels are needed.
         keeps_graph: True for a pretext that moves no atom and passes a batch's graph (``tasks.models.graph``) on,
             without the atoms that it removes. Others are given none, and neighbours are searched after the corruption.
     """
@@ -30,12 +30,16 @@ class Pretext(abc.ABC):
 
     @property
     def requirement(self) -> str:
-        """What a structure must have for the pretext to apply to it, in words for messages."""
+        """What a structure must have for the task to apply to it, in words for messages."""
         return "a structure"
 
     def applies_to(self, sample: Data) -> bool:
-        """Whether the pretext can be applied to a structure; those where it cannot are left out of pretraining."""
+        """Whether the task can be applied to a structure; those where it cannot are left out of pretraining."""
         return True
+
+
+class Pretext(PretrainingTask):
+    """Corrupts a whole batch at once, on its device, and scores the network's answer."""
 
     @abc.abstractmethod
     def corrupt(self, batch: Batch, generator: Generator) -> Data:

@@ -30,6 +30,8 @@ class Masking(Pretext):
       the heavy atom alone points to it.
     * ``farthest``: in molecules that have a maskable and another atom each maskable one is removed with probability
       ``ratio``, at least one in a sample; every atom left in a molecule points to the farthest that the molecule lost.
+
+    With ``directions`` random the same atoms are asked for random directions: nothing can be learned of the structures.
     """
 
     kind: ClassVar[str] = "masking"
@@ -44,7 +46,7 @@ class Masking(Pretext):
 
     @property
     def requirement(self) -> str:
-        """See `Pretext.requirement`."""
+        """See `PretrainingTask.requirement`."""
         species = " or ".join(self.config.species)
         return {
             "molecule": f"a molecule with an atom of {species} and another atom",
@@ -80,6 +82,11 @@ class Masking(Pretext):
 
         target = torch.zeros_like(batch.pos)
         displacement = _displacements(batch, labelled.nonzero().squeeze(1), partner[labelled], box)
+        if self.config.directions == "random":
+            # The last draw: what is removed is what masking proper removes, and normal vectors have no direction.
+            displacement = torch.randn(
+                displacement.shape, generator=generator, device=target.device, dtype=target.dtype
+            )
         target[labelled] = displacement / displacement.norm(dim=1, keepdim=True)
 
         kept = ~removed

@@ -98,15 +98,20 @@ def place_molecules(molecules: int, side_A: float, rng: np.random.Generator) -> 
 
 
 def water_topology(config: TIP3PConfig) -> app.Topology:
-    """OpenMM topology: one residue HOH per molecule with atoms O H1 H2, in a cubic periodic box."""
+    """The molecules of a dataset in their cubic box."""
+    return box_of_water(config.molecules, np.eye(3) * config.side_A)
+
+
+def box_of_water(molecules: int, vectors_A: np.ndarray) -> app.Topology:
+    """OpenMM topology: one residue HOH per molecule with atoms O H1 H2; box vectors as rows (3, 3) in Å."""
     topology = app.Topology()
     chain = topology.addChain()
-    for _ in range(config.molecules):
+    for _ in range(molecules):
         residue = topology.addResidue("HOH", chain)
         oxygen = topology.addAtom("O", app.element.oxygen, residue)
         for name in ("H1", "H2"):
             topology.addBond(oxygen, topology.addAtom(name, app.element.hydrogen, residue))
-    topology.setPeriodicBoxVectors(np.eye(3) * config.side_A / A_PER_NM * unit.nanometer)
+    topology.setPeriodicBoxVectors(vectors_A / A_PER_NM * unit.nanometer)
     return topology
 
 

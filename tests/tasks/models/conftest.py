@@ -17,6 +17,8 @@ CASES = {
     "egnn-envelope": ("egnn", {"envelope": True}),
     "egnn-norm": ("egnn", {"readout_norm": True}),
     "egnn-basis": ("egnn", {"radial": "expnorm", "envelope": True}),
+    "egnn-bare-basis": ("egnn", {"radial": "expnorm-bare"}),
+    "egnn-zero": ("egnn", {"readout_zero": True, "radial_scale": 3.0}),
     "gns": ("gns", {}),
     "gns-basis": ("gns", {"radial": "expnorm"}),
     "gns-absolute": ("gns", {"absolute_positions": True}),

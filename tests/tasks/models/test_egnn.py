@@ -68,3 +68,44 @@ def test_the_papers_shape():
     assert model.config.hidden == 128
     assert model.config.cutoff_A == 3.4
     assert model.config.radial == "squared"
+
+
+def test_a_readout_that_starts_at_zero_predicts_nothing_and_learns(batch):
+    model = EGNN(EGNNConfig(hidden=12, layers=2, cutoff_A=3.0, readout_zero=True)).double()
+    energy, force = model(batch.z, batch.pos.clone(), batch.batch, batch.box)
+    assert not energy.any()
+    assert not force.any()
+    torch.manual_seed(0)
+    plain = EGNN(EGNNConfig(hidden=12, layers=2, cutoff_A=3.0)).state_dict()
+    torch.manual_seed(0)
+    zero = EGNN(EGNNConfig(hidden=12, layers=2, cutoff_A=3.0, readout_zero=True)).state_dict()
+    assert {name for name in plain if not torch.equal(plain[name], zero[name])} == {
+        "readout.2.weight", "readout.2.bias",
+    }  # fmt: skip
+    (energy - 1).square().sum().backward()
+    assert model.readout[-1].weight.grad.abs().max() > 0
+
+
+def test_the_basis_without_its_cosine_is_the_basis_divided_by_it():
+    """Gaussians of exp(−r) that do not vanish at the cutoff."""
+    config = {"hidden": 12, "layers": 1, "cutoff_A": 3.0}
+    carrying, bare = (EGNN(EGNNConfig(radial=radial, **config)) for radial in ("expnorm", "expnorm-bare"))
+    r = torch.linspace(0.5, 2.9, 25)
+    cosine = 0.5 * (torch.cos(r * torch.pi / 3.0) + 1)
+    torch.testing.assert_close(bare.basis(r) * cosine.unsqueeze(1), carrying.basis(r))
+    edge = torch.tensor([3.0 - 1e-4])
+    assert float(carrying.basis(edge).max()) < 1e-6
+    assert float(bare.basis(edge).max()) > 0.1
+
+
+def test_the_scale_of_r_squared_is_a_factor_on_what_the_messages_see(batch):
+    """The same as weights of that input three times as large; 1 is no part of keys."""
+    torch.manual_seed(0)
+    scaled = EGNN(EGNNConfig(hidden=12, layers=2, cutoff_A=3.0, radial_scale=3.0)).double().eval()
+    plain = EGNN(EGNNConfig(hidden=12, layers=2, cutoff_A=3.0)).double().eval()
+    plain.load_state_dict(scaled.state_dict())
+    for layer in plain.layers:
+        layer.edge_input.edge.weight.data *= 3
+    for one, other in zip(predict(scaled, batch), predict(plain, batch), strict=True):
+        torch.testing.assert_close(one, other)
+    assert not {"readout_zero", "radial_scale"} & EGNNConfig().model_dump().keys()

@@ -200,3 +200,27 @@ def test_too_many_neighbours_is_an_error_and_no_truncation(case, batch):
     potential = cls(cls.Config(**{"cutoff_A": 3.0, "hidden": 12, "layers": 1, **options, "max_neighbors": 1})).double()
     with pytest.raises(RuntimeError, match="max_num_pairs"):
         predict(potential, batch)
+
+
+def test_the_readout_is_told_from_the_body(case, potential, batch):
+    """A fresh readout on another network's body gives other outputs, that network's own readout gives its outputs."""
+    if not potential.readout_modules:
+        pytest.skip("declares no readout")
+    other = build(case, seed=2)
+    state = other.state_dict()
+    body = other.body(state)
+    assert 0 < len(body) < len(state)
+    missing, unexpected = potential.load_state_dict(body, strict=False)
+    assert not unexpected
+    assert set(missing) == set(state) - set(body)
+    assert (predict(potential, batch)[1] - predict(other, batch)[1]).abs().max() > 1e-6
+    potential.load_state_dict({name: state[name] for name in missing}, strict=False)
+    assert_same(predict(potential, batch), predict(other, batch), 0)
+
+
+def test_the_output_can_be_scaled(potential, batch):
+    if not potential.readout_modules:
+        pytest.skip("declares no readout")
+    energy, force = predict(potential, batch)
+    potential.scale_output(2.5)
+    assert_same(predict(potential, batch), (2.5 * energy, 2.5 * force))

@@ -411,3 +411,40 @@ def test_hydrogen_molecules_stay_where_the_farthest_is_asked_for():
     _, corrupted = corrupt(Batch.from_data_list([sample]), ratio=1.0, target="farthest")
     assert corrupted.z.tolist() == [6, 6, 6, 6, 1, 1]
     assert corrupted.mask_label.tolist() == [1, 1, 1, 1, 0, 0]
+
+
+@TARGETS
+@settings(max_examples=20, deadline=None)
+@given(structures=STRUCTURES, seed=SEED)
+def test_a_placebo_is_masking_in_all_but_the_directions(target, structures, seed):
+    batch = Batch.from_data_list([make_molecules(molecules, seed + i) for i, molecules in enumerate(structures)])
+    pretext, masked = corrupt(batch, seed, target=target)
+    placebo_pretext, placebo = corrupt(batch, seed, target=target, directions="random")
+    assert set(placebo.keys()) == set(masked.keys())
+    for key in set(masked.keys()) - {"target"}:
+        assert torch.equal(placebo[key], masked[key])
+    labelled = masked.mask_label > 0
+    assert not placebo.target[~labelled].any()
+    assert not torch.isclose(placebo.target[labelled], masked.target[labelled]).all(dim=1).any()
+    assert float(placebo_pretext.loss(masked.target, placebo)) == float(pretext.loss(masked.target, placebo))
+
+
+def test_random_directions_are_uniform_on_the_sphere_and_fall_on_atoms_independently():
+    """Closed forms: mean 0, second moments 1/3, z uniform in (−1, 1); the other atom's direction tells nothing."""
+    batch = Batch.from_data_list([make_water(60, seed=s) for s in range(40)])
+    _, corrupted = corrupt(batch, 3, ratio=1.0, directions="random")
+    directions = corrupted.target[corrupted.mask_label > 0]
+    n = len(directions)
+    torch.testing.assert_close(directions.norm(dim=1), torch.ones(n))
+    assert directions.mean(0).abs().max() < 5 * (1 / 3 / n) ** 0.5
+    moments = directions.T @ directions / n
+    torch.testing.assert_close(moments, torch.eye(3) / 3, rtol=0, atol=5 * n**-0.5)
+    quantiles = torch.quantile(directions[:, 2], torch.linspace(0.1, 0.9, 9))
+    torch.testing.assert_close(quantiles, torch.linspace(-0.8, 0.8, 9), rtol=0, atol=5 * n**-0.5)
+    pairs = (directions[0::2] * directions[1::2]).sum(1)
+    assert abs(float(pairs.mean())) < 5 * (1 / 3 / len(pairs)) ** 0.5
+
+
+def test_the_option_of_a_placebo_is_no_part_of_keys_while_it_is_off():
+    assert "directions" not in MaskingConfig().model_dump()
+    assert MaskingConfig(directions="random").model_dump()["directions"] == "random"

@@ -1,0 +1,1 @@
+"""Cheap levels of theory: energies and forces for structures of any dataset, to pretrain on."""
