@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-import torch
+from pathlib import Path
+from typing import ClassVar
 
 from benchmark.cell.checks import describe
 from benchmark.cell.job import Attempt, Job, Settings
@@ -12,8 +11,11 @@ from benchmark.cell.library import Library, pool_structures
 from benchmark.planning.cells import Pretraining
 from benchmark.planning.config import build
 from benchmark.training.modules import PretrainModule
-from reports.records.atomic import replacing, write_json
+from benchmark.training.weights import read_weights, write_weights
+from reports.records.atomic import RecordError, write_json
+from reports.records.check import failing
 from reports.records.folder import JobFolder
+from reports.records.status import PretrainingResult
 from tasks.registry import PRETEXTS
 
 
@@ -50,7 +52,16 @@ class PretrainingJob(Job):
         )
         module = PretrainModule(potential, self.pretraining.phase, pretext, self.seed)
         done = self._fit(module, pool.samples, pool.split, len(pool.split.train), attempt)
-        with replacing(self.folder.potential) as temporary:
-            torch.save(potential.cpu().state_dict(), temporary)
-        cost: dict[str, Any] = {"pretrain_steps": done.steps, "pretrain_seconds": done.seconds}
-        write_json(self.folder.result, {"schema": 1, **cost})
+        write_weights(potential.cpu().state_dict(), self.folder.potential, self.key)
+        result = PretrainingResult(key=self.key, pretrain_steps=done.steps, pretrain_seconds=done.seconds)
+        write_json(self.folder.result, result.model_dump(by_alias=True))
+
+    def unreadable(self) -> dict[Path, RecordError]:
+        """See ``Job.unreadable``."""
+        folder = self.folder
+        return failing(
+            {
+                folder.potential: lambda: read_weights(folder.potential, self.key, folder.remedy),
+                folder.result: lambda: folder.read_result(self.key),
+            }
+        )

@@ -45,6 +45,14 @@ def run(
         typer.Option(help="A run folder whose finished cells are taken over where they are the same; repeatable."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed/--no-retry-failed", help="Whether cells that failed before are tried again."),
+    ] = True,
+    mix_commits: Annotated[
+        bool,
+        typer.Option("--mix-commits", help="Go on in a run folder that other code has begun; else it is refused."),
+    ] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
     from benchmark.planning.config import read_suite
@@ -70,6 +78,8 @@ def run(
         device=device,
         command=shlex.join(["python", "-m", "benchmark", *sys.argv[1:]]),
         reuse=reuse or (),
+        mix_commits=mix_commits,
+        retry_failed=retry_failed,
     )
     if dry_run:
         from benchmark.run.estimate import estimate
