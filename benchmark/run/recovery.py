@@ -59,7 +59,7 @@ def recover(run: RunFolder, suite: Suite, data_dir: Path) -> Recovered:
         own = known[key]
         names = [own.arm.dataset, *(f"{own.arm.dataset}/{extra}" for extra in own.dataset.extra_tests)]
         data.update(zip(names, contents, strict=False))
-    return Recovered([known[key].planned() for key in rows], data)
+    return Recovered([cell.planned() for key, cell in known.items() if key in rows], data)
 
 
 def _ended(record: Path) -> PlannedCell | None:

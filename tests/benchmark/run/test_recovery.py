@@ -31,8 +31,8 @@ def test_the_plan_is_written_anew_from_suite_and_cells(made, copy, content):
     assert contents(copy / "cells") == files
 
 
-def test_cells_of_another_suite_are_not_taken_for_those_of_this_one(made, copy):
-    other = made.write(name="other", training={**json.loads((copy / "plan.json").read_text())["config"]["training"],
+def test_cells_of_another_suite_are_not_taken_for_those_of_this_one(made, copy, own):
+    other = own(name="other", training={**json.loads((copy / "plan.json").read_text())["config"]["training"],
                                                "batch_size": 3})  # fmt: skip
     (copy / "plan.json").write_text("", encoding="utf-8")
     before = contents(copy)
