@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import BenchmarkError, describe_validation
 from benchmark.planning.suite_files import content_at_scale, merge
@@ -19,6 +20,18 @@ class Strict(BaseModel):
     """Base of all configuration: immutable, no unknown keys, no infinities."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _is_name(name: str) -> str:
+    """Names become folders, files and columns; `@`, `%` and `+` are of `NAME@SHARE%`."""
+    if not re.fullmatch(r"\w[\w.@%+-]{0,99}", name):
+        raise ValueError("a name has up to 100 letters, digits and any of - _ . and begins with a letter or digit")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
+MOST_EPOCHS, LARGEST_BATCH = 1_000_000, 1_000_000
+"""Far beyond any use; beyond these, libraries ask for memory or time without a word."""
 
 
 class Entry(Strict):
@@ -75,7 +88,7 @@ class DatasetEntry(NamedEntry):
         description="Values that replace those of the suite's `training` for this dataset, e.g. {batch_size: 16}; the "
         "same for all arms.",
     )
-    extra_tests: dict[str, Entry] = Field(
+    extra_tests: dict[Name, Entry] = Field(
         default_factory=dict,
         description="Further labelled datasets, by name; at the end, each cell is tested on all of their frames.",
     )
@@ -137,6 +150,7 @@ class Phase(Strict):
 
     epochs: int = Field(
         gt=0,
+        le=MOST_EPOCHS,
         description="Passes over the training frames. Where only a share is labelled, a pass still takes as many "
         "frames as the whole training set has.",
     )
@@ -167,8 +181,8 @@ class Finetune(Phase):
 class Training(Strict):
     """How the cells of a suite are trained; equal for all arms of a model."""
 
-    batch_size: int = Field(gt=0, description="Frames per optimizer step.")
-    eval_batch_size: int = Field(32, gt=0, description="Frames per batch in validation and testing.")
+    batch_size: int = Field(gt=0, le=LARGEST_BATCH, description="Frames per optimizer step.")
+    eval_batch_size: int = Field(32, gt=0, le=LARGEST_BATCH, description="Frames per batch in validation and testing.")
     pretrain: Phase = Field(description="Optimisation of pretraining.")
     finetune: Finetune = Field(description="Optimisation of finetuning, and of training from scratch.")
 
@@ -176,20 +190,20 @@ class Training(Strict):
 class Suite(Strict):
     """A suite at one scale: the table of cells is datasets × models × strategies × seeds."""
 
-    name: str = Field(description="Name of the suite; run folders are called NAME-SCALE.")
+    name: Name = Field(description="Name of the suite; run folders are called NAME-SCALE.")
     title: str = Field(description="Heading of the report.")
     description: str = Field(description="What is compared, in a sentence or two.")
-    scale: str = Field(description="The chosen scale.")
+    scale: Name = Field(description="The chosen scale.")
     seeds: int = Field(gt=0, description="Cells of each dataset, model and arm, with seeds 0, 1, ...")
     baselines: list[str] = Field(
         min_length=1, description="Arms that the others are compared with; the first is plain training from scratch."
     )
-    datasets: dict[str, DatasetEntry] = Field(min_length=1, description="Labelled datasets, by name.")
-    structures: dict[str, StructuresEntry] = Field(
+    datasets: dict[Name, DatasetEntry] = Field(min_length=1, description="Labelled datasets, by name.")
+    structures: dict[Name, StructuresEntry] = Field(
         default_factory=dict, description="Further structures that arms may pretrain on; they need no labels."
     )
-    models: dict[str, ModelEntry] = Field(min_length=1, description="Models, by name.")
-    strategies: dict[str, Strategy] = Field(min_length=1, description="Arms, by name.")
+    models: dict[Name, ModelEntry] = Field(min_length=1, description="Models, by name.")
+    strategies: dict[Name, Strategy] = Field(min_length=1, description="Arms, by name.")
     training: Training = Field(description="How all cells are trained, unless a dataset or a model says otherwise.")
     sweep: Sweep | None = Field(None, description="For an ablation: the axis against which errors are drawn.")
 

@@ -18,6 +18,8 @@ from tasks.datasets.base import DatasetError
 from tasks.datasets.storage.cache import default_data_dir
 
 FILTERS = Arm._fields
+MOST_CELLS = 100_000
+"""Of one run folder, each of which has a folder in it."""
 
 
 def make_plan(
@@ -41,10 +43,17 @@ def make_plan(
     """
     check_numbers(seeds=seeds)
     datasets, models, strategies = select_names(suite, select or {})
+    repeats = seeds or suite.seeds
+    count = repeats * len(datasets) * len(models) * len(strategies)
+    if count > MOST_CELLS:
+        raise BenchmarkError(
+            f"{repeats} seeds of {len(datasets)} datasets, {len(models)} models and {len(strategies)} arms are "
+            f"{count} cells; a run folder holds at most {MOST_CELLS}. Choose fewer with --seeds or --select"
+        )
     planner = _Planner(suite, datasets, data_dir or default_data_dir())
     return [
         planner.cell(Arm(dataset, model, strategy), seed)
-        for seed in range(seeds or suite.seeds)
+        for seed in range(repeats)
         for dataset, model, strategy in itertools.product(datasets, models, strategies)
     ]
 

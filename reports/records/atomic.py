@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
+import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+FULL_BYTES = 100_000
+"""A disk with less free space is full: smaller files than this may still go through."""
 
 
 class RecordError(ValueError):
@@ -37,6 +42,11 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
         os.replace(temporary, path)
         if durable:
             sync(path.parent)
+    except Exception as error:
+        # Few errors of a full disk name the file, and those of libraries do not even name the disk.
+        if shutil.disk_usage(path.parent).free < FULL_BYTES:
+            raise OSError(errno.ENOSPC, "No space left on device", os.fspath(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -60,7 +60,7 @@ class JobFolder:
     @property
     def remedy(self) -> str:
         """What to do about a damaged file in here."""
-        return "run the same command again; it sets the damaged file aside and repeats only this job"
+        return "run again; only this job is repeated, and the damaged file is set aside"
 
     def checkpoint(self, name: str) -> Path:
         """Weights at the `best` epoch or after the `last`."""
@@ -186,7 +186,7 @@ class RunFolder:
         Raises:
             RecordError: for a damaged file.
         """
-        remedy = "run the same command again; it sets the file aside and makes the audit anew"
+        remedy = "run again; the file is set aside, and the audit is made anew"
         content = read_json(self.audit, remedy)
         try:
             return Audits() if content is None else Audits.model_validate(content)

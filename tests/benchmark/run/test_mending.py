@@ -118,4 +118,4 @@ def test_a_job_refuses_what_was_damaged_after_the_look_at_the_folder(made, copy)
     job.run()
     assert job.folder.status().state == "failed"
     assert "potential.pt cannot be read, it is damaged" in job.folder.status().reason
-    assert "run the same command again" in job.folder.status().reason
+    assert "run again; only this job is repeated" in job.folder.status().reason

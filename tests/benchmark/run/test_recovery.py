@@ -53,5 +53,5 @@ def test_other_data_is_refused_without_a_plan_too(made, copy, tmp_path):
         content = json.loads(path.read_text())
         path.write_text(json.dumps(content | {"contents": ["other", *content["contents"][1:]]}), encoding="utf-8")
     (copy / "plan.json").unlink()
-    with pytest.raises(BenchmarkError, match="dataset 'b' is not the one that run folder .* was begun with"):
+    with pytest.raises(BenchmarkError, match=r"dataset 'b' is not the one that run folder .* was begun with"):
         made.run(copy)
