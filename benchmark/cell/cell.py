@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import pandas as pd
 import pyarrow.parquet as pq
-import torch
 from torch_geometric.data import Data
 
 from benchmark.cell.audits import audit_of
@@ -23,7 +22,9 @@ from benchmark.planning.config import build
 from benchmark.training.auxiliary import AuxiliaryModule
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.modules import FinetuneModule
-from reports.records.atomic import read_json
+from benchmark.training.weights import read_weights
+from reports.records.atomic import RecordError
+from reports.records.check import unreadable_files
 from reports.records.folder import JobFolder
 from reports.records.record import Record, write_curves, write_records
 from reports.records.status import Unfinished
@@ -130,18 +131,22 @@ class CellJob(Job):
         pretrained = self._pretrained
         if pretrained is not None:
             assert self.cell.pretraining is not None
-            cost = read_json(pretrained.result, pretrained.remedy) or {}
+            key, sharers = self.cell.pretraining.key, self.cell.pretraining.sharers
+            cost = pretrained.read_result(key)
             # Of a shared pretraining each dataset bears its part.
-            sharers = self.cell.pretraining.sharers
-            facts["pretrain_seconds"] = cost["pretrain_seconds"] / sharers
-            facts["pretrain_steps"] = round(cost["pretrain_steps"] / sharers)
-            if "label_seconds" in cost:
-                facts["label_seconds"] = cost["label_seconds"] / sharers
-            state = torch.load(pretrained.potential, weights_only=True)
+            facts["pretrain_seconds"] = cost.pretrain_seconds / sharers
+            facts["pretrain_steps"] = round(cost.pretrain_steps / sharers)
+            if cost.label_seconds is not None:
+                facts["label_seconds"] = cost.label_seconds / sharers
+            state = read_weights(pretrained.potential, key, pretrained.remedy)["state_dict"]
             factor = take_over(potential, state, self.cell.transfer, training, self.cell.eval_batch_size)
             if factor is not None:
                 self.add_provenance(transfer_factor=factor)
         return potential
+
+    def unreadable(self) -> dict[Path, RecordError]:
+        """See ``Job.unreadable``."""
+        return unreadable_files(self.cell.planned(), self.folder)
 
     def give_up(self, reason: str, state: Unfinished = "failed", facts: dict[str, Any] | None = None) -> None:
         """Leave the one row of a cell that diverged or failed: never a gap."""

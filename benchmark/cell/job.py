@@ -20,7 +20,7 @@ from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.data import SplitDataModule
 from benchmark.training.loop import Fit, fit
 from benchmark.training.modules import Diverged, PotentialModule
-from reports.records.atomic import write_json
+from reports.records.atomic import RecordError, write_json
 from reports.records.folder import JobFolder, RunFolder
 from reports.records.record import write_curves
 from reports.records.status import FINISHED, Unfinished
@@ -128,6 +128,10 @@ class Job:
                 attempt.facts["audit_duplicates"] = error.found
             self._stop("failed", f"{type(error).__name__}: {error}", attempt, steps=attempt.curves.steps)
 
+    def unreadable(self) -> dict[Path, RecordError]:
+        """Of a job that ended, the files which its readers refuse, with the reason."""
+        raise NotImplementedError
+
     def give_up(self, reason: str, state: Unfinished = "failed", facts: dict[str, Any] | None = None) -> None:
         """Note that the job cannot be done, or that its worker died; facts are what is known for its record."""
         self.folder.set_status(state, reason)
@@ -160,7 +164,7 @@ class Job:
         report({"epoch": 0, "epochs": self.epochs})
         order = stream_seed(self.seed, "order")
         data = SplitDataModule(samples, split, folder.path, work.batch_size, work.eval_batch_size, order, epoch_frames)
-        done = fit(module, data, work.phase, folder.path, self.settings.device, report, attempt.curves)
+        done = fit(module, data, work.phase, folder.path, self.settings.device, report, attempt.curves, self.key)
         self._write_curves(attempt.curves)
         return done
 

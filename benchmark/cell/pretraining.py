@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
-import torch
 from torch_geometric.data import Data
 
 from benchmark.cell.checks import describe
@@ -13,8 +13,11 @@ from benchmark.cell.library import Library, Pool, pool_structures
 from benchmark.planning.cells import Pretraining
 from benchmark.planning.config import Finetune, build
 from benchmark.training.modules import FinetuneModule, PotentialModule, PretrainModule
-from reports.records.atomic import replacing, write_json
+from benchmark.training.weights import read_weights, write_weights
+from reports.records.atomic import RecordError, write_json
+from reports.records.check import failing
 from reports.records.folder import JobFolder
+from reports.records.status import PretrainingResult
 from tasks.models.base import Potential
 from tasks.normalisation import Normalisation
 from tasks.pretexts.base import Pretext, PretrainingTask
@@ -54,12 +57,14 @@ class PretrainingJob(Job):
         )
         module, samples = self._module(potential, pretext, pool)
         done = self._fit(module, samples, pool.split, pool.epoch_frames, attempt)
-        with replacing(self.folder.potential) as temporary:
-            torch.save(potential.cpu().state_dict(), temporary)
-        cost: dict[str, Any] = {"pretrain_steps": done.steps, "pretrain_seconds": done.seconds}
-        if pool.label_seconds:
-            cost["label_seconds"] = pool.label_seconds
-        write_json(self.folder.result, {"schema": 1, **cost})
+        write_weights(potential.cpu().state_dict(), self.folder.potential, self.key)
+        result = PretrainingResult(
+            key=self.key,
+            pretrain_steps=done.steps,
+            pretrain_seconds=done.seconds,
+            label_seconds=pool.label_seconds or None,
+        )
+        write_json(self.folder.result, result.model_dump(by_alias=True, exclude_none=True))
 
     def _module(self, potential: Potential, pretext: PretrainingTask, pool: Pool) -> tuple[PotentialModule, list[Data]]:
         """What trains, and on what: a pretext on bare structures, or the labels in units of their own training set."""
@@ -72,3 +77,13 @@ class PretrainingJob(Job):
         supervised = Finetune(**phase.model_dump(), **weights)
         samples = [normalisation.normalise(sample) for sample in pool.samples]
         return FinetuneModule(potential, supervised, normalisation.scale_eV, self.rotation_seed), samples
+
+    def unreadable(self) -> dict[Path, RecordError]:
+        """See ``Job.unreadable``."""
+        folder = self.folder
+        return failing(
+            {
+                folder.potential: lambda: read_weights(folder.potential, self.key, folder.remedy),
+                folder.result: lambda: folder.read_result(self.key),
+            }
+        )

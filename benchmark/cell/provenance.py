@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,14 @@ PACKAGES = (
     "pandas",
 )
 
+SOURCES = ("benchmark", "tasks", "reports/records")
+"""Folders whose code determines what a record says."""
+
 
 def describe_environment(device: str, threads: int) -> dict[str, Any]:
     """Versions, git commit and hardware of this process, ready for JSON."""
     return {
-        "versions": {"python": platform.python_version(), **_versions()},
-        "git_commit": git_commit(),
+        **describe_code(),
         "hardware": {
             "processor": _processor(),
             "cores": os.cpu_count(),
@@ -42,6 +45,28 @@ def describe_environment(device: str, threads: int) -> dict[str, Any]:
             "system": platform.platform(),
         },
     }
+
+
+def describe_code() -> dict[str, Any]:
+    """Versions, git commit and hash of the code, ready for JSON."""
+    return {
+        "versions": {"python": platform.python_version(), **_versions()},
+        "git_commit": git_commit(),
+        "code": code_hash(),
+    }
+
+
+@cache
+def code_hash() -> str:
+    """First 12 hex digits of the SHA-256 of the source files that make numbers, as they are at the first call.
+
+    Unlike the commit, it is there for an installed package too, and a change of docs, tests or reports leaves it.
+    """
+    source = Path(__file__).parents[2]
+    content = hashlib.sha256()
+    for path in sorted(path for folder in SOURCES for path in (source / folder).rglob("*.py")):
+        content.update(f"{path.relative_to(source)}\0".encode() + path.read_bytes() + b"\0")
+    return content.hexdigest()[:12]
 
 
 def _versions() -> dict[str, str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.table import Table
 
 from benchmark.cli.data import app as data_app
-from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, errors, parse_select
+from benchmark.cli.options import DataDir, RunFolderPath, Scale, Select, SuiteName, console, errors, parse_select
 from benchmark.errors import BenchmarkError
 from tasks.datasets.storage.cache import default_data_dir
 
@@ -34,7 +36,7 @@ RunPath = Annotated[Path, typer.Argument(help="A run folder, e.g. runs/water-qui
 def run(
     suite: SuiteName,
     scale: Scale = "quick",
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/SUITE-SCALE.")] = None,
+    out: RunFolderPath = None,
     jobs: Annotated[int | None, typer.Option(help="Cells at a time; default one a core, or one on a GPU.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds; default the suite's.")] = None,
     select: Select = "",
@@ -45,6 +47,14 @@ def run(
         typer.Option(help="A run folder whose finished cells are taken over where they are the same; repeatable."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed/--no-retry-failed", help="Whether cells that failed before are tried again."),
+    ] = True,
+    mix_commits: Annotated[
+        bool,
+        typer.Option("--mix-commits", help="Go on in a run folder that other code has begun; else it is refused."),
+    ] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
     from benchmark.planning.config import read_suite
@@ -70,6 +80,8 @@ def run(
         device=device,
         command=shlex.join(["python", "-m", "benchmark", *sys.argv[1:]]),
         reuse=reuse or (),
+        mix_commits=mix_commits,
+        retry_failed=retry_failed,
     )
     if dry_run:
         from benchmark.run.estimate import estimate
@@ -80,6 +92,9 @@ def run(
         with Display(console) as display:
             execute(planned, display)
             paths = build_report(planned.settings.folder)
+    except Terminated:
+        errors.print("ended by SIGTERM; the same command resumes from the last checkpoints")
+        raise typer.Exit(143) from None
     except KeyboardInterrupt:
         errors.print("interrupted; the same command resumes from the last checkpoints")
         raise typer.Exit(130) from None
@@ -166,8 +181,17 @@ def _print_errors(frame: pd.DataFrame, title: str) -> None:
         console.print(table)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a queue or a container sends it: what an interrupt ends, it ends too."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
 def main() -> NoReturn:
     """Run the command line: exit code 2 and one message for what the user should correct."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except ValueError as error:

@@ -22,11 +22,22 @@ Scale = Annotated[str, typer.Option(help="One of the suite's scales: how much da
 Select = Annotated[
     str, typer.Option(help="Only these, e.g. model=egnn,strategy=scratch,masked or molecule=ethanol,uracil.")
 ]
+
+
+def _folder(text: str) -> Path:
+    """A folder's name; an empty one, as of a variable that is not set, would be the working directory."""
+    if not text.strip():
+        raise BenchmarkError("a folder is given as an empty text: name one, or leave out the option for its default")
+    return Path(text)
+
+
+RunFolderPath = Annotated[Path | None, typer.Option(parser=_folder, help="Run folder; default runs/SUITE-SCALE.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(
+        parser=_folder,
         help=f"Folder of the datasets, made or fetched or your own files; default ${DATA_DIR_VARIABLE}, then the "
-        "user's cache."
+        "user's cache.",
     ),
 ]
 

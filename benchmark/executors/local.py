@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import psutil
+
 from benchmark.cell.job import Job
+from benchmark.cell.memory import MEGABYTE
 from reports.records.status import Unfinished
 
 POLL_SECONDS = 0.5
+HUNG_AFTER_S = 1800.0
+"""A process that for so long notes no progress and does not compute is ended, and its job recorded as failed."""
+IDLE_SHARE = 0.01
+"""Of a core: a process that uses less does not compute."""
+GRACE_S = 5.0
+"""For a process to end when it is asked to, before it is killed."""
 
 OnChange = Callable[[Sequence[Job], Job | None], None]
 """Called about twice a second with the running jobs, and once for each job that just ended."""
@@ -25,7 +37,8 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_change: OnChange) -> None:
 
     What a worker has imported, read or compiled serves its next job. A job that was interrupted resumes from its
     checkpoint; one whose pretraining did not succeed is recorded as such; one whose process dies (out of memory, say)
-    is recorded as failed, and another worker takes its place. On an interrupt all processes are ended.
+    is recorded as failed, and another worker takes its place; so is one whose process hangs. On an interrupt all
+    processes are ended.
 
     Args:
         jobs: the work that is left; what a job needs is either among them or finished.
@@ -61,12 +74,11 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_change: OnChange) -> None:
                         pool.remove(worker)
                     if ended is not None:
                         on_change(running(), ended)
+                for worker in [worker for worker in pool if worker.hangs()]:
+                    _end([worker.process])  # which is met as the end of its process, the next time round
                 on_change(running(), None)
     finally:
-        for worker in pool:
-            worker.process.terminate()
-        for worker in pool:
-            worker.process.join()
+        _end([worker.process for worker in pool])
 
 
 class _Worker:
@@ -79,6 +91,7 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.job: Job | None = None
+        self._pulse = _Pulse(self.process.pid)
 
     @property
     def events(self) -> tuple[Any, Any]:
@@ -88,7 +101,12 @@ class _Worker:
     def start(self, job: Job) -> None:
         """Hand over a job."""
         self.job = job
+        self._pulse = _Pulse(self.process.pid)
         self._connection.send(job)
+
+    def hangs(self) -> bool:
+        """Whether its job has shown no sign of life for long."""
+        return self.job is not None and self._pulse.silent_s(self.job.folder.last_sign) > HUNG_AFTER_S
 
     def finish(self) -> bool:
         """Note that the job has ended, or, if the process has, that it failed; False for a process that is gone."""
@@ -98,13 +116,64 @@ class _Worker:
         except (EOFError, OSError):
             self.process.join()
             if job is not None and job.folder.status().state in ("pending", "running"):
-                job.give_up(f"its process ended with exit code {self.process.exitcode}; see {job.folder.log}")
+                job.give_up(f"{self._why()}; see {job.folder.log}", facts={"peak_memory_mb": self._pulse.peak_mb})
             return False
         return True
+
+    def _why(self) -> str:
+        """How the process ended, its likely cause and what to do."""
+        code, pulse = self.process.exitcode, self._pulse
+        if pulse.last_silence_s > HUNG_AFTER_S:
+            return (
+                f"its process hung, and was ended: for {pulse.last_silence_s / 60:.0f} min it noted no progress and "
+                "did not compute, as when a file system does not answer"
+            )
+        if code != -signal.SIGKILL:
+            return f"its process ended with exit code {code}"
+        return (
+            f"its process ended with exit code {code}: it was killed, most likely for lack of memory, of which it had "
+            f"used up to {pulse.peak_mb:.0f} MB of this machine's {psutil.virtual_memory().total / MEGABYTE:.0f} MB. "
+            "Run fewer at a time with --jobs, or lower batch_size, eval_batch_size or the model's width"
+        )
+
+
+class _Pulse:
+    """What a process shows of itself while it does a job: its memory, and that it goes on."""
+
+    def __init__(self, pid: int | None) -> None:
+        self.peak_mb = 0.0
+        self.last_silence_s = 0.0
+        self._pid = pid
+        self._sign, self._cpu, self._since = -1, 0.0, time.monotonic()
+
+    def silent_s(self, sign: int) -> float:
+        """Seconds, a sleep of the machine not counted, since it wrote another sign of life or computed."""
+        now, cpu = time.monotonic(), self._cpu
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            process = psutil.Process(self._pid)
+            used = process.cpu_times()
+            cpu = used.user + used.system
+            self.peak_mb = max(self.peak_mb, process.memory_info().rss / MEGABYTE)
+        self.last_silence_s = now - self._since
+        if sign != self._sign or cpu - self._cpu > max(1.0, IDLE_SHARE * self.last_silence_s):
+            self._sign, self._cpu, self._since, self.last_silence_s = sign, cpu, now, 0.0
+        return self.last_silence_s
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """Ask processes to end, and kill those that do not: one that hangs in native code or is stopped never would."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_S
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        process.kill()
+        process.join()
 
 
 def _serve(connection: Connection) -> None:
     """Run jobs as they come; all that they print, native libraries included, goes to the log of each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this worker is interrupted too, and ends it
     while True:
         try:
             job: Job = connection.recv()

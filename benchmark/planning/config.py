@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import BenchmarkError, describe_validation
 from benchmark.planning.entries import Entry, Strict
@@ -16,6 +17,18 @@ from reports.records.plan import Sweep
 from tasks.datasets.base import DatasetTask
 from tasks.datasets.splits import SplitConfig, TrajectorySplit
 from tasks.registry import DATASETS, LABELLERS, MODELS, PRETEXTS, Registry, UnknownKindError
+
+
+def _is_name(name: str) -> str:
+    """Names become folders, files and columns; `@`, `%` and `+` are of `NAME@SHARE%`."""
+    if not re.fullmatch(r"\w[\w.@%+-]{0,99}", name):
+        raise ValueError("a name has up to 100 letters, digits and any of - _ . and begins with a letter or digit")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
+MOST_EPOCHS, LARGEST_BATCH = 1_000_000, 1_000_000
+"""Far beyond any use; beyond these, libraries ask for memory or time without a word."""
 
 
 class Part(Entry):
@@ -68,7 +81,7 @@ class DatasetEntry(NamedEntry):
         description="Values that replace those of the suite's `training` for this dataset, e.g. {batch_size: 16}; the "
         "same for all arms.",
     )
-    extra_tests: dict[str, Entry] = Field(
+    extra_tests: dict[Name, Entry] = Field(
         default_factory=dict,
         description="Further labelled datasets, by name; at the end, each cell is tested on all of their frames.",
     )
@@ -109,6 +122,7 @@ class Phase(Strict):
 
     epochs: int = Field(
         gt=0,
+        le=MOST_EPOCHS,
         description="Passes over the training frames. Where only a share is labelled, a pass still takes as many "
         "frames as the whole training set has.",
     )
@@ -141,8 +155,8 @@ class Finetune(Phase):
 class Training(Strict):
     """How the cells of a suite are trained; equal for all arms, but for what an arm's own `training` says."""
 
-    batch_size: int = Field(gt=0, description="Frames per optimizer step.")
-    eval_batch_size: int = Field(32, gt=0, description="Frames per batch in validation and testing.")
+    batch_size: int = Field(gt=0, le=LARGEST_BATCH, description="Frames per optimizer step.")
+    eval_batch_size: int = Field(32, gt=0, le=LARGEST_BATCH, description="Frames per batch in validation and testing.")
     # Left out of keys and plans while it is off: cells of before there was such a thing stay the same work.
     rotate: bool = Field(
         False,
@@ -179,10 +193,10 @@ FEWEST_PRIMARY, MOST_PRIMARY = 2, 4
 class Suite(Strict):
     """A suite at one scale: the table of cells is datasets × models × strategies × seeds."""
 
-    name: str = Field(description="Name of the suite; run folders are called NAME-SCALE.")
+    name: Name = Field(description="Name of the suite; run folders are called NAME-SCALE.")
     title: str = Field(description="Heading of the report.")
     description: str = Field(description="What is compared, in a sentence or two.")
-    scale: str = Field(description="The chosen scale.")
+    scale: Name = Field(description="The chosen scale.")
     seeds: int = Field(
         gt=0,
         description="Cells of each dataset, model and arm, with seeds 0, 1, ...; a model may have a number of its own.",
@@ -197,12 +211,12 @@ class Suite(Strict):
         "baselines. Only they get a verdict, and the correction is over them; all else is exploratory. Without any, "
         "all is.",
     )
-    datasets: dict[str, DatasetEntry] = Field(min_length=1, description="Labelled datasets, by name.")
-    structures: dict[str, StructuresEntry] = Field(
+    datasets: dict[Name, DatasetEntry] = Field(min_length=1, description="Labelled datasets, by name.")
+    structures: dict[Name, StructuresEntry] = Field(
         default_factory=dict, description="Further structures that arms may pretrain on; they need no labels."
     )
-    models: dict[str, ModelEntry] = Field(min_length=1, description="Models, by name.")
-    strategies: dict[str, Strategy] = Field(min_length=1, description="Arms, by name.")
+    models: dict[Name, ModelEntry] = Field(min_length=1, description="Models, by name.")
+    strategies: dict[Name, Strategy] = Field(min_length=1, description="Arms, by name.")
     training: Training = Field(description="How all cells are trained, unless a dataset or a model says otherwise.")
     sweep: Sweep | None = Field(None, description="For an ablation: the axis against which errors are drawn.")
 

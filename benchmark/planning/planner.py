@@ -20,6 +20,8 @@ from tasks.datasets.relabelled.options import relabelled
 from tasks.datasets.storage.cache import default_data_dir
 
 FILTERS = Arm._fields
+MOST_CELLS = 100_000
+"""Of one run folder, each of which has a folder in it."""
 
 
 def make_plan(
@@ -45,8 +47,14 @@ def make_plan(
     """
     check_numbers(seeds=seeds)
     datasets, models, strategies = select_names(suite, select or {})
-    planner = _Planner(suite, datasets, data_dir or default_data_dir())
     numbers = {model: seeds or suite.models[model].seeds or suite.seeds for model in models}
+    count = sum(numbers.values()) * len(datasets) * len(strategies)
+    if count > MOST_CELLS:
+        raise BenchmarkError(
+            f"{max(numbers.values())} seeds of {len(datasets)} datasets, {len(models)} models and {len(strategies)} arms "
+            f"are {count} cells; a run folder holds at most {MOST_CELLS}. Choose fewer with --seeds or --select"
+        )
+    planner = _Planner(suite, datasets, data_dir or default_data_dir())
     return [
         planner.cell(Arm(dataset, model, strategy), seed)
         for seed in range(first_seed, first_seed + max(numbers.values()))

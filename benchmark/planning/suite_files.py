@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from benchmark.errors import BenchmarkError, unknown_name
+from benchmark.planning.strict_yaml import load_yaml
 
 SUITES = Path(__file__).parents[1] / "suites"
 
@@ -30,10 +31,10 @@ def read_suite_file(name: str) -> dict[str, Any]:
             raise unknown_name("suite", name, suites, "Or give the path of a YAML file of your own.")
         path = Path(name)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BenchmarkError(f"suite file {path} cannot be read: {error.strerror}. Check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also text that is no UTF-8, and dates of no day
         raise BenchmarkError(f"suite file {path} is not valid YAML: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("scales"), dict):
         raise BenchmarkError(

@@ -22,8 +22,10 @@ from benchmark.planning.config import Entry, Suite, build, check_entries, load_s
 from benchmark.planning.planner import check_numbers, make_plan, pretraining_parts, select_names
 from benchmark.planning.primaries import planned_primaries, without_cells
 from benchmark.run import plan_file
+from benchmark.run.commits import check_code
 from benchmark.run.jobs import pending_jobs
 from benchmark.run.live_report import LiveReport
+from benchmark.run.mending import mend
 from benchmark.run.progress import Display
 from benchmark.run.reuse import take_over
 from reports.records.folder import RunFolder
@@ -45,6 +47,8 @@ class Run:
         workers: processes at a time.
         reuse: earlier run folders whose finished work is taken over.
         command: the command line, for the record.
+        mix_commits: whether what is left may be done by other code than the rest.
+        retry_failed: whether jobs that failed are tried again.
     """
 
     suite: Suite
@@ -53,6 +57,8 @@ class Run:
     workers: int
     reuse: Sequence[Path]
     command: str
+    mix_commits: bool = False
+    retry_failed: bool = True
 
 
 def prepare(
@@ -65,6 +71,8 @@ def prepare(
     device: str = "auto",
     reuse: Sequence[Path] = (),
     command: str = "",
+    mix_commits: bool = False,
+    retry_failed: bool = True,
 ) -> Run:
     """Validate everything that can be wrong before anything is written.
 
@@ -78,6 +86,8 @@ def prepare(
         device: ``cpu``, ``cuda``, or ``auto`` for the best there is.
         reuse: earlier run folders whose finished work is taken over.
         command: the command line, for the record.
+        mix_commits: see ``Run``.
+        retry_failed: see ``Run``.
 
     Raises:
         BenchmarkError: for anything the user should correct.
@@ -96,7 +106,7 @@ def prepare(
         device=chosen,
         threads=max(1, _cores() // workers),
     )
-    return Run(suite, cells, settings, workers, reuse, command)
+    return Run(suite, cells, settings, workers, reuse, command, mix_commits, retry_failed)
 
 
 def choose_device(name: str) -> str:
@@ -122,21 +132,25 @@ def execute(run: Run, display: Display) -> None:
         DatasetError: if the data cannot be made or read.
     """
     settings, folder = run.settings, run.settings.run
-    plan_file.check(folder, run.suite)
+    plan_file.check(folder, run.suite, settings.data_dir)
     _make_writable(folder.path)
     lock = plan_file.lock(folder)
     try:
+        notes = mend(run.cells, settings)
+        if not run.mix_commits:
+            check_code(run.cells, settings)
         prepare_data(needed_entries(run.suite, run.cells), settings.data_dir, run.workers, display)
         library = Library(settings.data_dir)
         data, audits = check_data(run.suite, run.cells, library)
-        plan_file.write(folder, run.suite, run.cells, run.command, data)
+        notes += plan_file.write(folder, run.suite, run.cells, run.command, data, settings.data_dir)
         write_audits(folder, audits)
         with display.preparing("references") as progress:
             measure_references(run.cells, library, folder, progress)
-        notes = [f"note: {warning}" for warning in [*without_cells(run.suite, run.cells), *warnings_of(data)]]
+        said = [*notes, *without_cells(run.suite, run.cells), *warnings_of(data)]
+        notes = [f"note: {note}" for note in said]
         for note in [*notes, *take_over(run.cells, settings, run.reuse, library)]:
             display.console.print(note, highlight=False, markup=False, soft_wrap=True)
-        todo = pending_jobs(run.cells, settings)
+        todo = pending_jobs(run.cells, settings, run.retry_failed)
         display.begin_jobs(todo, total_cells=len(run.cells))
         with LiveReport(folder.path) as live:
 

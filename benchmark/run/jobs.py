@@ -10,9 +10,14 @@ from benchmark.cell.pretraining import PretrainingJob
 from benchmark.planning.cells import Cell
 
 
-def pending_jobs(cells: Sequence[Cell], settings: Settings) -> list[Job]:
-    """The jobs that are left to do: unfinished ones, and of pretrainings only those that such a cell needs."""
+def pending_jobs(cells: Sequence[Cell], settings: Settings, retry_failed: bool = True) -> list[Job]:
+    """The jobs that are left to do: unfinished ones, and of pretrainings only those that such a cell needs.
+
+    A failure may have been the machine's: cells that failed are among them, unless they are not to be tried again.
+    """
     left = [job for job in make_jobs(cells, settings) if not job.finished]
+    if not retry_failed:
+        left = [job for job in left if not job.cells or job.folder.status().state != "failed"]
     needed = {job.needs for job in left}
     return [job for job in left if job.cells or job.key in needed]
 

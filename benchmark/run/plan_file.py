@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -12,6 +13,8 @@ from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import DatasetEntry, Suite, build
 from benchmark.planning.primaries import planned_primaries, pool_of
+from benchmark.run.recovery import Recovered, recover
+from reports.records.atomic import LaterSchemaError, RecordError, set_aside
 from reports.records.folder import RunFolder
 from reports.records.plan import Plan, PlannedCell, PlannedDataset, PlannedModel, PlannedStrategy
 from tasks.datasets.base import Dataset, DatasetTask
@@ -29,13 +32,13 @@ def lock(run: RunFolder) -> FileLock:
         held.acquire(timeout=0)
     except Timeout as error:
         raise BenchmarkError(
-            f"another run is at work in {run.path}. Wait for it (python -m benchmark status {run.path}), "
+            f"another run is at work in {run.path}. Wait for it (nnp-bench status {run.path}), "
             f"or choose another folder with --out"
         ) from error
     return held
 
 
-def check(run: RunFolder, suite: Suite) -> None:
+def check(run: RunFolder, suite: Suite, data_dir: Path) -> None:
     """Make sure that the folder is free, or was made by the same suite at the same scale; writes nothing.
 
     The number of seeds, all texts and the axis of figures may differ: they say nothing about a cell.
@@ -43,13 +46,14 @@ def check(run: RunFolder, suite: Suite) -> None:
     Raises:
         BenchmarkError: if the folder holds something else, or was made by another plan.
     """
-    if not run.plan.exists():
-        if run.path.is_dir() and any(p.name != ".run.lock" for p in run.path.iterdir()):
-            raise BenchmarkError(
-                f"folder {run.path} exists and holds no run (no plan.json). Choose an empty or new one with --out"
-            )
+    before = _before(run, suite, data_dir)
+    if before is None and run.path.is_dir() and any(p.name != ".run.lock" for p in run.path.iterdir()):
+        raise BenchmarkError(
+            f"folder {run.path} exists and holds no run (no plan.json). Choose an empty or new one with --out"
+        )
+    if not isinstance(before, Plan):
         return
-    old, new = _flatten(run.read_plan().config), _flatten(suite.model_dump(mode="json"))
+    old, new = _flatten(before.config), _flatten(suite.model_dump(mode="json"))
     differing = [
         key
         for key in sorted(old.keys() | new.keys())
@@ -68,8 +72,29 @@ def check(run: RunFolder, suite: Suite) -> None:
         )
 
 
-def write(run: RunFolder, suite: Suite, cells: Sequence[Cell], command: str, data: Mapping[str, Dataset]) -> None:
+def _before(run: RunFolder, suite: Suite, data_dir: Path) -> Plan | Recovered | None:
+    """The plan of earlier calls, or what can be recovered of a damaged or lost one; None if there were none."""
+    if not run.plan.exists() and not run.holds_work:
+        return None
+    try:
+        return run.read_plan()
+    except LaterSchemaError:
+        raise
+    except RecordError:
+        return recover(run, suite, data_dir)
+
+
+def write(
+    run: RunFolder,
+    suite: Suite,
+    cells: Sequence[Cell],
+    command: str,
+    data: Mapping[str, Dataset],
+    data_dir: Path,
+) -> list[str]:
     """Note what is to be done; cells and commands of earlier calls stay in the plan.
+
+    A plan that cannot be read is set aside and written anew.
 
     Args:
         run: the folder.
@@ -77,11 +102,15 @@ def write(run: RunFolder, suite: Suite, cells: Sequence[Cell], command: str, dat
         cells: what is planned now.
         command: the command line.
         data: the datasets as they were read, by the suite's names.
+        data_dir: folder of all datasets.
+
+    Returns:
+        What happened to a plan that cannot be read, if that is so.
 
     Raises:
         BenchmarkError: if the folder holds cells of other data, or other work under the same names.
     """
-    before = run.read_plan() if run.plan.exists() else None
+    before = _before(run, suite, data_dir)
     contents = {name: dataset.content_hash for name, dataset in data.items()}
     known = before.data if before else {}
     for name, content in known.items():
@@ -95,6 +124,10 @@ def write(run: RunFolder, suite: Suite, cells: Sequence[Cell], command: str, dat
     rows = {row.key: row for row in earlier} | {cell.key: cell.planned() for cell in cells}
     _check_distinct(run, rows.values())
     described = before.datasets if before else {}
+    notes = []
+    if isinstance(before, Recovered):
+        aside = f", which is set aside as {set_aside(run.plan).name}" if run.plan.exists() else ""
+        notes.append(f"{run.plan} could not be read{aside}; it is written anew from the suite and {len(earlier)} cells")
     run.write_plan(
         Plan(
             schema=3,
@@ -127,6 +160,7 @@ def write(run: RunFolder, suite: Suite, cells: Sequence[Cell], command: str, dat
             cells=sorted(rows.values(), key=lambda row: row.seed),
         )
     )
+    return notes
 
 
 def _dataset(entry: DatasetEntry, data: Dataset | None, before: PlannedDataset | None) -> PlannedDataset:

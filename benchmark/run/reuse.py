@@ -86,6 +86,8 @@ def _copy(source: Job, job: Job, provenance: dict[str, Any]) -> None:
     shutil.rmtree(staged, ignore_errors=True)
     staged.parent.mkdir(parents=True, exist_ok=True)
     try:
+        for damaged in source.unreadable().values():
+            raise damaged
         shutil.copytree(source.folder.path, staged)
         job.relabel(staged)
         write_json(JobFolder(staged).provenance, {**provenance, "taken_over_from": str(source.settings.folder)})

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from reports.records.folder import RunFolder
 from reports.records.plan import PlannedCell
 from reports.records.status import Status
+
+SILENT_AFTER_S = 300.0
+"""A running job that has noted nothing for so long is named: it may hang, or nobody may be at work on it any more."""
 
 
 def read_statuses(path: Path) -> list[tuple[PlannedCell, Status]]:
@@ -27,7 +31,7 @@ def read_statuses(path: Path) -> list[tuple[PlannedCell, Status]]:
 
 
 def describe_status(status: Status) -> str:
-    """Phase, epoch, loss, force RMSE and time left of a running job, as far as they are known."""
+    """Phase, epoch, loss, force RMSE and time left of a running job, as far as they are known, and a long silence."""
     parts = []
     if status.epoch is not None:
         parts.append(f"{status.phase or 'fit'} epoch {status.epoch}/{status.epochs}")
@@ -37,6 +41,9 @@ def describe_status(status: Status) -> str:
         parts.append(f"validation force RMSE {status.force_rmse_mev_per_A:.1f} meV/Å")
     if status.seconds_left is not None:
         parts.append(f"{duration(status.seconds_left)} left")
+    silence = time.time() - status.updated
+    if status.state == "running" and status.updated and silence > SILENT_AFTER_S:
+        parts.append(f"no progress noted for {duration(silence)}")
     return ", ".join(parts) or status.state
 
 

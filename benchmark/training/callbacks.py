@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from benchmark.training.modules import PotentialModule
+from benchmark.training.weights import KEY, read_weights
 from reports.records.atomic import replacing
 
 Report = Callable[[dict[str, Any]], None]
@@ -77,9 +78,11 @@ class BestAndLast(Checkpoint):
 
     Args:
         folder: where the checkpoints go.
+        key: of the job, which they carry: those of another are refused.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, key: str) -> None:
+        self._key = key
         self.best = folder / "best.ckpt"
         self.last = folder / "last.ckpt"
         self.best_epoch = 0
@@ -93,8 +96,24 @@ class BestAndLast(Checkpoint):
             self._save(trainer, self.best)
         self._save(trainer, self.last)
 
+    def resumable(self) -> Path | None:
+        """The checkpoint to go on from, None if there is none.
+
+        Raises:
+            RecordError: if it, or the best one that belongs to it, is missing, damaged or of another job.
+        """
+        if not self.last.exists():
+            return None
+        for path in (self.last, self.best):
+            read_weights(path, self._key, "set both checkpoints of this folder aside to start this job over")
+        return self.last
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Say whose it is."""
+        checkpoint[KEY] = self._key
+
     def _save(self, trainer: Trainer, path: Path) -> None:
-        with replacing(path) as temporary:
+        with replacing(path, durable=True) as temporary:
             trainer.save_checkpoint(temporary)
 
     def state_dict(self) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def fit(
     device: str,
     report: Report,
     curves: CurveRecorder,
+    key: str = "",
 ) -> Fit:
     """Train to the phase's end, from the last checkpoint in the folder if there is one.
 
@@ -67,15 +68,16 @@ def fit(
         device: Lightning's accelerator: ``cpu`` or ``cuda``.
         report: is told how far the fit is.
         curves: an empty recorder; holds the curves afterwards, also of a fit that diverged.
+        key: of the job, which its checkpoints carry.
 
     Raises:
+        RecordError: if the folder's checkpoints are damaged or of another job.
         Diverged: if a training or validation loss is NaN or infinite.
     """
-    checkpoints = BestAndLast(folder)
+    checkpoints = BestAndLast(folder, key)
     callbacks = [curves, ProgressReporter(report, curves), StopWithParent(), checkpoints]
     trainer = make_trainer(device, phase, callbacks)
-    resume = checkpoints.last if checkpoints.last.exists() else None
-    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoints.resumable(), weights_only=True)
     return Fit(trainer.global_step, curves.seconds, checkpoints.best_epoch)
 
 

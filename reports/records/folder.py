@@ -17,17 +17,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from reports.records.atomic import RecordError, read_json, write_json
+from reports.records.atomic import RecordError, read_json, sync, write_json
 from reports.records.audit import Audits
 from reports.records.older import upgrade_plan
 from reports.records.plan import Plan
-from reports.records.status import State, Status
+from reports.records.provenance import Provenance
+from reports.records.status import PretrainingResult, State, Status
 
 
 class JobFolder:
@@ -53,12 +55,13 @@ class JobFolder:
         """What the numbers depend on."""
         self.log = path / "log.txt"
         """What the worker printed."""
-        self._status = path / "status.json"
+        self.status_file = path / "status.json"
+        """How far it is."""
 
     @property
     def remedy(self) -> str:
         """What to do about a damaged file in here."""
-        return f"delete the folder {self.path} and run again; only this job is repeated"
+        return "run again; only this job is repeated, and the damaged file is set aside"
 
     def checkpoint(self, name: str) -> Path:
         """Weights at the `best` epoch or after the `last`."""
@@ -70,17 +73,32 @@ class JobFolder:
         Raises:
             RecordError: for a damaged file.
         """
-        content = read_json(self._status, self.remedy) or {}
+        content = read_json(self.status_file, self.remedy) or {}
         try:
             return Status.model_validate(content)
         except ValidationError as error:
-            raise RecordError(f"{self._status} is not a status ({_first(error)}): {self.remedy}") from error
+            raise RecordError(f"{self.status_file} is not a status ({_first(error)}): {self.remedy}") from error
 
     def set_status(self, state: State, reason: str | None = None, **progress: Any) -> None:
-        """Replace the state; progress are the further fields of `Status`."""
+        """Replace the state; progress are the further fields of `Status`.
+
+        A job's end is only stated when all that it made is on the disk.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
+        if state != "running":
+            for path in self.path.iterdir():
+                if path.is_file():
+                    sync(path)
         status = Status(state=state, reason=reason, updated=time.time(), **progress)
-        write_json(self._status, status.model_dump(by_alias=True, exclude_none=True))
+        write_json(self.status_file, status.model_dump(by_alias=True, exclude_none=True), durable=state != "running")
+
+    @property
+    def last_sign(self) -> int:
+        """When the status was last written, in the file system's ns; 0 before."""
+        try:
+            return self.status_file.stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def read_provenance(self) -> dict[str, Any] | None:
         """What the numbers depend on; None before anything was done.
@@ -88,7 +106,31 @@ class JobFolder:
         Raises:
             RecordError: for a damaged file, or one of a later schema.
         """
-        return read_json(self.provenance, self.remedy)
+        content = read_json(self.provenance, self.remedy)
+        try:
+            Provenance.model_validate(content or {})
+        except ValidationError as error:
+            raise RecordError(f"{self.provenance} is no provenance ({_first(error)}): {self.remedy}") from error
+        return content
+
+    def read_result(self, key: str) -> PretrainingResult:
+        """What the pretraining of this key cost.
+
+        Raises:
+            RecordError: for a file that is missing, damaged or of another pretraining.
+        """
+        content = read_json(self.result, self.remedy)
+        if content is None:
+            raise RecordError(f"{self.result} is missing: {self.remedy}")
+        try:
+            result = PretrainingResult.model_validate(content)
+        except ValidationError as error:
+            raise RecordError(
+                f"{self.result} is no result of a pretraining ({_first(error)}): {self.remedy}"
+            ) from error
+        if result.key not in (None, key):
+            raise RecordError(f"{self.result} is of the pretraining {result.key}, not of {key}: {self.remedy}")
+        return result
 
 
 class RunFolder:
@@ -109,16 +151,29 @@ class RunFolder:
         """Folder of a pretraining."""
         return JobFolder(self.path / "pretrainings" / key)
 
+    def begun(self, *kinds: Literal["cells", "pretrainings"]) -> list[JobFolder]:
+        """Folders of the cells, the pretrainings or both that were begun in it, whatever the plan says."""
+        found = [path for kind in kinds for path in sorted((self.path / kind).glob("*"))]
+        return [JobFolder(path) for path in found if re.fullmatch(r"[0-9a-f]{12}", path.name) and path.is_dir()]
+
+    @property
+    def holds_work(self) -> bool:
+        """Whether any cell or pretraining was begun in it."""
+        return bool(self.begun("cells", "pretrainings"))
+
     def read_plan(self) -> Plan:
         """The plan.
 
         Raises:
             RecordError: if it is missing or wrong.
         """
-        remedy = "give a folder written by the benchmark's `run`, or start the run again into a new folder"
+        remedy = "restore this one file, or repeat the run's command, which writes it anew; finished cells are kept"
         content = read_json(self.plan, remedy, newest=3)
         if content is None:
-            raise RecordError(f"{self.path} holds no run (no plan.json): {remedy}")
+            held = "cells but no plan.json" if self.holds_work else "no run (no plan.json)"
+            raise RecordError(
+                f"{self.path} holds {held}: {remedy if self.holds_work else 'give a folder that `run` has written'}"
+            )
         try:
             return Plan.model_validate(upgrade_plan(content, lambda key: self.cell(key).read_provenance()))
         except ValidationError as error:
@@ -126,7 +181,7 @@ class RunFolder:
 
     def write_plan(self, plan: Plan) -> None:
         """Replace the plan."""
-        write_json(self.plan, plan.model_dump(mode="json", by_alias=True))
+        write_json(self.plan, plan.model_dump(mode="json", by_alias=True), durable=True)
 
     def read_audits(self) -> Audits:
         """The audits that were made before training; none in a folder without them.
@@ -134,7 +189,7 @@ class RunFolder:
         Raises:
             RecordError: for a damaged file.
         """
-        remedy = f"delete {self.audit} and run again; the audit is made anew"
+        remedy = "run again; the file is set aside, and the audit is made anew"
         content = read_json(self.audit, remedy)
         try:
             return Audits() if content is None else Audits.model_validate(content)

@@ -15,14 +15,14 @@ class PotentialConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cutoff_A: float = Field(3.4, gt=0, description="Atoms closer than this are neighbours, Å.")
-    hidden: int = Field(128, gt=0, description="Width of the node and edge embeddings.")
-    layers: int = Field(5, gt=0, description="Message-passing layers.")
+    hidden: int = Field(128, gt=0, le=4096, description="Width of the node and edge embeddings.")
+    layers: int = Field(5, gt=0, le=100, description="Message-passing layers.")
     max_neighbors: int = Field(
         64,
         gt=0,
         description="Room for neighbours per atom, averaged over a batch; more is an error, none is ever dropped.",
     )
-    max_z: int = Field(100, gt=1, description="Elements with atomic numbers below this can be embedded.")
+    max_z: int = Field(100, gt=1, le=1000, description="Elements with atomic numbers below this can be embedded.")
 
 
 class EGNNConfig(PotentialConfig):
@@ -41,7 +41,7 @@ class EGNNConfig(PotentialConfig):
         description="Factor on r², with radial squared; 1 is the paper's. First weights are for inputs of size one: a "
         "larger factor lets training begin sooner.",
     )
-    num_rbf: int = Field(32, gt=1, description="Number of basis functions, with radial expnorm or expnorm-bare.")
+    num_rbf: int = Field(32, gt=1, le=4096, description="Number of basis functions, with radial expnorm or expnorm-bare.")
     envelope: bool = Field(
         False,
         description="Weight messages by a cosine envelope, so that energy and forces are smooth at the cutoff.",
@@ -70,12 +70,12 @@ class EGNNConfig(PotentialConfig):
 class GNSConfig(PotentialConfig):
     """Options of GNS; the defaults are the paper's shape."""
 
-    layers: int = Field(10, gt=0, description="Message-passing steps.")
+    layers: int = Field(10, gt=0, le=100, description="Message-passing steps.")
     radial: Literal["distance", "expnorm"] = Field(
         "distance",
         description="How distances enter: as they are (the paper) or through TorchMD-Net's exponential-normal basis.",
     )
-    num_rbf: int = Field(32, gt=1, description="Number of basis functions, with radial expnorm.")
+    num_rbf: int = Field(32, gt=1, le=4096, description="Number of basis functions, with radial expnorm.")
     absolute_positions: bool = Field(
         False,
         description="Add wrapped absolute positions to the node features, as the benchmark paper's code does: the "
@@ -101,20 +101,20 @@ class ForceNetConfig(PotentialConfig):
 class TorchMDNetConfig(PotentialConfig):
     """Options of TorchMD-Net's architectures; all else is as its own examples have it."""
 
-    layers: int = Field(2, gt=0, description="Interaction layers.")
-    num_rbf: int = Field(32, gt=1, description="Number of radial basis functions (exponential-normal).")
+    layers: int = Field(2, gt=0, le=100, description="Interaction layers.")
+    num_rbf: int = Field(32, gt=1, le=4096, description="Number of radial basis functions (exponential-normal).")
 
 
 class ChargeConfig(TorchMDNetConfig):
     """Options of TensorNet2."""
 
-    charge_channels: int = Field(16, gt=0, description="Partial charges per atom, in each layer.")
+    charge_channels: int = Field(16, gt=0, le=4096, description="Partial charges per atom, in each layer.")
 
 
 class AttentionConfig(TorchMDNetConfig):
     """Options of the equivariant transformer."""
 
-    layers: int = Field(4, gt=0, description="Attention layers.")
+    layers: int = Field(4, gt=0, le=100, description="Attention layers.")
     num_heads: int = Field(
         8, gt=0, description="Attention heads; they share the width, which must be divisible by their number."
     )

@@ -17,7 +17,7 @@ MOLAR_MASS_G_PER_MOL = 15.99943 + 2 * 1.007947  # the masses of tip3p.xml
 class TIP3PConfig(DatasetConfig):
     """Parameters of a TIP3P water dataset."""
 
-    molecules: int = Field(258, ge=1, description="Water molecules in the box.")
+    molecules: int = Field(258, ge=1, le=1_000_000, description="Water molecules in the box.")
     box_A: float | None = Field(
         None, gt=0, description="Side of the cubic box in Å (20 in the paper). Give this or density_g_per_cm3."
     )
@@ -56,17 +56,18 @@ class TIP3PConfig(DatasetConfig):
         le=4,
         description="Time step in fs; at most 1 if flexible (an O-H vibration takes about 10 fs).",
     )
-    steps_between_frames: int = Field(50, ge=1, description="Time steps between saved frames.")
+    steps_between_frames: int = Field(50, ge=1, le=1_000_000_000, description="Time steps between saved frames.")
     equilibration_ps: float = Field(
         5.0,
         ge=0,
+        le=1e6,
         description="Dynamics in ps before the first frame; the energy of 16 molecules equilibrates in 2 ps.",
     )
     trajectories: int = Field(
-        10, ge=1, description="Independent trajectories, each starting from its own random structure."
+        10, ge=1, le=100_000, description="Independent trajectories, each starting from its own random structure."
     )
-    frames_per_trajectory: int = Field(1000, ge=1, description="Frames saved from each trajectory.")
-    seed: int = Field(0, ge=0, description="Seed of all random numbers (structures, initial velocities).")
+    frames_per_trajectory: int = Field(1000, ge=1, le=100_000_000, description="Frames saved from each trajectory.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers (structures, initial velocities).")
     platform: str = Field(
         "CPU",
         description=(

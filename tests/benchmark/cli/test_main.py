@@ -88,7 +88,8 @@ def test_finetuning_starts_from_the_pretrained_weights(smoke, data_dir, tmp_path
         state = torch.load(out / "cells" / cell["key"] / "last.ckpt", weights_only=True)["state_dict"]
         weights[cell["strategy"]] = {name.removeprefix("model."): w for name, w in state.items()}
         if cell["pretraining_key"]:
-            pretrained = torch.load(out / "pretrainings" / cell["pretraining_key"] / "potential.pt", weights_only=True)
+            path = out / "pretrainings" / cell["pretraining_key"] / "potential.pt"
+            pretrained = torch.load(path, weights_only=True)["state_dict"]
     assert pretrained.keys() == weights["masked"].keys()
     for name, weight in pretrained.items():
         torch.testing.assert_close(weights["masked"][name], weight, rtol=0, atol=0)
@@ -280,19 +281,17 @@ def test_a_pretext_that_cannot_be_applied_is_refused_before_any_training(
     assert not (out / "cells").exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_damaged_files_of_a_run_are_named(refuse, smoke, data_dir, tmp_path, content):
+@pytest.mark.parametrize("content", ["{", "[]", '{"cells": 1}'])
+def test_damaged_files_of_a_run_are_named_by_every_verb_that_only_reads(refuse, smoke, tmp_path, content):
     out = tmp_path / "run"
     shutil.copytree(smoke[0], out)
-    common = ["run", "--suite", "water", "--scale", "smoke", "--out", out, "--data-dir", data_dir]
-    if content != "{}":
-        status = next(out.glob("cells/*/status.json"))
-        status.write_text(content, encoding="utf-8")
-        refuse(*common, fragments=["status.json", "delete the folder", "only this job is repeated"])
-        refuse("status", out, fragments=["status.json", "damaged"])
+    status = next(out.glob("cells/*/status.json"))
+    status.write_text(content if content != '{"cells": 1}' else '{"state": "done"}', encoding="utf-8")
+    for verb in ("status", "report"):
+        refuse(verb, out, fragments=["status.json", "run again; only this job is repeated"])
     (out / "plan.json").write_text(content, encoding="utf-8")
-    refuse(*common, fragments=["plan.json", "damaged"])
-    refuse("status", out, fragments=["plan.json", "damaged"])
+    for verb in ("status", "report"):
+        refuse(verb, out, fragments=["plan.json", "restore this one file, or repeat the run's command"])
 
 
 def test_a_second_run_in_the_same_folder_is_refused(refuse, smoke, data_dir):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import re
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from benchmark.executors import local
 from benchmark.executors.local import run_jobs
 from reports.records.folder import JobFolder
 
@@ -23,11 +28,12 @@ class Where:
 
 @dataclass(frozen=True)
 class Noting:
-    """A job that leaves the number of its process, or ends it."""
+    """A job that leaves the number of its process, or ends it, or sends it a signal."""
 
     key: str
     path: Path
     dies: bool = False
+    signal: int = 0
     cells: int = 1
     needs: None = None
     settings: Where = Where()
@@ -44,10 +50,13 @@ class Noting:
         print(f"this is {self.key}")
         if self.dies:
             os._exit(7)
+        if self.signal:
+            os.kill(os.getpid(), self.signal)
+            time.sleep(60)
         time.sleep(0.05)
         self.folder.set_status("ok", reason=str(os.getpid()))
 
-    def give_up(self, reason, state="failed"):
+    def give_up(self, reason, state="failed", facts=None):
         self.folder.set_status(state, reason)
 
 
@@ -77,3 +86,66 @@ def test_a_worker_that_dies_fails_its_job_alone_and_another_takes_its_place(tmp_
     assert [status.state for status in statuses] == ["ok", "failed", "ok", "ok"]
     assert "exit code 7" in statuses[1].reason
     assert "log.txt" in statuses[1].reason
+
+
+def test_a_worker_that_hangs_is_ended_by_force_and_recorded(tmp_path, run_all, monkeypatch):
+    monkeypatch.setattr(local, "HUNG_AFTER_S", 2.0)
+    monkeypatch.setattr(local, "GRACE_S", 0.2)
+    stopped = Noting("a", tmp_path, signal=signal.SIGSTOP)
+    ended, statuses = run_all([stopped, Noting("b", tmp_path)], 1)
+    assert ended == ["a", "b"]
+    assert [status.state for status in statuses] == ["failed", "ok"]
+    assert "its process hung, and was ended" in statuses[0].reason
+
+
+def test_a_killed_worker_is_recorded_with_the_likely_cause_and_what_to_do(tmp_path, run_all):
+    _, (status,) = run_all([Noting("a", tmp_path, signal=signal.SIGKILL)], 1)
+    assert re.search(r"exit code -9: .* memory, .* up to \d+ MB of this machine's \d+ MB. .*--jobs", status.reason)
+
+
+def test_an_interrupt_ends_a_worker_that_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "GRACE_S", 0.2)
+    job = Noting("a", tmp_path, signal=signal.SIGSTOP)
+    seen = []
+
+    def interrupt(running, ended):
+        if running and job.folder.log.exists():
+            seen.append(multiprocessing.active_children())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([job], 1, interrupt)
+    assert seen[0]
+    assert not any(process.is_alive() for process in seen[0])
+
+
+class Machine:
+    """A clock, and the processor time of a process, that only the test moves."""
+
+    def __init__(self, monkeypatch):
+        self.now = self.cpu = 0.0
+        monkeypatch.setattr(local.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(local.psutil, "Process", lambda pid: self)
+
+    def cpu_times(self):
+        return SimpleNamespace(user=self.cpu, system=0.0)
+
+    def memory_info(self):
+        return SimpleNamespace(rss=1e8)
+
+
+def test_a_process_is_silent_if_it_neither_notes_progress_nor_computes(monkeypatch):
+    machine = Machine(monkeypatch)
+    pulse = local._Pulse(1)
+    for sign, passes, cpu, silent in [
+        (1, 0, 0.0, 0),
+        (1, 100, 0.0, 100),
+        (2, 100, 0.0, 0),  # progress
+        (2, 100, 50.0, 0),  # it computes, as while it reads or evaluates
+        (2, 100, 0.2, 100),  # what a sleeping process uses is nothing
+        (2, 1000, 2.0, 1100),
+    ]:
+        machine.now += passes
+        machine.cpu += cpu
+        assert pulse.silent_s(sign) == silent
+    assert pulse.peak_mb == 100

@@ -67,3 +67,33 @@ def test_unknown_names_and_unreadable_files(tmp_path):
     broken.write_text("- 1", encoding="utf-8")
     with pytest.raises(BenchmarkError, match="scales"):
         load_suite(str(broken), "quick")
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/b", "", ".hidden", "-x", "a b", "a\nb", "x" * 101])
+def test_names_are_names_and_no_paths(load_own, name):
+    with pytest.raises(BenchmarkError, match=r"name: Value error, a name has up to 100 letters"):
+        load_own(name=name)
+    with pytest.raises(BenchmarkError, match=r"(?s)models\..*a name has up to 100 letters"):
+        load_own(models={name: {"kind": "egnn", "options": {"hidden": 7}}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training": {"batch_size": 10**12}}, "batch_size: Input should be less than or equal to 1000000"),
+        ({"training": {"finetune": {"epochs": 10**20}}}, "epochs: Input should be less than or equal to 1000000"),
+        ({"models": {"egnn": {"options": {"hidden": 10**9}}}}, "hidden: Input should be less than or equal to 4096"),
+        ({"seeds": 10**6}, r"1000000 seeds of .* cells; a run folder holds at most 100000.*--seeds"),
+    ],
+)
+def test_numbers_beyond_any_use_are_refused_at_once(load_own, changes, message):
+    with pytest.raises(BenchmarkError, match=message):
+        make_plan(load_own(**changes))
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2", "a: " + "[" * 3000, "d: 2020-99-99", "\ud800"])
+def test_hostile_files_are_refused_by_name(tmp_path, text):
+    path = tmp_path / "hostile.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(BenchmarkError, match=r"hostile\.yaml is not valid YAML"):
+        load_suite(str(path), "quick")

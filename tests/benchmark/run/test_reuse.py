@@ -59,7 +59,7 @@ def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
         if other == "hardware":
             content["hardware"]["accelerator"] = "another"
         elif other != "record":
-            content[other] = "another"
+            content[other] = {"contents": ["another"], "versions": {"torch": "another"}}.get(other, "another")
         path.write_text(json.dumps(content), encoding="utf-8")
     now = json.loads(next(smoke[0].glob("cells/*/provenance.json")).read_text())
     settings = Settings(tmp_path / "run", data_dir, "cpu", now["hardware"]["threads"])
