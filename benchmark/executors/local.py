@@ -8,15 +8,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from benchmark.cell.job import Job
 from reports.records.status import Unfinished
+
+if TYPE_CHECKING:  # the command starts the workers' server before it imports all that a job needs
+    from benchmark.cell.job import Job
 
 POLL_SECONDS = 0.5
 
-OnChange = Callable[[Sequence[Job], Job | None], None]
+OnChange: TypeAlias = "Callable[[Sequence[Job], Job | None], None]"
 """Called about twice a second with the running jobs, and once for each job that just ended."""
 
 
@@ -67,6 +70,14 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_change: OnChange) -> None:
             worker.process.terminate()
         for worker in pool:
             worker.process.join()
+
+
+def start_server(device: str, threads: int) -> None:
+    """Let the process that workers are forked from import what they need, beside what this one does meanwhile."""
+    context = _context(device)
+    if context.get_start_method() == "forkserver":
+        with _threads(threads):
+            ensure_running()
 
 
 class _Worker:
