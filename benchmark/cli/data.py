@@ -88,6 +88,13 @@ def prepare(
     jobs: Annotated[int | None, typer.Option(help="Processes at a time; default one a core.")] = None,
 ) -> None:
     """Prepare the datasets of a suite, without training."""
+    from benchmark.planning.config import read_suite
+    from benchmark.planning.planner import check_numbers, select_names
+
+    # What is wrong is refused before torch is imported.
+    check_numbers(jobs=jobs)
+    select_names(read_suite(suite, scale), parse_select(select))
+
     from benchmark.run.execute import prepare_suite
     from benchmark.run.progress import Display
 

@@ -57,13 +57,22 @@ def run(
     ] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
+    from benchmark.executors.local import start_server
     from benchmark.planning.config import read_suite
     from benchmark.planning.planner import check_numbers, select_names
+    from benchmark.run.machine import check_device, choose_device, count_threads, count_workers
+    from reports.records.folder import RunFolder
 
     # What can be refused without torch, which takes seconds to import, is refused first.
     loaded, chosen = read_suite(suite, scale), parse_select(select)
     check_numbers(seeds=seeds, jobs=jobs)
     select_names(loaded, chosen)
+    check_device(device)
+    for earlier in reuse or ():
+        RunFolder(earlier).read_plan()
+    device = choose_device(device)
+    if not dry_run:
+        start_server(device, count_threads(count_workers(jobs, device)))
 
     from benchmark.run.execute import execute, prepare
     from benchmark.run.progress import Display
@@ -119,10 +128,15 @@ def report(
     ] = None,
 ) -> None:
     """Make the report of one or more run folders again, without training; or compare two."""
-    from reports.page.write import build_comparison, build_report
+    from reports.records.folder import RunFolder
 
     if bool(run_folders) == bool(compare):
         raise BenchmarkError("report takes run folders, or --compare with two of them; give one of these")
+    for folder in run_folders or compare or ():
+        RunFolder(folder).read_plan()
+
+    from reports.page.write import build_comparison, build_report
+
     if compare:
         paths = build_comparison(*compare, out or compare[1] / "comparison")
     else:

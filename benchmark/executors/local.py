@@ -11,16 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psutil
 
-from benchmark.cell.job import Job
-from benchmark.cell.memory import MEGABYTE
 from reports.records.status import Unfinished
 
+if TYPE_CHECKING:  # the command starts the workers' server before it imports all that a job needs
+    from benchmark.cell.job import Job
+
 POLL_SECONDS = 0.5
+MEGABYTE = 1e6
 HUNG_AFTER_S = 1800.0
 """A process that for so long notes no progress and does not compute is ended, and its job recorded as failed."""
 IDLE_SHARE = 0.01
@@ -28,7 +31,7 @@ IDLE_SHARE = 0.01
 GRACE_S = 5.0
 """For a process to end when it is asked to, before it is killed."""
 
-OnChange = Callable[[Sequence[Job], Job | None], None]
+OnChange: TypeAlias = "Callable[[Sequence[Job], Job | None], None]"
 """Called about twice a second with the running jobs, and once for each job that just ended."""
 
 
@@ -79,6 +82,14 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_change: OnChange) -> None:
                 on_change(running(), None)
     finally:
         _end([worker.process for worker in pool])
+
+
+def start_server(device: str, threads: int) -> None:
+    """Let the process that workers are forked from import what they need, beside what this one does meanwhile."""
+    context = _context(device)
+    if context.get_start_method() == "forkserver":
+        with _threads(threads):
+            ensure_running()
 
 
 class _Worker:

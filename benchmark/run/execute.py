@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from benchmark.cell.audits import write_audits
 from benchmark.cell.checks import check_data, check_splits, named_entries, needed_entries, warnings_of
@@ -19,12 +16,13 @@ from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import Entry, Suite, build, check_entries, load_suite
-from benchmark.planning.planner import check_numbers, make_plan, pretraining_parts, select_names
+from benchmark.planning.planner import make_plan, pretraining_parts, select_names
 from benchmark.planning.primaries import planned_primaries, without_cells
 from benchmark.run import plan_file
 from benchmark.run.commits import check_code
 from benchmark.run.jobs import pending_jobs
 from benchmark.run.live_report import LiveReport
+from benchmark.run.machine import choose_device, count_threads, count_workers
 from benchmark.run.mending import mend
 from benchmark.run.progress import Display
 from benchmark.run.reuse import take_over
@@ -99,29 +97,14 @@ def prepare(
     chosen = choose_device(device)
     for earlier in reuse:
         RunFolder(earlier).read_plan()
-    workers = _workers(jobs, chosen)
+    workers = count_workers(jobs, chosen)
     settings = Settings(
         folder=(out or Path("runs") / f"{suite.name}-{suite.scale}").absolute(),
         data_dir=data_dir.absolute(),
         device=chosen,
-        threads=max(1, _cores() // workers),
+        threads=count_threads(workers),
     )
     return Run(suite, cells, settings, workers, reuse, command, mix_commits, retry_failed)
-
-
-def choose_device(name: str) -> str:
-    """The accelerator's name for Lightning.
-
-    Raises:
-        BenchmarkError: for an unknown device, or one that is not there.
-    """
-    # Apple's GPU is left out: it has no float64, which errors are summed in.
-    present = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    if name == "auto":
-        return present[-1]
-    if name not in present:
-        raise BenchmarkError(f"--device {name}: not available; available here are auto, {', '.join(present)}")
-    return name
 
 
 def execute(run: Run, display: Display) -> None:
@@ -175,7 +158,7 @@ def prepare_suite(
     suite = load_suite(name, scale)
     datasets, _, _ = select_names(suite, select)
     entries = named_entries(suite, datasets, pretraining_parts(suite, datasets))
-    prepare_data(entries, data_dir, _workers(jobs, "cpu"), display)
+    prepare_data(entries, data_dir, count_workers(jobs, "cpu"), display)
 
 
 def prepare_data(entries: Mapping[str, Entry], data_dir: Path, workers: int, display: Display) -> None:
@@ -191,16 +174,6 @@ def prepare_data(entries: Mapping[str, Entry], data_dir: Path, workers: int, dis
                 task.prepare(data_dir, progress, workers=workers)
             except DatasetError as error:
                 raise DatasetError(f"dataset {name!r}: {error}") from error
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _workers(jobs: int | None, device: str) -> int:
-    """Processes at a time."""
-    check_numbers(jobs=jobs)
-    return jobs or (_cores() if device == "cpu" else 1)
 
 
 def _make_writable(path: Path) -> None:

@@ -1,15 +1,16 @@
-"""Properties of the elements, from the tables of the mendeleev package, as ForceNet's atoms have them."""
+"""Properties of the elements as ForceNet's atoms have them, from a table that `tools/elements.py` makes."""
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from mendeleev.econf import ElectronicConfiguration
-from mendeleev.fetch import fetch_table
 from torch import Tensor
+
+TABLE = Path(__file__).with_name("elements.csv")
 
 PROPERTIES = (
     "group",
@@ -24,8 +25,6 @@ PROPERTIES = (
 )
 """The nine properties that ForceNet's paper lists (arXiv 2103.01436, section 4.1), after CGCNN's."""
 
-PICOMETRES_PER_ANGSTROM = 100.0
-
 
 @cache
 def element_table() -> pd.DataFrame:
@@ -34,26 +33,7 @@ def element_table() -> pd.DataFrame:
     Group 1 to 18, period, Pauling's electronegativity, Pyykkö's covalent radius in Å, first ionization energy and
     electron affinity in eV, block as 0 (s) to 3 (f), log10 of the atomic volume in cm³/mol at room conditions.
     """
-    elements = fetch_table("elements").set_index("atomic_number")
-    ionization = fetch_table("ionizationenergies")
-    neutral = ionization[ionization["ion_charge"] == 0].drop_duplicates("atomic_number").set_index("atomic_number")
-    valence = [
-        ElectronicConfiguration(configuration).nvalence(block, period)
-        for configuration, block, period in elements[["electronic_configuration", "block", "period"]].to_numpy()
-    ]
-    return pd.DataFrame(
-        {
-            "group": elements["group_id"],
-            "period": elements["period"],
-            "electronegativity": elements["en_pauling"],
-            "covalent_radius": elements["covalent_radius_pyykko"] / PICOMETRES_PER_ANGSTROM,
-            "valence_electrons": pd.Series(valence, index=elements.index),
-            "ionization_energy": neutral["ionization_energy"],
-            "electron_affinity": elements["electron_affinity"],
-            "block": elements["block"].map({"s": 0, "p": 1, "d": 2, "f": 3}),
-            "log_atomic_volume": np.log10(elements["atomic_weight"] / elements["density"]),
-        }
-    ).astype(float)
+    return pd.read_csv(TABLE, comment="#", index_col="atomic_number", float_precision="round_trip")
 
 
 def element_properties(max_z: int) -> Tensor:

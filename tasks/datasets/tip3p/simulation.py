@@ -79,11 +79,10 @@ def place_molecules(molecules: int, side_A: float, rng: np.random.Generator) -> 
         for _ in range(PLACEMENTS // BATCH):
             turns = Rotation.random(BATCH, rng=rng).as_matrix()
             trial = water @ turns.transpose(0, 2, 1) + rng.uniform(0, side_A, (BATCH, 1, 3))
-            # (trial, its atom, placed molecule, its atom, xyz)
-            apart = trial[:, :, None, None] - placed[None, None, :count]
-            apart -= side_A * np.round(apart / side_A)
-            distances = np.linalg.norm(apart, axis=-1)
-            fits = (distances >= limits[None, :, None, :]).all(axis=(1, 2, 3))
+            # Oxygens alone, one pair of nine, rule out most trials.
+            apart = _distances(trial[:, :1], placed[:count, :1], side_A) >= MIN_OXYGEN_DISTANCE_A
+            trial = trial[apart.all(axis=(1, 2, 3))]
+            fits = (_distances(trial, placed[:count], side_A) >= limits[None, :, None, :]).all(axis=(1, 2, 3))
             if fits.any():
                 placed[count] = trial[fits.argmax()]
                 break
@@ -95,6 +94,14 @@ def place_molecules(molecules: int, side_A: float, rng: np.random.Generator) -> 
                 "(liquid water: 1.0 g/cm³)"
             )
     return placed.reshape(-1, 3)
+
+
+def _distances(trial: np.ndarray, placed: np.ndarray, side_A: float) -> np.ndarray:
+    """Distances (trial, its atom, placed molecule, its atom) by minimum image, Å."""
+    apart = trial[:, :, None, None] - placed[None, None]
+    apart -= side_A * np.round(apart / side_A)
+    distances: np.ndarray = np.linalg.norm(apart, axis=-1)
+    return distances
 
 
 def water_topology(config: TIP3PConfig) -> app.Topology:
@@ -129,10 +136,10 @@ def water_system(config: TIP3PConfig) -> openmm.System:
     )
 
 
-def label_context(config: TIP3PConfig) -> openmm.Context:
+def label_context(system: openmm.System) -> openmm.Context:
     """Context for energies and forces, on the Reference platform (double precision)."""
     return openmm.Context(
-        water_system(config),
+        system,
         openmm.VerletIntegrator(1 * unit.femtosecond),
         openmm.Platform.getPlatformByName("Reference"),
     )
@@ -216,7 +223,7 @@ def _simulate(
         config.timestep_fs * unit.femtosecond,
     )
     context = openmm.Context(system, integrator, platform, settings)
-    labels = label_context(config)
+    labels = label_context(system)
     context.setPositions(start_A / A_PER_NM)
     openmm.LocalEnergyMinimizer.minimize(context, MINIMISATION_TOLERANCE, MINIMISATION_STEPS)
     context.setVelocitiesToTemperature(config.temperature_K, velocity_seed)

@@ -1,0 +1,200 @@
+"""Whole commands: how soon they work, refuse or answer, and how many cells they finish in an hour."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from performance.rows import Finding, Row, Settings, of_pairs
+from performance.timing import Pairs
+
+ROOT = Path(__file__).parents[1]
+POLL_S = 0.005
+COMMAND = (sys.executable, "-m", "benchmark")
+REFUSED = (
+    ("run", "--suite", "watr"),
+    ("run", "--suite", "water", "--scale", "quik"),
+    ("run", "--suite", "water", "--select", "model=egn"),
+    ("run", "--suite", "water", "--device", "tpu"),
+    ("run", "--suite", "water", "--reuse", "nowhere"),
+    ("data", "prepare", "--suite", "watr"),
+    ("report", "nowhere"),
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took: wall and processor time, s; exit code; peak of its memory, MB."""
+
+    wall_s: float
+    cpu_s: float
+    code: int
+    peak_mb: float
+
+
+def run(command: Sequence[str], folder: Path = ROOT, environment: dict[str, str] | None = None) -> Cost:
+    """Run a command to its end, without its output."""
+    began = time.perf_counter()
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=folder, stdout=quiet, stderr=quiet, env={**os.environ, **(environment or {})})
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.perf_counter() - began
+    # Kilobytes on Linux, bytes on macOS.
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return Cost(wall, usage.ru_utime + usage.ru_stime, process.returncode, peak)
+
+
+def _answers(settings: Settings) -> list[Finding]:
+    """Processor time of refusals and of help: of wall time the machine's other work would be a part."""
+    repeats = 1 if settings.quick else 5
+    found = []
+    for arguments, code in [*((arguments, 2) for arguments in REFUSED), (("--help",), 0)]:
+        costs = [run([*COMMAND, *arguments]) for _ in range(repeats)]
+        if any(cost.code != code for cost in costs):
+            raise RuntimeError(f"{' '.join(arguments)} ended with {costs[0].code}, not {code}")
+        cpu = statistics.median(cost.cpu_s for cost in costs)
+        wall = statistics.median(cost.wall_s for cost in costs)
+        what = "help" if code == 0 else "a wrong option refused"
+        words = f"{what}: {' '.join(arguments)}"
+        found.append(Finding("answers", words, "–", cpu, "s", 1.0, "at most", details={"cpu_s": cpu, "wall_s": wall}))
+    return found
+
+
+def _suite(folder: Path, seeds: int, epochs: int) -> Path:
+    """A suite of `seeds` cells: EGNN of scale quick from scratch, of so many epochs."""
+    path = folder / "bench.yaml"
+    content = {
+        "extends": "water",
+        "name": "bench",
+        "title": "For timings",
+        "description": "EGNN from scratch.",
+        "seeds": seeds,
+        "baselines": ["scratch"],
+        "models": {"gns": None, "forcenet": None},
+        "strategies": {"scratch-extended": None, "masked": None, "denoised": None},
+        "scales": {"quick": {"seeds": seeds, "training": {"finetune": {"epochs": epochs}}}},
+    }
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def _prepare(suite: Path, data_dir: Path) -> None:
+    """Make the data, which no row here is about."""
+    subprocess.run(
+        [*COMMAND, "data", "prepare", "--suite", str(suite), "--scale", "quick", "--data-dir", str(data_dir)],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def _start(settings: Settings) -> list[Finding]:
+    """From a command to the first step of its first cell, and from a worker's taking the cell up."""
+    commands, cells = [], []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        suite = _suite(folder, seeds=1, epochs=1)
+        _prepare(suite, folder / "data")
+        for number in range(1 if settings.quick else 3):
+            whole, cell = _first_step(suite, folder / "data", folder / f"run-{number}", settings.device)
+            commands.append(whole)
+            cells.append(cell)
+    command, cell = statistics.median(commands), statistics.median(cells)
+    what = "from the start of a cell's process to its first step"
+    return [
+        Finding("start", f"{what} (forked from the server)", "–", cell, "s", 3.0, "at most"),
+        Finding("start", "from a command to the first step of its first cell", "–", command, "s", None, "at most"),
+    ]
+
+
+def _first_step(suite: Path, data_dir: Path, out: Path, device: str) -> tuple[float, float]:
+    """Seconds to the first step, from the command's start and from the cell's."""
+    command = [*COMMAND, "run", "--suite", str(suite), "--scale", "quick", "--jobs", "1", "--device", device]
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [*command, "--data-dir", str(data_dir), "--out", str(out)], cwd=ROOT, stdout=subprocess.DEVNULL
+    ) as process:
+        taken_up = None
+        while process.poll() is None:
+            time.sleep(POLL_S)
+            state = _state(out)
+            if state is not None and taken_up is None:
+                taken_up = time.perf_counter()
+            if taken_up is not None and (state or {}).get("loss") is not None:
+                now = time.perf_counter()
+                process.terminate()
+                return now - began, now - taken_up
+    raise RuntimeError(f"the command ended with {process.returncode} before its first step was seen")
+
+
+def _state(out: Path) -> dict[str, object] | None:
+    """Status of the only cell of a run; None before there is one."""
+    for path in out.glob("cells/*/status.json"):
+        try:
+            content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError):
+            return None
+        return content
+    return None
+
+
+def _jobs(settings: Settings) -> list[Finding]:
+    """Cells an hour with two at a time on a thread each, against one after the other on both cores."""
+    seeds, epochs = (2, 1) if settings.quick else (4, 5)
+    times: dict[int, list[float]] = {2: [], 1: []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        suite = _suite(folder, seeds, epochs)
+        _prepare(suite, folder / "data")
+        common = ["run", "--suite", str(suite), "--scale", "quick", "--data-dir", str(folder / "data")]
+        for number in range(1 if settings.quick else 3):
+            for jobs in times:
+                out = ["--jobs", str(jobs), "--out", str(folder / f"run-{number}-{jobs}")]
+                cost = run([*COMMAND, *common, *out])
+                if cost.code:
+                    raise RuntimeError(f"run with --jobs {jobs} ended with {cost.code}")
+                times[jobs].append(cost.wall_s)
+    pairs = Pairs(tuple(times[2]), tuple(times[1]))
+    what = f"cells an hour with --jobs 2 on {os.cpu_count()} cores ({seeds} cells of egnn 3 × 48)"
+    return [of_pairs("jobs", what, "--jobs 1 with all cores", pairs, 1.2, cells_per_hour=seeds / pairs.ours_s * 3600)]
+
+
+def _water(settings: Settings) -> list[Finding]:
+    """`water` at `quick`, all of it; against an earlier checkout where NNP_BENCH_EARLIER names one."""
+    earlier = os.environ.get("NNP_BENCH_EARLIER")
+    with tempfile.TemporaryDirectory() as name:
+        common = ["run", "--suite", "water", "--scale", "quick", "--data-dir", f"{name}/data"]
+        run([*COMMAND, "data", "prepare", *common[1:]])
+        now = run([*COMMAND, *common, "--out", f"{name}/now"])
+        if now.code:
+            raise RuntimeError(f"water at quick ended with {now.code}")
+        what = "water at quick, with a job a core"
+        details = {"wall_s": now.wall_s}
+        if earlier is None:
+            return [Finding("water", what, "–", now.wall_s, "s", details=details)]
+        root = {"PYTHONPATH": earlier}
+        before = run([*COMMAND, *common, "--out", f"{name}/earlier"], Path(earlier), root)
+        if before.code:
+            raise RuntimeError(f"water at quick in {earlier} ended with {before.code}")
+        share = now.wall_s / before.wall_s
+        details["earlier_s"] = before.wall_s
+        return [Finding("water", what, "an earlier version", share, "×", 0.6, "at most", details=details)]
+
+
+ROWS = (
+    Row("start", "start of a cell's process to its first step", _start),
+    Row("answers", "a wrong option refused, and help", _answers),
+    Row("jobs", "--jobs 2 against --jobs 1", _jobs, long=True),
+    Row("water", "water at quick, the whole suite", _water, long=True),
+)

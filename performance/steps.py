@@ -1,0 +1,132 @@
+"""Training steps against plain ones with the same weights on the same frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch_geometric.data import Batch
+
+from performance import ours
+from performance.plain.graph import neighbour_list
+from performance.plain.masking import direction_loss, masked_batch
+from performance.plain.step import finetuning_step
+from performance.plain.weights import plain_of
+from performance.rows import Finding, Row, Settings, of_pairs
+from performance.timing import alternate
+
+PLAIN = "a plain step: edge MLPs on concatenations, neighbours on the CPU in every step"
+RATIO = 0.5
+LARGE = {"hidden": 128, "layers": 5}
+
+
+def edges_of(batch: Batch, cutoff: float) -> int:
+    """Directed edges of a batch."""
+    return len(neighbour_list(batch.pos, batch.batch, batch.box, cutoff).i)
+
+
+def _compare(
+    kind: str, molecules: int, frames: int, wanted: float, budget_s: float, options: dict[str, Any], settings: Settings
+) -> Finding:
+    """A finetuning step of a network on boxes of water."""
+    torch.set_num_threads(settings.threads)
+    samples = ours.water(molecules, frames)
+    potential = ours.network(kind, settings.device, **options)
+    config: Any = potential.config
+    plain = plain_of(kind, potential, config)
+    batch = ours.collate(samples, settings.device)
+    step = ours.finetuning_step(potential, batch)
+    pairs = alternate(step, finetuning_step(plain, batch), settings.budget(budget_s))
+    what = f"finetuning step, {kind} {config.layers} × {config.hidden}, {frames} × {3 * molecules} atoms"
+    details = {"edges": edges_of(batch, config.cutoff_A), "threads": settings.threads, "device": settings.device}
+    return of_pairs(_name(kind, molecules, frames, config), what, PLAIN, pairs, wanted, **details)
+
+
+def _name(kind: str, molecules: int, frames: int, config: Any) -> str:
+    return f"{kind}-{config.layers}x{config.hidden}-{frames}x{3 * molecules}"
+
+
+def _finetuning(*cases: tuple[str, int, int, float, float, dict[str, Any]]) -> Callable[[Settings], list[Finding]]:
+    def measure(settings: Settings) -> list[Finding]:
+        return [_compare(*case, settings) for case in cases]
+
+    return measure
+
+
+def _pretraining(molecules: int, frames: int, settings: Settings) -> list[Finding]:
+    """A masking step, and what masking itself costs."""
+    torch.set_num_threads(settings.threads)
+    samples = ours.water(molecules, frames, density_g_per_cm3=0.965)
+    pretext = ours.masking(RATIO)
+    potential = ours.network("egnn", settings.device, **LARGE)
+    plain = plain_of("egnn", potential, potential.config)
+    step = ours.pretraining_step(potential, pretext, samples, settings.device)
+    update = torch.optim.AdamW(plain.parameters(), lr=1e-5)
+
+    def other() -> float:
+        masked = masked_batch(samples, RATIO).to(settings.device)
+        update.zero_grad()
+        prediction = plain(masked.z, masked.pos, masked.batch, masked.box, masked.mask_label)[1]
+        loss = direction_loss(prediction, masked)
+        loss.backward()
+        update.step()
+        return float(loss.detach())
+
+    against = "the plain step, masked sample by sample in the data loader"
+    size = f"{frames} × {3 * molecules} atoms"
+    whole = alternate(step, other, settings.budget(60), warm_up=1, fewest=3)
+    corrupt = ours.corruption(pretext, samples, settings.device)
+    alone = alternate(corrupt, partial(masked_batch, samples, RATIO), settings.budget(5))
+    return [
+        of_pairs("pretraining", f"pretraining step with corruption, egnn 5 × 128, {size}", against, whole, 5.0),
+        of_pairs("corruption", f"the corruption alone, {size}", "masking sample by sample", alone, None),
+    ]
+
+
+def _products(settings: Settings) -> list[Finding]:
+    """Share of a step's time in matrix products of which a side is as long as the list of edges."""
+    torch.set_num_threads(settings.threads)
+    potential = ours.network("egnn", settings.device, **LARGE)
+    batch = ours.collate(ours.water(32, 10), settings.device)
+    step = ours.finetuning_step(potential, batch)
+    config: Any = potential.config
+    edges = edges_of(batch, config.cutoff_A)
+    for _ in range(2):
+        step()
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if settings.device == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities, record_shapes=True) as profile:
+        for _ in range(2 if settings.quick else 5):
+            step()
+    events = profile.key_averages(group_by_input_shape=True)
+    spent = "self_device_time_total" if settings.device == "cuda" else "self_cpu_time_total"
+    total = sum(getattr(event, spent) for event in events)
+    products = sum(
+        getattr(event, spent)
+        for event in events
+        if event.key in ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
+        and any(size == edges for shape in event.input_shapes for size in shape)
+    )
+    what = "time in edge-sized matrix products, egnn 5 × 128, 10 × 96 atoms"
+    return [Finding("products", what, "the whole step", products / total, "", 0.8, details={"edges": edges})]
+
+
+ROWS = (
+    Row(
+        "egnn-quick",
+        "finetuning step of EGNN at scale quick",
+        _finetuning(("egnn", 16, 2, 3.0, 10, {"hidden": 48, "layers": 3})),
+    ),
+    Row(
+        "egnn",
+        "finetuning step of EGNN 5 × 128",
+        _finetuning(("egnn", 32, 10, 2.5, 30, LARGE), ("egnn", 258, 2, 2.5, 60, LARGE)),
+    ),
+    Row("gns", "finetuning step of GNS 10 × 128", _finetuning(("gns", 32, 10, 2.5, 30, {"hidden": 128, "layers": 10}))),
+    Row("forcenet", "finetuning step of ForceNet 5 × 128", _finetuning(("forcenet", 32, 10, 2.5, 30, LARGE))),
+    Row("pretraining", "pretraining step with corruption, 774 atoms", partial(_pretraining, 258, 2)),
+    Row("products", "share of edge-sized matrix products", _products),
+)

@@ -1,0 +1,12 @@
+"""The table of the elements that is shipped."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tasks.models.elements import element_table
+from tools.elements import from_mendeleev
+
+
+def test_the_table_has_the_numbers_of_mendeleev_to_the_last_bit():
+    pd.testing.assert_frame_equal(element_table(), from_mendeleev(), check_exact=True)
