@@ -38,10 +38,13 @@ class Outline:
     Attributes:
         groups: (F,) int64, number of the trajectory that each frame comes from; splits keep trajectories whole.
         official: splits published by the authors of the data, each (training frames, test frames) as int64 indices.
+        named: training, validation and test frames that the user's files name, as int64 indices; validation may be
+            empty. None if they name none.
     """
 
     groups: np.ndarray
     official: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+    named: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Dataset:
         title: what the data turned out to be, if that says more than the title of its task.
         warnings: what readers of any result obtained with the data have to know.
         stand_in: whether all or some of the labels stand in for those of the data that the kind is named after.
+        origins: for each frame the name of the user's file and the index of the frame in it; None if there is none.
+        precision_A: step to which positions are rounded in the files, Å; 0 if that is not known.
     """
 
     samples: list[Data]
@@ -75,6 +80,8 @@ class Dataset:
     title: str | None = None
     warnings: tuple[str, ...] = ()
     stand_in: bool = False
+    origins: tuple[tuple[str, int], ...] | None = None
+    precision_A: float = 0.0
 
     @cached_property
     def species(self) -> tuple[int, ...]:
@@ -97,7 +104,7 @@ class Dataset:
             for name in ("z", "pos", "y", "neg_dy", "box", "molecule", "site"):
                 if name in sample:
                     digest.update(name.encode() + sample[name].numpy().tobytes())
-        for indices in (self.outline.groups, *itertools.chain(*self.outline.official)):
+        for indices in (self.outline.groups, *itertools.chain(*self.outline.official), *(self.outline.named or ())):
             digest.update(b"indices" + np.ascontiguousarray(indices, dtype="<i8").tobytes())
         return digest.hexdigest()[:12]
 
