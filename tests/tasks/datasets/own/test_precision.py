@@ -38,11 +38,13 @@ def test_a_lattice_and_few_atoms_tell_nothing():
 
 @pytest.mark.parametrize(("name", "step"), [("md.xtc", 0.01), ("md.dcd", 0.0)])
 def test_a_trajectory_knows_what_its_format_keeps(tmp_path, name, step):
-    rng = np.random.default_rng(0)
-    frames = molecule("CH3SH").positions + rng.normal(scale=0.1, size=(12, 6, 3))
-    universe = MDAnalysis.Universe.empty(6, trajectory=True)
-    universe.add_TopologyAttr("elements", molecule("CH3SH").get_chemical_symbols())
-    universe.add_TopologyAttr("names", molecule("CH3SH").get_chemical_symbols())
+    """Of more than nine atoms: XTC files keep fewer at full precision."""
+    thiophene = molecule("C4H4S") + molecule("CH3SH")
+    symbols, rng = thiophene.get_chemical_symbols(), np.random.default_rng(0)
+    frames = thiophene.positions + rng.normal(scale=0.1, size=(12, len(symbols), 3))
+    universe = MDAnalysis.Universe.empty(len(symbols), trajectory=True)
+    universe.add_TopologyAttr("elements", symbols)
+    universe.add_TopologyAttr("names", symbols)
     universe.load_new(frames.astype(np.float32), order="fac")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # there is no box
