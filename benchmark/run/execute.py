@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmark.cell.audits import write_audits
-from benchmark.cell.checks import check_data, check_splits, entries_of, needed_entries, warnings_of
+from benchmark.cell.checks import check_data, check_splits, named_entries, needed_entries, warnings_of
 from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
 from benchmark.errors import BenchmarkError
@@ -156,10 +155,20 @@ def prepare_suite(
     """
     suite = load_suite(name, scale)
     datasets, _, _ = select_names(suite, select)
-    lists = [arm.pretrain_on for arm in suite.strategies.values() if isinstance(arm.pretrain_on, list)]
-    named = {*itertools.chain(*lists)}
-    pretrained_on = {name: entry for name, entry in {**suite.datasets, **suite.structures}.items() if name in named}
-    prepare_data({**entries_of(suite, datasets), **pretrained_on}, data_dir, _workers(jobs, "cpu"), display)
+    prepare_data(named_entries(suite, datasets), data_dir, _workers(jobs, "cpu"), display)
+
+
+def try_to_prepare(
+    suite: Suite, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
+) -> dict[str, str]:
+    """The same for a suite that has been read, without an end at what cannot be had: its names, and why."""
+    failed = {}
+    for name, entry in named_entries(suite, select_names(suite, select)[0]).items():
+        try:
+            prepare_data({name: entry}, data_dir, _workers(jobs, "cpu"), display)
+        except DatasetError as error:
+            failed[name] = str(error)
+    return failed
 
 
 def prepare_data(entries: Mapping[str, Entry], data_dir: Path, workers: int, display: Display) -> None:

@@ -25,6 +25,10 @@ class DatasetError(ValueError):
     """A dataset cannot be made or read; the message is written for the user."""
 
 
+class NotPreparedError(DatasetError):
+    """The data is not there yet: `DatasetTask.prepare` would make or fetch it."""
+
+
 class DatasetConfig(BaseModel):
     """Parameters of a dataset. Unknown keys are refused; instances are immutable."""
 
@@ -161,7 +165,8 @@ class DatasetTask(abc.ABC):
         """Reads what `prepare` left in `data_dir`.
 
         Raises:
-            DatasetError: the data is missing, incomplete or damaged.
+            NotPreparedError: the data is not there yet, or not complete.
+            DatasetError: it is damaged, or a file of the user is missing.
         """
 
     @abc.abstractmethod
