@@ -1,13 +1,15 @@
 """Leakage audit: does a validation or test frame also occur in training, under the same or another number?
 
 Frames are compared by index and by geometry. A geometry is recognised after translation, rotation (also of a box),
-reflection, renumbering of equal atoms, shifts by whole box vectors, and rounding to 0.001 Å.
+reflection, renumbering of equal atoms, shifts by whole box vectors, and rounding to 0.001 Å or to the step that the
+files keep (0.01 Å in an XTC file), whichever is coarser.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +21,17 @@ from tasks.datasets.structures.molecules import atom_pairs, pair_distances
 
 DECAYS_PER_A = (0.5, 1.0, 2.0)
 FEATURE_TOLERANCE = 2e-3
-"""Times 1/sqrt(atoms): above what rounding to 0.001 Å does to a feature, below what motion does."""
+"""Times 1/sqrt(atoms): above what rounding to 0.001 Å does to a feature, below what motion does. Coarser steps are
+allowed as many times more."""
+FINE_STEP_A = 1e-3
 SAME_A = 1.5e-3
 """Two structures are the same if their sorted distances differ by less than this, root mean square. Rounding to 0.001 Å
 makes a difference of 0.0004 Å; half a femtosecond of motion at 300 K makes 0.004 Å or more."""
+ABOVE_ROUNDING = 2.5
+"""Of coarser files: how many times the difference that rounding makes. For steps of 0.01 Å this allows 0.010 Å, about a
+femtosecond of motion at 300 K: what is nearer cannot be told apart there."""
+KEPT_DISTANCES = 4_000_000
+"""Sorted distances that are kept at a time, 16 MB: with coarse files more frames are compared one by one."""
 SHOWN = 3
 
 
@@ -38,9 +47,9 @@ class LeakError(DatasetError):
         self.found = found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrameSet:
-    """Some frames of a dataset.
+    """Some frames of a dataset; each set is equal to itself alone.
 
     Attributes:
         name: what messages call the set.
@@ -62,11 +71,13 @@ class Audit:
         checked_frames: number of validation and test frames that were looked for among them.
         nearest_frames: smallest distance in time between a test frame and a seen frame of the same trajectory, in
             frames of the trajectory as it was simulated; None if they have no trajectory in common or it is not known.
+        tolerance_A: largest difference of sorted distances, root mean square, at which two frames counted as the same.
     """
 
     seen_frames: int
     checked_frames: int
     nearest_frames: int | None
+    tolerance_A: float = SAME_A
 
 
 class Auditor:
@@ -103,11 +114,14 @@ class Auditor:
             seen_frames=sum(len(part.frames) for part in seen),
             checked_frames=sum(len(part.frames) for part in held_out),
             nearest_frames=_nearest(seen, test),
+            tolerance_A=max((tolerance_A(a.dataset, b.dataset) for a in seen for b in held_out), default=SAME_A),
         )
 
     def _alike(self, seen: Sequence[FrameSet], held_out: Sequence[FrameSet]) -> list[str]:
         found = []
         known = _by_composition(seen)
+        sets = [*seen, *held_out]
+        coarsest = max([FINE_STEP_A, *(part.dataset.precision_A for part in sets)]) / FINE_STEP_A
         for composition, ours in _by_composition(held_out).items():
             there = known.get(composition)
             if there is None:
@@ -116,15 +130,17 @@ class Auditor:
             tree = KDTree(np.stack([self._fingerprint(*place) for place in there]))
             near = tree.query_ball_point(
                 np.stack([self._fingerprint(*place) for place in ours]),
-                FEATURE_TOLERANCE / np.sqrt(atoms),
+                coarsest * FEATURE_TOLERANCE / np.sqrt(atoms),
                 p=np.inf,
             )
+            distances = lru_cache(maxsize=max(2, KEPT_DISTANCES // max(1, atoms**2 // 2)))(_sorted_distances_of)
             for place, candidates in zip(ours, near, strict=True):
                 for candidate in candidates:
                     other = there[candidate]
                     if place[0].dataset is other[0].dataset and place[1] == other[1]:
                         continue  # found by identity
-                    if _same_geometry(_sample(place), _sample(other)):
+                    allowed = tolerance_A(place[0].dataset, other[0].dataset)
+                    if _same_geometry(distances(place), distances(other), allowed):
                         found.append(
                             f"frame {place[1]} of {place[0].name} has the geometry of frame {other[1]} of "
                             f"{other[0].name}"
@@ -162,10 +178,22 @@ def fingerprint(sample: Data) -> NDArray[np.float64]:
     return (decays @ weights.T).ravel() / len(z)
 
 
-def _same_geometry(a: Data, b: Data) -> bool:
+def tolerance_A(first: Dataset, second: Dataset) -> float:
+    """Root mean square difference of sorted distances up to which frames of two datasets count as the same, Å.
+
+    Rounding coordinates to steps a and b changes the distance of two atoms by sqrt((a² + b²) / 6), root mean square.
+    """
+    rounding = np.hypot(first.precision_A, second.precision_A) / np.sqrt(6)
+    return float(max(SAME_A, ABOVE_ROUNDING * rounding))
+
+
+def _same_geometry(a: NDArray[np.float32], b: NDArray[np.float32], allowed_A: float) -> bool:
     """Whether the sorted distances of each pair of elements are the same."""
-    difference = _sorted_distances(a) - _sorted_distances(b)
-    return bool(np.sqrt(np.mean(difference**2)) < SAME_A) if len(difference) else True
+    return bool(np.sqrt(np.mean((a - b) ** 2)) < allowed_A) if len(a) else True
+
+
+def _sorted_distances_of(place: tuple[FrameSet, int]) -> NDArray[np.float32]:
+    return _sorted_distances(_sample(place)).astype(np.float32)
 
 
 def _sorted_distances(sample: Data) -> NDArray[np.float64]:

@@ -135,6 +135,7 @@ def suite_page() -> str:
         ("Split by trajectory", "datasets.NAME.split", splits.TrajectorySplit),
         ("Published split", "datasets.NAME.split", splits.OfficialSplit),
         ("Split by frame", "datasets.NAME.split", splits.FrameSplit),
+        ("Split of your own", "datasets.NAME.split", splits.OwnSplit),
         ("Structures", "structures.NAME", config.StructuresEntry),
         ("Models", "models.NAME", config.ModelEntry),
         ("Arms", "strategies.NAME", config.Strategy),

@@ -34,7 +34,9 @@ def suite_schema() -> Schema:
     tests = definitions["DatasetEntry"]["properties"]["extra_tests"]
     tests["additionalProperties"] = {"$ref": f"#/$defs/{_entry_of(DATASETS)}"}
     _point(definitions["Strategy"]["properties"], "pretext", _entry_of(PRETEXTS))
-    definitions["Split"] = _merge([definitions.pop(f"{method}Split") for method in ("Trajectory", "Official", "Frame")])
+    definitions["Split"] = _merge(
+        [definitions.pop(f"{method}Split") for method in ("Trajectory", "Official", "Frame", "Own")]
+    )
     for name in ("DatasetEntry", "StructuresEntry"):
         _point(definitions[name]["properties"], "split", "Split")
     labelled = definitions["DatasetEntry"]["properties"]["labelled"]["anyOf"]

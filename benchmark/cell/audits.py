@@ -22,7 +22,8 @@ def audit_of(cell: Cell, library: Library, run: RunFolder) -> dict[str, Any]:
     own = library.contents(cell.own)
     if found is None or found.contents != [*own, *_pretraining_contents(cell, run)]:
         found = clean_audit(cell, library, Auditor())
-    return {"audit_duplicates": 0, **{f"audit_{name}": value for name, value in found if name != "contents"}}
+    counts = found.model_dump(include={"seen_frames", "checked_frames", "nearest_frames"})
+    return {"audit_duplicates": 0, **{f"audit_{name}": value for name, value in counts.items()}}
 
 
 def audit_key(cell: Cell) -> str:
@@ -44,6 +45,7 @@ def clean_audit(cell: Cell, library: Library, auditor: Auditor) -> CleanAudit:
         seen_frames=audit.seen_frames,
         checked_frames=audit.checked_frames,
         nearest_frames=audit.nearest_frames,
+        tolerance_A=audit.tolerance_A,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ MAX_Z = len(chemical_symbols)
 
 def needed_entries(suite: Suite, cells: Sequence[Cell]) -> dict[str, Entry]:
     """Every dataset that planned cells read, by the suite's names; see ``named_entries``."""
-    parts = [part for pretraining in _distinct(cells) for part in pretraining.parts]
+    parts = [part for pretraining in distinct_pretrainings(cells) for part in pretraining.parts]
     return named_entries(suite, {cell.arm.dataset for cell in cells}, parts)
 
 
@@ -97,8 +98,8 @@ def check_data(
         except DatasetError as error:
             raise DatasetError(f"dataset {name!r}: {error}") from error
         for model in dict.fromkeys(cell.arm.model for cell in cells):
-            _check_model(suite, model, name, datasets[name])
-    for pretraining in _distinct(cells):
+            check_model(suite, model, name, datasets[name])
+    for pretraining in distinct_pretrainings(cells):
         # Refuses what it cannot pool.
         pool_structures(pretraining.parts, build(PRETEXTS, pretraining.pretext), pretraining.seed, library)
     auditor = Auditor()
@@ -107,7 +108,7 @@ def check_data(
         key = audit_key(cell)
         _check_auxiliary(cell, library)
         if key not in audits:
-            _check_reference_energies(cell, library)
+            check_reference_energies(cell, library)
             audits[key] = clean_audit(cell, library, auditor)
     return datasets, audits
 
@@ -122,7 +123,13 @@ def warnings_of(datasets: dict[str, Dataset]) -> list[str]:
     return [f"{name}: {warning}" for name, dataset in datasets.items() for warning in describe(dataset)["warnings"]]
 
 
-def _check_model(suite: Suite, model: str, name: str, dataset: Dataset) -> None:
+def check_model(suite: Suite, model: str, name: str, dataset: Dataset) -> None:
+    """Make sure that a model can be used on a dataset.
+
+    Raises:
+        BenchmarkError: for species that it does not embed.
+        DatasetError: for boxes too small for its cutoff.
+    """
     options: dict[str, Any] = suite.models[model].options
     if max(dataset.species) >= options["max_z"]:
         raise BenchmarkError(
@@ -133,7 +140,7 @@ def _check_model(suite: Suite, model: str, name: str, dataset: Dataset) -> None:
     check_boxes(dataset.samples, cutoff, name)
 
 
-def _check_reference_energies(cell: Cell, library: Library) -> None:
+def check_reference_energies(cell: Cell, library: Library) -> None:
     """Make sure that the labelled training frames tell the energies of all that is validated and tested.
 
     Reference energies of the elements are a least-squares fit to the training frames' compositions: what is no
@@ -185,6 +192,6 @@ def _compositions(dataset: Dataset, frames: NDArray[np.int64]) -> set[tuple[int,
     return {tuple(np.bincount(dataset.samples[frame].z.numpy(), minlength=MAX_Z).tolist()) for frame in frames}
 
 
-def _distinct(cells: Iterable[Cell]) -> list[Pretraining]:
+def distinct_pretrainings(cells: Iterable[Cell]) -> list[Pretraining]:
     """The pretrainings that cells need, each once."""
     return list({cell.pretraining.key: cell.pretraining for cell in cells if cell.pretraining is not None}.values())

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from benchmark.cli.dry_run import print_inspection
 from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, errors, parse_select
 from tasks.datasets.storage.cache import default_data_dir, writable_dir
 from tasks.datasets.storage.sources import Source, SourceFile, find, get_file, get_source, load_sources, obtain
@@ -103,6 +104,37 @@ def prepare(
         prepare_suite(suite, scale, parse_select(select), folder, jobs, display)
     done = f"datasets of suite {suite}, scale {scale}, are in {writable_dir(folder)}"
     console.print(done, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def check(
+    suite: SuiteName,
+    scale: Scale = "quick",
+    select: Select = "",
+    data_dir: DataDir = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds; default the suite's.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes at a time; default one a core.")] = None,
+) -> None:
+    """Prepare the data of a suite and check all of it, in one list; exit code 2 if anything would stop a run."""
+    from benchmark.planning.config import check_entries, read_suite
+    from benchmark.planning.planner import check_numbers, select_names
+
+    loaded, chosen = read_suite(suite, scale), parse_select(select)
+    check_numbers(seeds=seeds, jobs=jobs)
+    select_names(loaded, chosen)
+
+    from benchmark.cell.inspection import inspect_data
+    from benchmark.run.execute import try_to_prepare
+    from benchmark.run.progress import Display
+
+    check_entries(loaded)
+    folder = data_dir or default_data_dir()
+    with Display(console) as display:
+        failed = try_to_prepare(loaded, chosen, folder, jobs, display)
+    found = inspect_data(loaded, chosen, seeds, folder, failed)
+    print_inspection(console, found)
+    if found.count("stop"):
+        raise typer.Exit(2)
 
 
 def _matching(name: str, source: Source, patterns: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -13,6 +14,7 @@ import typer
 from rich.table import Table
 
 from benchmark.cli.data import app as data_app
+from benchmark.cli.dry_run import cells_table, cost, print_inspection, summary
 from benchmark.cli.options import DataDir, RunFolderPath, Scale, Select, SuiteName, console, errors, parse_select
 from benchmark.errors import BenchmarkError
 from tasks.datasets.storage.cache import default_data_dir
@@ -20,7 +22,6 @@ from tasks.datasets.storage.cache import default_data_dir
 if TYPE_CHECKING:  # torch and pandas take seconds to import: a verb loads only what it needs
     import pandas as pd
 
-    from benchmark.run.estimate import Estimate
     from benchmark.run.execute import Run
 
 app = typer.Typer(
@@ -46,7 +47,10 @@ def run(
         list[Path] | None,
         typer.Option(help="A run folder whose finished cells are taken over where they are the same; repeatable."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan, its cost, and what is wrong with the data; do nothing.")
+    ] = False,
+    list_cells: Annotated[bool, typer.Option("--cells", help="With --dry-run: list every cell.")] = False,
     retry_failed: Annotated[
         bool,
         typer.Option("--retry-failed/--no-retry-failed", help="Whether cells that failed before are tried again."),
@@ -58,7 +62,7 @@ def run(
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
     from benchmark.executors.local import start_server
-    from benchmark.planning.config import read_suite
+    from benchmark.planning.config import check_entries, read_suite
     from benchmark.planning.planner import check_numbers, select_names
     from benchmark.run.machine import check_device, choose_device, count_threads, count_workers
     from reports.records.folder import RunFolder
@@ -76,6 +80,17 @@ def run(
 
     from benchmark.run.execute import execute, prepare
     from benchmark.run.progress import Display
+
+    inspection = None
+    if dry_run:
+        from benchmark.cell.inspection import inspect_data
+
+        check_entries(loaded)
+        inspection = inspect_data(loaded, chosen, seeds, data_dir or default_data_dir(), failed={})
+        if inspection.count("stop"):
+            print_inspection(console, inspection)
+            raise typer.Exit(2)
+
     from reports.page.write import build_report, summary_table
     from reports.records.run import read_run
 
@@ -92,10 +107,9 @@ def run(
         mix_commits=mix_commits,
         retry_failed=retry_failed,
     )
-    if dry_run:
-        from benchmark.run.estimate import estimate
-
-        _print_plan(planned, estimate(planned))
+    if inspection is not None:
+        _print_plan(planned, list_cells)
+        print_inspection(console, inspection)
         return
     try:
         with Display(console) as display:
@@ -175,12 +189,19 @@ def list_suites() -> None:
 app.add_typer(data_app, name="data")
 
 
-def _print_plan(planned: Run, estimated: Estimate) -> None:
-    table = Table("cell", "dataset", "model", "arm", "seed", "pretrain epochs", "finetune epochs")
-    for cell in (cell.planned() for cell in planned.cells):
-        table.add_row(cell.key, *cell.arm, str(cell.seed), str(cell.pretrain_epochs), str(cell.finetune_epochs))
-    console.print(table)
-    console.print(estimated.describe(), highlight=False)
+def _print_plan(planned: Run, list_cells: bool) -> None:
+    from benchmark.run.estimate import estimate
+
+    folder = os.path.relpath(planned.settings.folder)
+    title = f"{planned.suite.title}, scale {planned.suite.scale}"
+    console.print(summary(planned.cells, title, folder), highlight=False, soft_wrap=True)
+    try:
+        told = cost(estimate(planned), planned.settings.device)
+    except BenchmarkError as error:
+        told = f"cost not known: {error}"
+    console.print(told, highlight=False, soft_wrap=True)
+    if list_cells:
+        console.print(cells_table(planned.cells))
 
 
 def _print_errors(frame: pd.DataFrame, title: str) -> None:

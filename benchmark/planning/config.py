@@ -69,7 +69,8 @@ class DatasetEntry(NamedEntry):
     split: SplitConfig = Field(
         default_factory=TrajectorySplit,
         description="{val, test}: shares of the trajectories; {official: true, val}: the splits that the data's "
-        "authors published; {train, val}: numbers of random frames, the rest is for testing.",
+        "authors published; {train, val}: numbers of random frames, the rest is for testing; {own: true}: the sets "
+        "that the options name.",
     )
     labelled: Annotated[float, Field(gt=0, le=1, strict=True)] | None = Field(
         None,

@@ -6,15 +6,23 @@ from pathlib import Path
 
 from benchmark.planning.config import DatasetEntry, Part, StructuresEntry, build
 from benchmark.streams import stream_seed
-from tasks.datasets.base import DatasetTask, Outline
-from tasks.datasets.splits import Split
+from tasks.datasets.base import DatasetError, DatasetTask, Outline
+from tasks.datasets.splits import OwnSplit, Split
 from tasks.registry import DATASETS
 
 SplitEntry = DatasetEntry | StructuresEntry | Part
 
 
 def split_frames(entry: SplitEntry, outline: Outline, seed: int) -> Split:
-    """The sets of a seed; equal for all arms."""
+    """The sets of a seed; equal for all arms.
+
+    Raises:
+        DatasetError: the frames cannot be split in this way, or the user has named sets and the split ignores them.
+    """
+    if outline.named is not None and isinstance(entry, DatasetEntry) and not isinstance(entry.split, OwnSplit):
+        raise DatasetError(
+            "its options name training, validation and test frames; write `split: {own: true}` to use them"
+        )
     return entry.split.split(outline, stream_seed(seed, "split"), seed)
 
 

@@ -38,15 +38,6 @@ class Estimate:
     seconds: float
     workers: int
 
-    def describe(self) -> str:
-        """The estimate in a sentence, with what it leaves out."""
-        minutes = self.seconds / 60
-        return (
-            f"{self.fits} fits, {self.steps} optimizer steps; about {minutes:.1f} min of training, "
-            f"{minutes / self.workers:.1f} min with {self.workers} at a time (timed over {STEPS} steps of each network "
-            f"on random structures; data generation, start-up and evaluation come on top)"
-        )
-
 
 def estimate(run: Run) -> Estimate:
     """Time a few training steps of each network on each dataset, and multiply.

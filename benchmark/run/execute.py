@@ -161,6 +161,20 @@ def prepare_suite(
     prepare_data(entries, data_dir, count_workers(jobs, "cpu"), display)
 
 
+def try_to_prepare(
+    suite: Suite, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
+) -> dict[str, str]:
+    """The same for a suite that has been read, without an end at what cannot be had: its names, and why."""
+    failed = {}
+    datasets, _, _ = select_names(suite, select)
+    for name, entry in named_entries(suite, datasets, pretraining_parts(suite, datasets)).items():
+        try:
+            prepare_data({name: entry}, data_dir, count_workers(jobs, "cpu"), display)
+        except DatasetError as error:
+            failed[name] = str(error)
+    return failed
+
+
 def prepare_data(entries: Mapping[str, Entry], data_dir: Path, workers: int, display: Display) -> None:
     """Make sure that datasets, by the suite's names, are there.
 

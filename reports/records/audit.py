@@ -20,6 +20,8 @@ class CleanAudit(BaseModel):
     """Validation and test frames that were looked for among them."""
     nearest_frames: int | None
     """Smallest distance in time between a test and a seen frame of one trajectory; None if not known."""
+    tolerance_A: float | None = None
+    """Root mean square difference of distances up to which frames counted as the same, Å; None in older audits."""
 
 
 class Audits(BaseModel):

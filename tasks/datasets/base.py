@@ -25,6 +25,10 @@ class DatasetError(ValueError):
     """A dataset cannot be made or read; the message is written for the user."""
 
 
+class NotPreparedError(DatasetError):
+    """The data is not there yet: `DatasetTask.prepare` would make or fetch it."""
+
+
 class DatasetConfig(BaseModel):
     """Parameters of a dataset. Unknown keys are refused; instances are immutable."""
 
@@ -38,10 +42,13 @@ class Outline:
     Attributes:
         groups: (F,) int64, number of the trajectory that each frame comes from; splits keep trajectories whole.
         official: splits published by the authors of the data, each (training frames, test frames) as int64 indices.
+        named: training, validation and test frames that the user's files name, as int64 indices; validation may be
+            empty. None if they name none.
     """
 
     groups: np.ndarray
     official: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+    named: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class Dataset:
         stand_in: whether all or some of the labels stand in for those of the data that the kind is named after.
         seconds_per_label: what making energy and forces of one frame cost, s on one core; 0 where the data came with
             them. Arms that pretrain on such labels are charged for them.
+        origins: for each frame the name of the user's file and the index of the frame in it; None if there is none.
+        precision_A: step to which positions are rounded in the files, Å; 0 if that is not known.
     """
 
     samples: list[Data]
@@ -78,6 +87,8 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     stand_in: bool = False
     seconds_per_label: float = 0.0
+    origins: tuple[tuple[str, int], ...] | None = None
+    precision_A: float = 0.0
 
     @cached_property
     def species(self) -> tuple[int, ...]:
@@ -100,7 +111,7 @@ class Dataset:
             for name in ("z", "pos", "y", "neg_dy", "box", "molecule", "site"):
                 if name in sample:
                     digest.update(name.encode() + sample[name].numpy().tobytes())
-        for indices in (self.outline.groups, *itertools.chain(*self.outline.official)):
+        for indices in (self.outline.groups, *itertools.chain(*self.outline.official), *(self.outline.named or ())):
             digest.update(b"indices" + np.ascontiguousarray(indices, dtype="<i8").tobytes())
         return digest.hexdigest()[:12]
 
@@ -157,7 +168,8 @@ class DatasetTask(abc.ABC):
         """Reads what `prepare` left in `data_dir`.
 
         Raises:
-            DatasetError: the data is missing, incomplete or damaged.
+            NotPreparedError: the data is not there yet, or not complete.
+            DatasetError: it is damaged, or a file of the user is missing.
         """
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""Training, validation and test sets: by trajectory, as published by the authors of the data, or by frame."""
+"""Training, validation and test sets: by trajectory, as published, by frame, or as the user's files name them."""
 
 from __future__ import annotations
 
@@ -91,8 +91,9 @@ class TrajectorySplit(SplitMethod):
         n_val = max(1, round(self.val * len(names)))
         n_test = max(1, round(self.test * len(names))) if self.test else 0
         if n_val + n_test >= len(names):
+            trajectories = "1 trajectory" if len(names) == 1 else f"{len(names)} trajectories"
             raise DatasetError(
-                f"{len(names)} trajectories cannot be split into {n_val} for validation, {n_test} for testing and at "
+                f"{trajectories} cannot be split into {n_val} for validation, {n_test} for testing and at "
                 f"least 1 for training; have more trajectories or lower the shares"
             )
         rest, test = _parted(names, test_size=n_test, random_state=stream) if n_test else (names, names[:0])
@@ -140,6 +141,45 @@ class FrameSplit(SplitMethod):
         return Split(*(np.sort(part).astype(np.int64) for part in ends))
 
 
+class OwnSplit(SplitMethod):
+    """The sets that the options of the dataset name: one file each, or a key in the file. All seeds have the same.
+
+    Where no validation frames are named, whole trajectories of the training frames are drawn for validation.
+    """
+
+    own: Literal[True] = Field(description="Use the sets that the options of the dataset name.")
+    val: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of the training trajectories for validation, at least one; only where the options name no "
+        "validation frames.",
+    )
+
+    def split(self, outline: Outline, stream: int, number: int) -> Split:
+        """Take the named sets; where validation is missing, draw it from the trajectories of the training frames."""
+        if outline.named is None:
+            raise DatasetError(
+                "the dataset names no sets of its own, as `split: {own: true}` wants; name them in its options "
+                "(of kind extxyz: 'test_path' and 'val_path', or 'set_key'), or write `split: {val: 0.1, test: 0.1}`"
+            )
+        train, val, test = outline.named
+        if len(val) and self.val is not None:
+            raise DatasetError(
+                f"{len(val)} validation frames are named, and the split asks for a share of {self.val:g} of the "
+                f"training trajectories; give one of them"
+            )
+        if not len(val):
+            if self.val is None:
+                raise DatasetError(
+                    "no validation frames are named; name some, or write `split: {own: true, val: 0.1}` to draw a "
+                    "tenth of the training trajectories"
+                )
+            rest = TrajectorySplit(val=self.val, test=0).split(Outline(outline.groups[train]), stream, number)
+            train, val = train[rest.train], train[rest.val]
+        return Split(np.sort(train), np.sort(val), np.sort(test))
+
+
 def _parted(values: NDArray[Any], test_size: int, random_state: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """scikit-learn's `train_test_split`, which takes more than a second to import: a suite is read without it."""
     from sklearn.model_selection import train_test_split
@@ -151,13 +191,17 @@ def _parted(values: NDArray[Any], test_size: int, random_state: int) -> tuple[ND
 def _method(content: Any) -> str:
     """Which method a mapping (or an instance) describes; each has a key that the others lack."""
     keys = content if isinstance(content, dict) else type(content).model_fields
-    return "official" if "official" in keys else "frames" if "train" in keys else "trajectories"
+    for key, method in (("official", "official"), ("own", "own"), ("train", "frames")):
+        if key in keys:
+            return method
+    return "trajectories"
 
 
 SplitConfig = Annotated[
     Annotated[TrajectorySplit, Tag("trajectories")]
     | Annotated[OfficialSplit, Tag("official")]
-    | Annotated[FrameSplit, Tag("frames")],
+    | Annotated[FrameSplit, Tag("frames")]
+    | Annotated[OwnSplit, Tag("own")],
     Discriminator(_method),
 ]
-"""`{val, test}` shares of trajectories; `{official: true, val}`; `{train, val}` numbers of frames."""
+"""`{val, test}` shares of trajectories; `{official: true, val}`; `{train, val}` numbers of frames; `{own: true}`."""

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
-from tasks.audit import SAME_A, Audit, Auditor, FrameSet, LeakError, fingerprint
+from tasks.audit import SAME_A, Audit, Auditor, FrameSet, LeakError, fingerprint, tolerance_A
 from tasks.datasets.base import Dataset, Outline
 from tests.tasks.conftest import make_water, random_rotation
 
 
-def dataset(samples, trajectory_frames=None):
-    return Dataset(list(samples), Outline(np.arange(len(samples))), "none", {}, trajectory_frames=trajectory_frames)
+def dataset(samples, trajectory_frames=None, precision_A=0.0):
+    outline = Outline(np.arange(len(samples)))
+    return Dataset(list(samples), outline, "none", {}, trajectory_frames=trajectory_frames, precision_A=precision_A)
 
 
 def frame_set(samples, frames=None, name="a set", trajectory_frames=None):
@@ -61,6 +62,25 @@ def test_rounding_does_not_hide_a_frame(seed):
     rounded = Data(z=seen.z, pos=(seen.pos * 1000).round() / 1000)
     with pytest.raises(LeakError):
         Auditor().audit([frame_set([seen])], [frame_set([rounded])], [])
+
+
+@given(seed=st.integers(0, 50), molecules=st.sampled_from([0, 3]), step=st.sampled_from([0.01, 0.05]))
+def test_rounding_that_the_file_tells_of_does_not_hide_a_frame(seed, molecules, step):
+    """As in an XTC file, with neighbours that are others."""
+    make = (lambda s: make_water(molecules, s)) if molecules else molecule
+    exact, others = make(seed), [make(1000 + seed + k) for k in range(3)]
+    rounded = [Data(**{**s.to_dict(), "pos": (s.pos / step).round() * step}) for s in (*others, exact)]
+    coarse = dataset(rounded, precision_A=step)
+    with pytest.raises(LeakError, match="frame 0 of a set has the geometry of frame 3") as error:
+        Auditor().audit([frame_set(coarse)], [], [frame_set([exact])])
+    assert error.value.found == 1
+    audit = Auditor().audit([frame_set(coarse, [0, 1, 2])], [], [frame_set([exact])])
+    assert audit.tolerance_A == pytest.approx(2.5 * step / 6**0.5)
+
+
+def test_files_at_full_precision_are_compared_as_finely_as_before():
+    audit = Auditor().audit([frame_set([molecule(0)])], [], [frame_set([molecule(1)])])
+    assert audit.tolerance_A == SAME_A == tolerance_A(dataset([]), dataset([], precision_A=1e-3))
 
 
 @given(seed=st.integers(0, 100))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,7 @@ import pooch
 from numpy.typing import NDArray
 from torch_geometric.data import Data
 
-from tasks.datasets.base import DatasetConfig, DatasetError
+from tasks.datasets.base import DatasetConfig, DatasetError, Outline
 from tasks.datasets.own.files import (
     Frames,
     UserFiles,
@@ -27,17 +27,26 @@ from tasks.datasets.own.files import (
     find_file,
     reduced_box_at,
 )
+from tasks.datasets.own.grouping import (
+    divided_warnings,
+    group_name,
+    named_sets,
+    number_groups,
+    set_name,
+    ungrouped_warnings,
+)
 from tasks.datasets.own.options import ExtXYZConfig
+from tasks.datasets.own.precision import PRECISION_FRAMES, rounding_step
 from tasks.datasets.structures.molecules import find_bonds, topology_of_bonds
 from tasks.datasets.structures.samples import make_sample
 from tasks.datasets.structures.units import energy_unit_eV, force_unit_eV_per_A, length_unit_A
 
 
 class ExtXYZ(UserFiles):
-    """Structures with energies and forces from one file, all periodic in three directions or all isolated.
+    """Structures with energies and forces from a file, all periodic in three directions or all isolated.
 
-    The file is read once in each process; nothing is written. Molecules and sites are found from the geometry of each
-    frame.
+    Sets that the user has made may be files of their own. Files are read once in each process; nothing is written.
+    Molecules and sites are found from the geometry of each frame.
     """
 
     kind: ClassVar[str] = "extxyz"
@@ -48,45 +57,77 @@ class ExtXYZ(UserFiles):
 
     @property
     def title(self) -> str:
-        return f"labelled structures of {Path(self.config.path).name}"
+        return f"labelled structures of {', '.join(Path(name).name for name in self.config.paths.values())}"
 
     def frames(self, data_dir: Path) -> Frames:
         """See `UserFiles.frames`."""
-        path = find_file(self.config.path, data_dir)
-        return _read(path, file_version(path), self.config)
+        found = {name: find_file(path, data_dir) for name, path in self.config.paths.items()}
+        return _read(tuple((name, path, file_version(path)) for name, path in found.items()), self.config)
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, state: tuple[int, int], config: ExtXYZConfig) -> Frames:
-    """Content of a file; `state` is part of the cache key, so that a changed file is read again."""
+def _read(files: tuple[tuple[str, Path, tuple[int, int]], ...], config: ExtXYZConfig) -> Frames:
+    """Content of the files; their versions are part of the cache key, so that changed files are read again."""
     samples: list[Data] = []
-    names: list[str] = []
-    for number, atoms in enumerate(_parse(path, config)):
-        place = _place(path, number, config)
-        samples.append(_sample(atoms, config, place))
-        names.append(_group_name(atoms, config, number, place))
-    if not samples:
-        raise DatasetError(f"{path}: index {config.index!r} selects no frame; ':' takes all that the file has")
-    check_same_periodicity(samples, str(path))
-    groups, trajectory_frames = _groups(names, config, str(path))
+    infos: list[dict[str, Any]] = []
+    groups: list[str] = []
+    sets: list[str] = []
+    origins: list[tuple[str, int]] = []
+    steps = []
+    for name, path, _ in files:
+        frames = _parse(path, config)
+        if not frames:
+            raise DatasetError(f"{path}: index {config.index!r} selects no frame; ':' takes all that the file has")
+        steps.append(rounding_step([atoms.positions for atoms in itertools.islice(frames.values(), PRECISION_FRAMES)]))
+        for number, (frame, atoms) in enumerate(frames.items()):
+            place = _place(path, number, config)
+            groups.append(group_name(atoms.info, config, len(samples), place))
+            sets.append(set_name(atoms.info, config.set_key, place) if config.set_key else name)
+            samples.append(_sample(atoms, config, place))
+            infos.append(atoms.info)
+            origins.append((path.name, frame))
+    paths = [path for _, path, _ in files]
+    check_same_periodicity(samples, ", ".join(str(path) for path in paths))
+    outline, trajectory_frames = _outline(groups, sets, config, str(paths[0]))
     words, compositions = describe_compositions(samples)
+    hashes = [pooch.file_hash(str(path), alg="sha256") for path in paths]
+    source = {"file": paths[0].name, "sha256": hashes[0]}
+    if len(paths) > 1:
+        source = {"files": {path.name: digest for path, digest in zip(paths, hashes, strict=True)}}
     provenance = {
         "source": "file of the user's, read with ASE",
-        "file": path.name,
-        "sha256": pooch.file_hash(str(path), alg="sha256"),
-        "options": config.model_dump(mode="json", exclude={"path"}),
+        **source,
+        "options": config.model_dump(mode="json", exclude={"path", "val_path", "test_path"}),
         "units_of_file": config.units,
         "compositions": compositions,
         "versions": {"ase": version("ase")},
     }
-    return Frames(tuple(samples), groups, trajectory_frames, provenance, f"{words} from {path.name}")
+    warnings: tuple[str, ...] = ()
+    if outline.named is not None and config.group_key is not None:
+        warnings = divided_warnings(groups, sets)
+    elif config.group_key is None and config.blocks is None and outline.named is None:
+        warnings = ungrouped_warnings(infos, samples, paths[0].name)
+    return Frames(
+        samples=tuple(samples),
+        outline=outline,
+        trajectory_frames=trajectory_frames,
+        provenance=provenance,
+        title=f"{words} from {', '.join(path.name for path in paths)}",
+        origins=tuple(origins),
+        precision_A=length_unit_A(config.length_unit) * max(steps),
+        warnings=warnings,
+    )
 
 
-def _parse(path: Path, config: ExtXYZConfig) -> Sequence[ase.Atoms]:
-    """The frames that the index selects."""
+def _parse(path: Path, config: ExtXYZConfig) -> dict[int, ase.Atoms]:
+    """The frames that the index selects, by their number in the file."""
+    chosen = _selection(config.index)
+    # From the end of a file its frames can be numbered only once all are read.
+    from_end = any(part is not None and part < 0 for part in (chosen.start, chosen.stop, chosen.step))
+    index: str | slice = ":" if from_end else chosen
     frames: list[ase.Atoms] = []
     try:
-        for atoms in ase.io.iread(str(path), index=config.index, format=config.format, do_not_split_by_at_sign=True):
+        for atoms in ase.io.iread(str(path), index=index, format=config.format, do_not_split_by_at_sign=True):
             frames.append(atoms)
     except Exception as error:  # ASE's readers raise anything
         # Some readers go through the whole file before they return the first frame.
@@ -95,7 +136,18 @@ def _parse(path: Path, config: ExtXYZConfig) -> Sequence[ase.Atoms]:
             f"{place} cannot be read ({type(error).__name__}: {error}). The file is "
             f"truncated or damaged, or its name does not tell its format: then set the option 'format'"
         ) from error
-    return frames
+    if from_end:
+        return {number: frames[number] for number in range(len(frames))[chosen]}
+    return dict(zip(itertools.count(chosen.start or 0, chosen.step or 1), frames))
+
+
+def _selection(index: str) -> slice:
+    """A slice as it is written; a single number selects one frame."""
+    parts = [int(part) if part.strip() else None for part in index.split(":")]
+    if len(parts) > 1:
+        return slice(*parts)
+    assert parts[0] is not None
+    return slice(parts[0], parts[0] + 1 or None)
 
 
 def _place(path: Path, number: int, config: ExtXYZConfig) -> str:
@@ -137,11 +189,18 @@ def _label(atoms: ase.Atoms, config: ExtXYZConfig, name: str, place: str) -> NDA
     shape = (len(atoms), 3) if name == "forces" else ()
     if known.get(key) is None:
         there = [k for k, v in known.items() if k != "positions" and np.shape(v) == shape and not isinstance(v, str)]
-        raise DatasetError(
-            f"{place}: no {name} under the name {key!r}; of the right shape are {sorted(there) or 'none'}. Give the "
-            f"name with the option '{option}'"
-        )
+        raise DatasetError(f"{place}: no {name} under the name {key!r}; {_remedy(sorted(there), option)}")
     return _numbers(known[key], shape, f"{place}: {key}")
+
+
+def _remedy(there: Sequence[str], option: str) -> str:
+    """What to do about a label that has another name, or none."""
+    if there:
+        return f"of the right shape are {there}. Give the name with the option '{option}'"
+    return (
+        "nothing in the file has the right shape. Write labels into the file; structures without labels are for "
+        "pretraining only, under `structures`"
+    )
 
 
 def _numbers(value: Any, shape: tuple[int, ...], place: str) -> NDArray[np.float64]:
@@ -159,36 +218,24 @@ def _numbers(value: Any, shape: tuple[int, ...], place: str) -> NDArray[np.float
     return numbers
 
 
-def _group_name(atoms: ase.Atoms, config: ExtXYZConfig, number: int, place: str) -> str:
-    """Name of the frame's trajectory; the number of the frame if there is no group key."""
-    if config.group_key is None:
-        return str(number)
-    if config.group_key not in atoms.info:
-        raise DatasetError(
-            f"{place}: no {config.group_key!r} in its comment line; there are {sorted(atoms.info) or 'none'}. Correct "
-            f"the option 'group_key' or the file"
-        )
-    return str(atoms.info[config.group_key])
+def _outline(
+    groups: Sequence[str], sets: Sequence[str], config: ExtXYZConfig, place: str
+) -> tuple[Outline, NDArray[np.int64] | None]:
+    """Outline of the frames, and `Dataset.trajectory_frames`, (F, 2), if the order in time is known.
 
-
-def _groups(
-    names: Sequence[Hashable], config: ExtXYZConfig, place: str
-) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Groups of the frames, (F,), and `Dataset.trajectory_frames`, (F, 2), if the order in time is known."""
-    frames = np.arange(len(names), dtype=np.int64)
-    # In a selection of frames the distance in time is not known.
-    whole = config.index.strip() == ":"
+    Args:
+        groups: name of each frame's trajectory.
+        sets: name of the set that each frame belongs to, which counts only where the options name sets.
+        config: the options.
+        place: for messages.
+    """
+    named = named_sets(sets) if config.names_sets else None
+    # In a selection of frames the distance in time is not known, nor in files that hold parts of trajectories.
+    whole = config.index.strip() == ":" and config.test_path is None
     if config.blocks is not None:
+        frames = np.arange(len(groups), dtype=np.int64)
         trajectory_frames = np.stack([np.zeros_like(frames), frames], axis=1) if whole else None
-        return block_groups(len(names), config.blocks, place), trajectory_frames
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    groups = np.array([numbers[name] for name in names], dtype=np.int64)
-    if config.group_key is None or not whole:
-        return groups, None
+        return Outline(block_groups(len(groups), config.blocks, place)), trajectory_frames
     # The frames of a trajectory are counted in the order of the file.
-    counted: Counter[int] = Counter()
-    within = np.empty_like(frames)
-    for frame, group in enumerate(groups.tolist()):
-        within[frame] = counted[group]
-        counted[group] += 1
-    return groups, np.stack([groups, within], axis=1)
+    numbers, trajectory_frames = number_groups(groups)
+    return Outline(numbers, named=named), trajectory_frames if config.group_key is not None and whole else None

@@ -24,13 +24,15 @@ SHOWN_COMPOSITIONS = 20
 
 @dataclass(frozen=True)
 class Frames:
-    """Content of the files: samples, their groups (F,) int64, and everything else that `Dataset` wants to know."""
+    """Content of the files: samples, their outline, and everything else that `Dataset` wants to know."""
 
     samples: tuple[Data, ...]
-    groups: NDArray[np.int64]
+    outline: Outline
     trajectory_frames: NDArray[np.int64] | None
     provenance: dict[str, Any]
     title: str
+    origins: tuple[tuple[str, int], ...]
+    precision_A: float
     warnings: tuple[str, ...] = ()
 
     def dataset(self) -> Dataset:
@@ -38,12 +40,14 @@ class Frames:
         samples = [copy.copy(sample) for sample in self.samples]
         return Dataset(
             samples=samples,
-            outline=Outline(self.groups),
+            outline=self.outline,
             licence=LICENCE,
             provenance=self.provenance,
             trajectory_frames=self.trajectory_frames,
             title=self.title,
             warnings=self.warnings,
+            origins=self.origins,
+            precision_A=self.precision_A,
         )
 
     def example(self, seed: int) -> Data:
@@ -77,7 +81,7 @@ class UserFiles(DatasetTask):
 
     def outline(self, data_dir: Path) -> Outline:
         """See `DatasetTask.outline`; the files are read for it."""
-        return Outline(self.frames(data_dir).groups)
+        return self.frames(data_dir).outline
 
     def example(self, data_dir: Path, seed: int = 0) -> Data:
         """A frame of the files, the first one for seed 0; see `DatasetTask.example`.

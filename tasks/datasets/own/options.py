@@ -35,6 +35,22 @@ class ExtXYZConfig(DatasetConfig):
     force_unit: str | None = Field(
         None, description="Unit of the forces, e.g. kcal/mol/Å. Default: energy_unit / length_unit."
     )
+    val_path: str | None = Field(
+        None,
+        min_length=1,
+        description="File of the validation frames, where you have split your data yourself: then `path` holds the "
+        "training frames, and the dataset has `split: {own: true}`.",
+        exclude_if=lambda path: path is None,
+    )
+    test_path: str | None = Field(
+        None, min_length=1, description="File of the test frames, likewise.", exclude_if=lambda path: path is None
+    )
+    set_key: str | None = Field(
+        None,
+        description="Instead of several files: key in the comment line that says to which set a frame belongs, train, "
+        "val (or validation, valid) or test; the dataset has `split: {own: true}`.",
+        exclude_if=lambda key: key is None,
+    )
     group_key: str | None = Field(
         None, description="Key in the comment line (ASE's `info`) that names the trajectory of a frame."
     )
@@ -76,6 +92,27 @@ class ExtXYZConfig(DatasetConfig):
         if self.group_key is not None and self.blocks is not None:
             raise ValueError("group_key and blocks exclude each other: a file is many trajectories or one")
         return self
+
+    @model_validator(mode="after")
+    def _one_way_to_name_sets(self) -> ExtXYZConfig:
+        if self.val_path is not None and self.test_path is None:
+            raise ValueError("val_path is set and test_path is not; name the file of the test frames too")
+        if self.set_key is not None and self.test_path is not None:
+            raise ValueError("set_key and test_path exclude each other: sets are files, or named in one file")
+        if self.names_sets and self.blocks is not None:
+            raise ValueError("blocks is for files that are still to be split; here the sets are named. Leave it out")
+        return self
+
+    @property
+    def names_sets(self) -> bool:
+        """Whether the files say which frames train, validate and test."""
+        return self.test_path is not None or self.set_key is not None
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The files by the set that they hold; the first one holds all where sets are not files."""
+        named = {"train": self.path, "val": self.val_path, "test": self.test_path}
+        return {name: path for name, path in named.items() if path is not None}
 
     @property
     def units(self) -> dict[str, str]:

@@ -33,6 +33,7 @@ from tasks.datasets.own.files import (
     reduced_box_at,
 )
 from tasks.datasets.own.options import TrajectoryConfig
+from tasks.datasets.own.precision import PRECISION_FRAMES, rounding_step
 from tasks.datasets.structures.molecules import HYDROGEN, Topology, find_bonds, topology_of_bonds
 from tasks.datasets.structures.samples import make_sample
 
@@ -150,11 +151,14 @@ def _read(topology: FileVersion, trajectories: tuple[FileVersion, ...], config: 
         universe = MDAnalysis.Universe(os.fspath(path))
     samples: list[Data] = []
     trajectory_frames: list[tuple[int, int]] = []
+    origins: list[tuple[str, int]] = []
+    steps: list[float] = []
     counts = []
     chosen: MDAnalysis.AtomGroup | None = None
     for number, (file, _) in enumerate(trajectories):
         frames = _open(universe, file, config)
         counts.append(len(frames))
+        looked_at: list[NDArray[np.float32]] = []
         for frame in frames:
             place = f"{file}: frame {frame}"
             with _explained_errors(file, frame):
@@ -163,10 +167,14 @@ def _read(topology: FileVersion, trajectories: tuple[FileVersion, ...], config: 
                 chosen = _select(universe, config)
                 z, notes = _elements(chosen, path)
             pos, box = _geometry(chosen.positions, step.dimensions, place)
+            if len(looked_at) < PRECISION_FRAMES:
+                looked_at.append(chosen.positions)
             if not samples:
                 members, source = _topology(universe, chosen, z, pos, box, config)
             samples.append(make_sample(z, pos, members.molecule, members.site, box))
             trajectory_frames.append((number, frame))
+            origins.append((file.name, frame))
+        steps.append(rounding_step(looked_at))
     files = [file for file, _ in trajectories]
     check_same_periodicity(samples, ", ".join(str(file) for file in files))
     words, compositions = describe_compositions(samples)
@@ -179,8 +187,16 @@ def _read(topology: FileVersion, trajectories: tuple[FileVersion, ...], config: 
         "versions": {"MDAnalysis": version("MDAnalysis")},
     }
     title = f"{words} from {', '.join(file.name for file in files)}"
-    groups = _groups(counts, files, config)
-    return Frames(tuple(samples), groups, np.array(trajectory_frames, dtype=np.int64), provenance, title, notes)
+    return Frames(
+        samples=tuple(samples),
+        outline=Outline(_groups(counts, files, config)),
+        trajectory_frames=np.array(trajectory_frames, dtype=np.int64),
+        provenance=provenance,
+        title=title,
+        origins=tuple(origins),
+        precision_A=max(steps),
+        warnings=notes,
+    )
 
 
 def _select(universe: MDAnalysis.Universe, config: TrajectoryConfig) -> MDAnalysis.AtomGroup:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch_geometric.data import Data
 
-from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
+from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, NotPreparedError, Outline, Progress
 from tasks.datasets.rmd17.files import LABELS, REMEDY, composition, read_arrays, read_frames, read_numbers, unpack
 from tasks.datasets.rmd17.options import RMD17Config
 from tasks.datasets.storage import cache, sources
@@ -131,7 +131,7 @@ class RMD17(DatasetTask):
         """Reads, checks and merges the files; see `DatasetTask.load`."""
         parts = self._parts(data_dir)
         if parts is None:
-            raise DatasetError(f"the files of {self.title} are not complete in {data_dir}; prepare the data first")
+            raise NotPreparedError(f"the files of {self.title} are not complete in {data_dir}; prepare the data first")
         contents = {file: read_frames(file, self.config.molecule) for file in dict.fromkeys(p.file for p in parts)}
         charges = contents[parts[0].file]["nuclear_charges"]
         for file, content in contents.items():

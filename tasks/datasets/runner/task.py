@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch_geometric.data import Data
 
-from tasks.datasets.base import Dataset, DatasetError, DatasetTask, Outline, Progress
+from tasks.datasets.base import Dataset, DatasetError, DatasetTask, NotPreparedError, Outline, Progress
 from tasks.datasets.runner.files import content_sha256
 from tasks.datasets.runner.options import RunnerConfig
 from tasks.datasets.runner.parser import Structures, read_comments, read_structures
@@ -91,7 +91,9 @@ class RunnerFiles(DatasetTask):
         """Makes the samples from the binary form; see `DatasetTask.load`."""
         raw = self.find_files(data_dir)
         if raw is None:
-            raise DatasetError(f"the files of {self.title} are not in {data_dir}; the dataset has to be prepared first")
+            raise NotPreparedError(
+                f"the files of {self.title} are not in {data_dir}; the dataset has to be prepared first"
+            )
         folder, provenance = cache.open_dataset(data_dir, self.kind, self._parameters(raw), FORMAT_VERSION)
         with np.load(folder / FILE) as stored:
             arrays = dict(stored)

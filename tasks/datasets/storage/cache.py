@@ -23,7 +23,7 @@ import platformdirs
 import pooch
 from filelock import FileLock, Timeout
 
-from tasks.datasets.base import DatasetError, Progress
+from tasks.datasets.base import DatasetError, NotPreparedError, Progress
 
 DATA_DIR_VARIABLE = "NNP_BENCH_DATA"
 MANIFEST = "dataset.json"
@@ -136,7 +136,7 @@ def open_dataset(
     """
     folder = dataset_folder(data_dir, kind, parameters, format_version)
     if not (folder / MANIFEST).is_file():
-        raise DatasetError(f"there is no complete dataset in {folder}; it has to be prepared first")
+        raise NotPreparedError(f"there is no complete dataset in {folder}; it has to be prepared first")
     return folder, _read_manifest(folder, checksums=True)["provenance"]
 
 

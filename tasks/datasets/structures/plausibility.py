@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from ase import units
@@ -16,7 +17,9 @@ from tasks.datasets.structures.units import (
     LENGTH_UNITS_A,
     USUAL_FORCE_UNITS,
     ENERGY_UNITS_eV,
+    energy_unit_eV,
     force_unit_eV_per_A,
+    length_unit_A,
 )
 
 FORCE_RMS_eV_PER_A = (0.05, 10.0)
@@ -33,6 +36,15 @@ LARGEST_DENSITY_PER_A3 = 0.3
 FEWEST_FRAMES = 10
 LOOKED_AT = 50
 """Number of frames whose distances are examined, spread over the data."""
+STANDARD = {"length": "Å", "energy": "eV", "force": "eV/Å"}
+STANDARD_UNITS = (*STANDARD.values(),)
+PARSERS = {"length": length_unit_A, "energy": energy_unit_eV, "force": force_unit_eV_per_A}
+FACTORS: dict[str, dict[str, float]] = {
+    "length": LENGTH_UNITS_A,
+    "energy": ENERGY_UNITS_eV,
+    "force": {name: force_unit_eV_per_A(name) for name in ("eV/Å", *USUAL_FORCE_UNITS)},
+}
+"""Units that programs and published data use, in Å, eV and eV/Å."""
 NOBLE_GASES = (2, 10, 18, 36, 54, 86)
 
 
@@ -68,15 +80,20 @@ def unit_warnings(dataset: Dataset) -> tuple[str, ...]:
         dataset: labelled or not.
 
     Returns:
-        Warnings, each with the value, the plausible range, and the units that would explain it.
+        Warnings, each with the value, the plausible range, and the units that would explain it. Where the user has said
+        in which units the file is, the option is named: it is the likely mistake.
     """
+    declared = _Declared.of(dataset)
     nearest, ratios = _nearest_distances(dataset)
-    found = [_judge_distances(ratios), _judge_boxes(dataset)]
+    found = [_judge_distances(ratios, declared), _judge_boxes(dataset, declared)]
     if all("y" in sample and "neg_dy" in sample for sample in dataset.samples):
         squares = [sample.neg_dy.double().square().mean().item() for sample in dataset.samples]
         atoms = [sample.num_nodes for sample in dataset.samples]
         force_rms = float(np.sqrt(np.average(squares, weights=atoms)))
-        found += [_judge_forces(force_rms, _variation(nearest)), _judge_energies(dataset, force_rms)]
+        found += [
+            _judge_forces(force_rms, _variation(nearest), declared),
+            _judge_energies(dataset, force_rms, declared),
+        ]
     return tuple(warning for warning in found if warning is not None)
 
 
@@ -114,41 +131,101 @@ def _variation(nearest: Mapping[bytes, list[NDArray[np.float64]]]) -> float | No
     return float(np.sqrt(squares / freedom)) if freedom else None
 
 
-def _judge_distances(ratios: list[float]) -> str | None:
+@dataclass(frozen=True)
+class _Declared:
+    """In which units a file is said to be.
+
+    Attributes:
+        units: of lengths, energies and forces; None where that cannot be chosen.
+        options: what the user has set of the options for it.
+    """
+
+    units: Mapping[str, str] | None
+    options: Mapping[str, str]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> _Declared:
+        """What the provenance of a dataset says; of a kind without such options nothing."""
+        given = dataset.provenance.get("options", {})
+        names = ("length_unit", "energy_unit", "force_unit")
+        options = {name: given[name] for name in names if given.get(name) not in (None, *STANDARD_UNITS)}
+        return cls(dataset.provenance.get("units_of_file"), options)
+
+    def explain(self, value: float, what: str, typical: tuple[float, float], power: int = 1) -> str:
+        """The units that would turn an implausible value into a typical one, and the option that says otherwise.
+
+        Args:
+            value: as converted from the declared unit.
+            what: length, energy or force.
+            typical: range of values.
+            power: to which unit of the value is raised.
+        """
+        table = FACTORS[what]
+        said = self.units[what] if self.units else STANDARD[what]
+        raw = value / PARSERS[what](said) ** power
+        fitting = [
+            name
+            for name, factor in table.items()
+            if typical[0] <= raw * factor**power <= typical[1] and not np.isclose(factor, PARSERS[what](said))
+        ]
+        blamed = self._blamed(what)
+        words = " and ".join(f"'{name}' says {self.options[name]}" for name in blamed)
+        if not fitting:
+            hint = f"No usual unit would make it typical ({typical[0]:.2g} to {typical[1]:.2g})"
+            return f"{hint}; the option {words}" if blamed else hint
+        hint = f"Likely they are in {' or '.join(fitting)}"
+        if blamed:
+            return f"{hint}: but the option {words}. Correct it"
+        return f"{hint}. If so, set the option '{what}_unit'" if self.units else hint
+
+    def _blamed(self, what: str) -> list[str]:
+        """The options that made the unit what it is; that of forces follows from the others if it is not given."""
+        wanted = [f"{what}_unit"]
+        if what == "force" and "force_unit" not in self.options:
+            wanted = ["energy_unit", "length_unit"]
+        return [name for name in wanted if name in self.options]
+
+
+def _judge_distances(ratios: list[float], declared: _Declared) -> str | None:
     low, high = RELATIVE_DISTANCE
     if not ratios or low <= (value := float(np.median(ratios))) <= high:
         return None
-    others = {name: factor for name, factor in LENGTH_UNITS_A.items() if factor != 1}
     return (
         f"the shortest distance of a structure is {value:.3g} times the sum of the covalent radii (median); {low:g} to "
-        f"{high:g} is plausible for lengths in Å. {_explain(value, others, TYPICAL_RELATIVE_DISTANCE)}"
+        f"{high:g} is plausible for lengths in Å. {declared.explain(value, 'length', TYPICAL_RELATIVE_DISTANCE)}"
     )
 
 
-def _judge_boxes(dataset: Dataset) -> str | None:
+def _judge_boxes(dataset: Dataset, declared: _Declared) -> str | None:
     boxes = [(s.num_nodes, s.box[0].double().numpy()) for s in dataset.samples if "box" in s]
     densities = [atoms / abs(np.linalg.det(box)) for atoms, box in boxes]
     if not densities or (value := float(np.median(densities))) <= LARGEST_DENSITY_PER_A3:
         return None
     return (
-        f"the boxes hold {value:.3g} atoms/Å³ (median); at most {LARGEST_DENSITY_PER_A3:g} is plausible. Likely the "
-        f"box is in a longer unit than Å, such as nm"
+        f"the boxes hold {value:.3g} atoms/Å³ (median); at most {LARGEST_DENSITY_PER_A3:g} is plausible. "
+        f"{_explain_box(value, declared)}"
     )
 
 
-def _judge_forces(value: float, variation: float | None) -> str | None:
+def _explain_box(density: float, declared: _Declared) -> str:
+    """The box may be in another unit than the positions, in formats that ASE does not convert."""
+    if "length_unit" in declared.options:
+        return declared.explain(density, "length", (0.005, LARGEST_DENSITY_PER_A3), power=-3)
+    return "Likely the box is in a longer unit than Å, such as nm"
+
+
+def _judge_forces(value: float, variation: float | None, declared: _Declared) -> str | None:
     low, high = FORCE_RMS_eV_PER_A
     soft, stiff = (np.array(STIFFNESS_eV_PER_A2) * variation).tolist() if variation is not None else (0.0, 0.0)
     if low <= value <= high or (value < low and value >= soft) or (value > high and value <= stiff):
         return None
-    others = {name: force_unit_eV_per_A(name) for name in USUAL_FORCE_UNITS}
     return (
         f"the forces have a root mean square of {value:.3g} eV/Å; {low:g} to {high:g} eV/Å is plausible. "
-        f"{_explain(value, others, TYPICAL_FORCE_RMS_eV_PER_A)}"
+        f"{declared.explain(value, 'force', TYPICAL_FORCE_RMS_eV_PER_A)}"
     )
 
 
-def _judge_energies(dataset: Dataset, force_rms: float) -> str | None:
+def _judge_energies(dataset: Dataset, force_rms: float, declared: _Declared) -> str | None:
     sets: dict[bytes, list[int]] = {}
     for number, sample in enumerate(dataset.samples):
         sets.setdefault(np.sort(sample.z.numpy()).tobytes(), []).append(number)
@@ -163,19 +240,10 @@ def _judge_energies(dataset: Dataset, force_rms: float) -> str | None:
     smallest, largest = TEMPERATURE_K[0] * per_kelvin, max(TEMPERATURE_K[1] * per_kelvin, coherent)
     if smallest <= value <= largest:
         return None
-    others = {name: factor for name, factor in ENERGY_UNITS_eV.items() if factor != 1}
     typical = (TYPICAL_TEMPERATURE_K[0] * per_kelvin, TYPICAL_TEMPERATURE_K[1] * per_kelvin)
     formula = Formula.from_list([chemical_symbols[number] for number in z]).format("hill")
     return (
         f"the energies of {len(frames)} frames of {formula} have a standard deviation of {value:.3g} eV, as harmonic "
         f"motion at {value / per_kelvin:.3g} K; {smallest:.2g} to {largest:.2g} eV is plausible. "
-        f"{_explain(value, others, typical)}"
+        f"{declared.explain(value, 'energy', typical)}"
     )
-
-
-def _explain(value: float, others: Mapping[str, float], typical: tuple[float, float]) -> str:
-    """The units that would turn an implausible value into a typical one."""
-    fitting = [name for name, factor in others.items() if typical[0] <= value * factor <= typical[1]]
-    if not fitting:
-        return f"No usual unit would make it typical ({typical[0]:.2g} to {typical[1]:.2g})"
-    return f"Likely they are in {' or '.join(fitting)}"

@@ -301,11 +301,18 @@ def test_a_second_run_in_the_same_folder_is_refused(refuse, smoke, data_dir):
                fragments=["another run is at work", "--out"])  # fmt: skip
 
 
-def test_dry_run_prints_cells_and_an_estimate_and_writes_nothing(tmp_path):
+def test_dry_run_sums_up_the_plan_lists_cells_on_request_and_writes_nothing(tmp_path):
     out, data = tmp_path / "run", tmp_path / "data"
-    done = command("run", "--suite", "water", "--scale", "smoke", "--dry-run", "--out", out, "--data-dir", data)
+    arguments = ["run", "--suite", "water", "--scale", "smoke", "--dry-run", "--out", out, "--data-dir", data]
+    done = command(*arguments)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("egnn") == 4
-    assert re.search(r"18 fits, 216 optimizer steps; about \d+\.\d min", done.stdout)
+    first, second, *rest = done.stdout.splitlines()
+    assert "scale smoke: 12 cells (1 dataset × 3 networks × 4 arms × 1 seed)" in first
+    assert re.match(r"about \d+ (seconds?|minutes?) on \d+ cores?: 18 fits, 216 optimizer steps, \d+ at a time", second)
+    assert "not there yet" in "\n".join(rest)
+    assert rest[-1] == "nothing would stop the run"
+    assert "egnn" not in done.stdout
     assert not out.exists()
     assert not data.exists()
+    listed = command(*arguments, "--cells", "--select", "model=egnn")
+    assert listed.stdout.count("egnn") == 4

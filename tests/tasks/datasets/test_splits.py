@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.datasets.base import DatasetError, Outline
-from tasks.datasets.splits import FrameSplit, OfficialSplit, Split, SplitConfig, TrajectorySplit
+from tasks.datasets.splits import FrameSplit, OfficialSplit, OwnSplit, Split, SplitConfig, TrajectorySplit
 
 
 @given(
@@ -94,7 +94,7 @@ def test_frame_splits_have_the_numbers_asked_for(frames, train, val, seed):
 @pytest.mark.parametrize(
     ("content", "method"),
     [({}, TrajectorySplit), ({"val": 0.2}, TrajectorySplit), ({"official": True}, OfficialSplit),
-     ({"train": 5, "val": 2}, FrameSplit)],
+     ({"train": 5, "val": 2}, FrameSplit), ({"own": True}, OwnSplit), ({"own": True, "val": 0.1}, OwnSplit)],
 )  # fmt: skip
 def test_the_keys_tell_the_method(content, method):
     split = TypeAdapter(SplitConfig).validate_python(content)
@@ -106,3 +106,11 @@ def test_the_keys_tell_the_method(content, method):
 def test_splits_that_are_none_are_refused(content):
     with pytest.raises(ValidationError):
         TypeAdapter(SplitConfig).validate_python(content)
+
+
+def test_a_split_of_ones_own_needs_named_sets_and_takes_no_second_validation_set():
+    with pytest.raises(DatasetError, match=r"names no sets of its own.*'set_key'"):
+        OwnSplit(own=True).split(Outline(np.arange(5)), 0, 0)
+    named = (np.arange(2), np.array([2]), np.arange(3, 5))
+    with pytest.raises(DatasetError, match="1 validation frames are named"):
+        OwnSplit(own=True, val=0.2).split(Outline(np.arange(5), named=named), 0, 0)

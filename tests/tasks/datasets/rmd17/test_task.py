@@ -199,7 +199,7 @@ def test_official_splits_and_no_split_by_trajectory(tmp_path):
         split = OfficialSplit(official=True, val=0.3).split(outline, 0, seed)
         assert split.test.tolist() == test.tolist()
         assert sorted([*split.train, *split.val]) == train.tolist()
-    with pytest.raises(DatasetError, match="1 trajectories cannot be split"):
+    with pytest.raises(DatasetError, match="1 trajectory cannot be split"):
         TrajectorySplit(val=0.1, test=0.1).split(outline, 0, 0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -197,3 +199,42 @@ def test_a_molecule_in_a_vacuum_and_a_noble_gas_raise_no_alarm():
     argon = bulk("Ar", "fcc", a=5.3, cubic=True) * 2
     assert unit_warnings(harmonic(alone)) == ()
     assert unit_warnings(harmonic(argon, 80, stiffness=0.5)) == ()
+
+
+def read_as(data: Dataset, options: dict[str, str], energy: float = 1.0, force: float = 1.0, length: float = 1.0):
+    """What is made of a file in eV and Å by options that say otherwise: the factors that they stand for."""
+    for sample in data.samples:
+        sample.pos *= length
+        sample.y *= energy
+        sample.neg_dy *= force
+        if "box" in sample:
+            sample.box *= length
+    said = {"length_unit": "Å", "energy_unit": "eV", "force_unit": None, **options}
+    of_forces = said["force_unit"] or f"{said['energy_unit']}/{said['length_unit']}"
+    units_of_file = {"length": said["length_unit"], "energy": said["energy_unit"], "force": of_forces}
+    return replace(data, provenance={"options": said, "units_of_file": units_of_file})
+
+
+def test_an_option_that_was_set_is_named_as_the_likely_mistake():
+    data = harmonic(ETHANOL, 100)
+    energy = read_as(data, {"energy_unit": "kcal/mol"}, energy=KCAL_PER_MOL, force=KCAL_PER_MOL)
+    forces, energies = unit_warnings(energy)
+    assert "Likely they are in eV or Ry: but the option 'energy_unit' says kcal/mol. Correct it" in energies
+    assert "eV/Å" in forces.partition("Likely they are in ")[2].partition(":")[0].split(" or ")
+    assert "'energy_unit' says kcal/mol" in forces
+    length, *_ = unit_warnings(read_as(harmonic(ETHANOL, 100), {"length_unit": "bohr"}, force=1 / BOHR, length=BOHR))
+    assert "Likely they are in Å: but the option 'length_unit' says bohr. Correct it" in length
+    force = read_as(harmonic(ETHANOL), {"force_unit": "hartree/bohr"}, force=HARTREE / BOHR)
+    assert "'force_unit' says hartree/bohr" in unit_warnings(force)[0]
+
+
+def test_a_box_read_in_the_unit_of_an_option_blames_it():
+    crystal = bulk("NaCl", "rocksalt", a=5.64, cubic=True) * 2
+    data = read_as(harmonic(crystal, stiffness=6.0), {"length_unit": "bohr"}, force=1 / BOHR, length=BOHR / 1.2)
+    assert any("boxes hold" in warning and "'length_unit' says bohr" in warning for warning in unit_warnings(data))
+
+
+def test_an_option_that_was_not_set_is_named_as_the_remedy():
+    data = read_as(harmonic(ETHANOL, energy=HARTREE), {})
+    (warning,) = unit_warnings(data)
+    assert "Likely they are in hartree or Ry. If so, set the option 'energy_unit'" in warning
