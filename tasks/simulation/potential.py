@@ -198,21 +198,29 @@ def load_committee(paths: Sequence[Path | str], **options: Any) -> list[TrainedP
 
 @contextmanager
 def _strained(network: nn.Module, strain: Tensor, batch: Tensor) -> Iterator[list[nn.Module]]:
-    """Vectors that any neighbour search in the network returns are strained; yields the searches that were asked."""
+    """Vectors that any neighbour search in the network finds are strained; yields the searches that were asked."""
     seen: list[nn.Module] = []
+    searches = {m: m.return_vecs for m in network.modules() if isinstance(m, OptimizedDistance)}
 
-    def hook(module: nn.Module, _: Any, found: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def hook(
+        search: nn.Module, _: Any, found: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         edges, lengths, vectors = found
-        seen.append(module)
+        seen.append(search)
         strained = vectors + torch.einsum("ei,eij->ej", vectors, strain[batch[edges[0].long()]])
         # An atom's edge to itself has length 0, and no direction in which it could grow.
-        itself = (lengths == 0).unsqueeze(1)
-        return edges, torch.where(itself, 1.0, strained).norm(dim=1).where(~itself.squeeze(1), lengths), strained
+        itself = lengths == 0
+        grown = torch.where(itself, lengths, torch.where(itself[:, None], 1.0, strained).norm(dim=1))
+        return edges, grown, strained if searches[search] else None
 
-    handles = [m.register_forward_hook(hook) for m in network.modules() if isinstance(m, OptimizedDistance)]
+    handles = [search.register_forward_hook(hook) for search in searches]
     try:
+        for search in searches:
+            search.return_vecs = True
         yield seen
     finally:
+        for search, vectors in searches.items():
+            search.return_vecs = vectors
         for handle in handles:
             handle.remove()
 
