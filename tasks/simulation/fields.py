@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -11,11 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
+from tasks.datasets.base import Model
 from tasks.references import Reference
 from tasks.simulation.potential import TrainedPotential
-
-Model = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
-"""Energy in eV and forces (N, 3) in eV/Å at positions (N, 3) in Å."""
 
 
 class Field(Protocol):

@@ -97,8 +97,8 @@ def place_molecules(molecules: int, side_A: float, rng: np.random.Generator) -> 
     return placed.reshape(-1, 3)
 
 
-def water_topology(config: TIP3PConfig) -> app.Topology:
-    """OpenMM topology: one residue HOH per molecule with atoms O H1 H2, in a cubic periodic box."""
+def water_topology(config: TIP3PConfig, box_A: np.ndarray | None = None) -> app.Topology:
+    """OpenMM topology: one residue HOH per molecule with atoms O H1 H2, in the cubic box of the options or another."""
     topology = app.Topology()
     chain = topology.addChain()
     for _ in range(config.molecules):
@@ -106,15 +106,16 @@ def water_topology(config: TIP3PConfig) -> app.Topology:
         oxygen = topology.addAtom("O", app.element.oxygen, residue)
         for name in ("H1", "H2"):
             topology.addBond(oxygen, topology.addAtom(name, app.element.hydrogen, residue))
-    topology.setPeriodicBoxVectors(np.eye(3) * config.side_A / A_PER_NM * unit.nanometer)
+    box = np.eye(3) * config.side_A if box_A is None else box_A
+    topology.setPeriodicBoxVectors(box / A_PER_NM * unit.nanometer)
     return topology
 
 
-def water_system(config: TIP3PConfig) -> openmm.System:
-    """OpenMM system of TIP3P water with particle-mesh Ewald electrostatics."""
+def water_system(config: TIP3PConfig, box_A: np.ndarray | None = None) -> openmm.System:
+    """OpenMM system of TIP3P water with particle-mesh Ewald electrostatics; see `water_topology` for the box."""
     switched = config.lennard_jones == "switched"
     return app.ForceField("tip3p.xml").createSystem(
-        water_topology(config),
+        water_topology(config, box_A),
         nonbondedMethod=app.PME if switched else app.LJPME,
         nonbondedCutoff=config.cutoff_A / A_PER_NM * unit.nanometer,
         switchDistance=SWITCH_START * config.cutoff_A / A_PER_NM * unit.nanometer if switched else None,
@@ -124,10 +125,10 @@ def water_system(config: TIP3PConfig) -> openmm.System:
     )
 
 
-def label_context(config: TIP3PConfig) -> openmm.Context:
-    """Context for energies and forces, on the Reference platform (double precision)."""
+def label_context(config: TIP3PConfig, box_A: np.ndarray | None = None) -> openmm.Context:
+    """Context for energies and forces, on the Reference platform (double precision); see `water_topology`."""
     return openmm.Context(
-        water_system(config),
+        water_system(config, box_A),
         openmm.VerletIntegrator(1 * unit.femtosecond),
         openmm.Platform.getPlatformByName("Reference"),
     )
