@@ -16,6 +16,7 @@ from rich.table import Table
 from benchmark.cli.data import app as data_app
 from benchmark.cli.dry_run import cells_table, cost, print_inspection, summary
 from benchmark.cli.options import DataDir, RunFolderPath, Scale, Select, SuiteName, console, errors, parse_select
+from benchmark.cli.use import app as use_app
 from benchmark.errors import BenchmarkError
 from tasks.datasets.storage.cache import default_data_dir
 
@@ -187,6 +188,7 @@ def list_suites() -> None:
 
 
 app.add_typer(data_app, name="data")
+app.add_typer(use_app)
 
 
 def _print_plan(planned: Run, list_cells: bool) -> None:
@@ -250,5 +252,6 @@ def _is_users(error: ValueError) -> bool:
     from reports.records.atomic import RecordError
     from tasks.datasets.base import DatasetError
     from tasks.options.pretexts import PretextError
+    from tasks.simulation.card import PotentialError
 
-    return isinstance(error, BenchmarkError | DatasetError | PretextError | RecordError)
+    return isinstance(error, BenchmarkError | DatasetError | PotentialError | PretextError | RecordError)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, and processes that only gene
 
 Progress = Callable[[str, float], None]
 """Called with a message and the fraction done, 0 to 1."""
+Model = Callable[[np.ndarray], tuple[float, np.ndarray]]
+"""Energy in eV and forces (N, 3) in eV/Å at positions (N, 3) in Å."""
 
 
 class DatasetError(ValueError):
@@ -189,6 +191,19 @@ class DatasetTask(abc.ABC):
 
         For estimates of cost: it does not need prepared data.
         """
+
+    @property
+    def temperature_K(self) -> float | None:
+        """Temperature that the structures were sampled at, K; None if there is no single one, or it is not known."""
+        return None
+
+    def own_model(self, sample: Data) -> Model | None:
+        """The model that made the labels, for the atoms and the box of a sample; None if it cannot be asked here.
+
+        What it says of other positions, boxes and numbers of molecules are exact labels: simulations with potentials
+        are measured by it.
+        """
+        return None
 
     def check(self, cutoff: float) -> None:  # noqa: B027  (most kinds know their boxes only from the data)
         """Checks, if the options alone determine the box, that a potential with this cutoff (Å) can be used.

@@ -95,6 +95,11 @@ class RMD17(DatasetTask):
     def title(self) -> str:
         return f"rMD17 {self.config.molecule}" + (", all frames" if self.config.frames == "all" else "")
 
+    @property
+    def temperature_K(self) -> float:
+        """That of the molecular dynamics of MD17 (Chmiela et al. 2017); see `DatasetTask.temperature_K`."""
+        return 500.0
+
     def prepare(self, data_dir: Path, progress: Progress | None = None, workers: int = 1) -> None:
         """Finds, unpacks or downloads the files; see `DatasetTask.prepare`."""
         if self._parts(data_dir) is None and (archive := sources.find(SOURCE, ARCHIVE, data_dir)):

@@ -104,9 +104,9 @@ def _distances(trial: np.ndarray, placed: np.ndarray, side_A: float) -> np.ndarr
     return distances
 
 
-def water_topology(config: TIP3PConfig) -> app.Topology:
-    """The molecules of a dataset in their cubic box."""
-    return box_of_water(config.molecules, np.eye(3) * config.side_A)
+def water_topology(config: TIP3PConfig, box_A: np.ndarray | None = None) -> app.Topology:
+    """The molecules of a dataset, in the cubic box of its options or another."""
+    return box_of_water(config.molecules, np.eye(3) * config.side_A if box_A is None else box_A)
 
 
 def box_of_water(molecules: int, vectors_A: np.ndarray) -> app.Topology:
@@ -122,11 +122,11 @@ def box_of_water(molecules: int, vectors_A: np.ndarray) -> app.Topology:
     return topology
 
 
-def water_system(config: TIP3PConfig) -> openmm.System:
-    """OpenMM system of TIP3P water with particle-mesh Ewald electrostatics."""
+def water_system(config: TIP3PConfig, box_A: np.ndarray | None = None) -> openmm.System:
+    """OpenMM system of TIP3P water with particle-mesh Ewald electrostatics; see `water_topology` for the box."""
     switched = config.lennard_jones == "switched"
     return app.ForceField("tip3p.xml").createSystem(
-        water_topology(config),
+        water_topology(config, box_A),
         nonbondedMethod=app.PME if switched else app.LJPME,
         nonbondedCutoff=config.cutoff_A / A_PER_NM * unit.nanometer,
         switchDistance=SWITCH_START * config.cutoff_A / A_PER_NM * unit.nanometer if switched else None,

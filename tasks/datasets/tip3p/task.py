@@ -18,18 +18,22 @@ from MDAnalysis.guesser.tables import SYMB2Z
 from MDAnalysis.lib.mdamath import triclinic_vectors
 from torch_geometric.data import Data
 
-from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
+from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Model, Outline, Progress
 from tasks.datasets.storage import cache
+from tasks.datasets.structures.boxes import TOLERANCE, box_widths
 from tasks.datasets.structures.molecules import HYDROGEN, OXYGEN
 from tasks.datasets.structures.samples import make_sample
 from tasks.datasets.tip3p.options import TIP3PConfig
 from tasks.datasets.tip3p.simulation import (
     TOPOLOGY,
     TrajectoryJob,
+    evaluate,
     find_platform,
+    label_context,
     place_molecules,
     run_trajectory,
     trajectory_files,
+    water_system,
     write_topology,
 )
 from tasks.datasets.tip3p.workers import run_jobs
@@ -129,6 +133,29 @@ class TIP3P(DatasetTask):
         z = np.tile([OXYGEN, HYDROGEN, HYDROGEN], molecules)
         molecule = np.repeat(np.arange(molecules), 3)
         return make_sample(z, positions, molecule, molecule, np.eye(3) * side)
+
+    @property
+    def temperature_K(self) -> float:
+        """See `DatasetTask.temperature_K`."""
+        return self.config.temperature_K
+
+    def own_model(self, sample: Data) -> Model | None:
+        """See `DatasetTask.own_model`; of rigid water there is none, as its forces keep no bond.
+
+        In a box less than two cutoffs wide the cutoff is shortened: with `lattice_sum`, it only divides the same sums
+        otherwise. With `switched` that would be another model, and there is none.
+        """
+        molecules = sample.num_nodes // 3
+        water = torch.tensor([OXYGEN, HYDROGEN, HYDROGEN]).repeat(molecules)
+        if self.config.rigid or "box" not in sample or not torch.equal(sample.z, water):
+            return None
+        box = sample.box[0].double().numpy()
+        cutoff = min(self.config.cutoff_A, float(box_widths(box).min()) / 2 * (1 - TOLERANCE))
+        if cutoff < self.config.cutoff_A * (1 - 2 * TOLERANCE) and self.config.lennard_jones == "switched":
+            return None
+        config = self.config.model_copy(update={"molecules": molecules, "cutoff_A": cutoff})
+        context = label_context(water_system(config, box))
+        return lambda positions: evaluate(context, positions)
 
     def check(self, cutoff: float) -> None:
         """See `DatasetTask.check`."""

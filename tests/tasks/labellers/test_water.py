@@ -9,7 +9,7 @@ import torch
 from tasks.datasets.base import DatasetError
 from tasks.datasets.structures.samples import make_sample
 from tasks.datasets.tip3p.options import TIP3PConfig
-from tasks.datasets.tip3p.simulation import evaluate, label_context, place_molecules
+from tasks.datasets.tip3p.simulation import evaluate, label_context, place_molecules, water_system
 from tasks.labellers.options import WaterModelConfig
 from tasks.labellers.water import WaterModel
 
@@ -35,7 +35,7 @@ def one_molecule(r1, r2, angle, side=40.0):
 def test_tip3p_gives_the_labels_of_the_tip3p_dataset():
     config = TIP3PConfig(molecules=8, density_g_per_cm3=0.997, cutoff_A=3.0)
     sample = box_of(8, config.side_A)
-    energy, forces = evaluate(label_context(config), sample.pos.double().numpy())
+    energy, forces = evaluate(label_context(water_system(config)), sample.pos.double().numpy())
     found = labelled(sample, model="tip3p", cutoff_A=3.0)
     assert found.energy_eV == pytest.approx(energy, rel=1e-6)
     np.testing.assert_allclose(found.forces_eV_per_A, forces, atol=1e-5)
