@@ -1,4 +1,4 @@
-"""What is known of an arm after several seeds: means, and changes with their intervals and what they could have seen."""
+"""What is known of an arm after several seeds: means, and changes with what they could have seen."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ class Change:
             percent=row["change_percent"],
             low=row["low_percent"],
             high=row["high_percent"],
-            **{name: row[name] for name in ("p", "p_holm", "primary", "verdict", "method", "arms", "sd", "error", "df")},
+            **{
+                name: row[name] for name in ("p", "p_holm", "primary", "verdict", "method", "arms", "sd", "error", "df")
+            },
             family=family if row["primary"] else 1,
             members=None if members is None or pd.isna(members) else int(members),
         )

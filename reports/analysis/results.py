@@ -129,7 +129,9 @@ class Results:
 
     def lower(self, change: Change) -> int:
         """In how many members of a collection the error is lower."""
-        members = [self.changes.get(change.place._replace(dataset=name)) for name in self.datasets(change.place.dataset)]
+        members = [
+            self.changes.get(change.place._replace(dataset=name)) for name in self.datasets(change.place.dataset)
+        ]
         return sum(member is not None and member.percent < 0 for member in members)
 
     @cached_property
@@ -179,7 +181,11 @@ class Results:
     @cached_property
     def _beaten(self) -> dict[tuple[str, str, str, str], bool]:
         """(dataset, model, strategy, metric) -> whether all references are beaten; where one is known."""
-        return self.against_references.groupby([*statistics.ARM, "metric"])["beaten"].all().to_dict()
+        beaten: dict[tuple[str, str, str, str], bool] = {}
+        for row in rows_of(self.against_references):
+            place = row["dataset"], row["model"], row["strategy"], row["metric"]
+            beaten[place] = beaten.get(place, True) and bool(row["beaten"])
+        return beaten
 
     @property
     def unlearned(self) -> list[tuple[str, str, str, str]]:
@@ -201,8 +207,9 @@ class Results:
         errors = self.run.references
         groups = errors[errors["split"] == "test"].groupby(["dataset", "metric", "reference"], sort=False)["value"]
         found: dict[tuple[str, str], dict[str, Mean]] = {}
-        for (dataset, metric, name), row in groups.agg(["count", "mean", "std"]).iterrows():
-            found.setdefault((dataset, metric), {})[name] = Mean(int(row["count"]), row["mean"], row["std"])
+        for row in rows_of(groups.agg(n="count", mean="mean", sd="std").reset_index()):
+            means = found.setdefault((row["dataset"], row["metric"]), {})
+            means[row["reference"]] = Mean(row["n"], row["mean"], row["sd"])
         return found
 
     # Losses and stuck cells.
@@ -219,9 +226,12 @@ class Results:
     @cached_property
     def _left_behind(self) -> dict[Arm, tuple[int, int]]:
         """(stuck, lost) cells of every arm that has any, of those whose null is known."""
-        behind = self.escaped[~self.escaped["escaped"]].groupby(statistics.ARM)["status"]
-        counts = behind.agg(stuck=lambda status: (status == "ok").sum(), lost=lambda status: (status != "ok").sum())
-        return {Arm(*arm): (int(row["stuck"]), int(row["lost"])) for arm, row in counts.iterrows()}
+        behind: dict[Arm, tuple[int, int]] = {}
+        for row in rows_of(self.escaped[~self.escaped["escaped"]]):
+            arm = Arm(*(row[name] for name in statistics.ARM))
+            stuck, lost = behind.get(arm, (0, 0))
+            behind[arm] = (stuck + 1, lost) if row["status"] == "ok" else (stuck, lost + 1)
+        return behind
 
     def stuck(self, arm: Arm) -> int:
         """Finished cells of an arm that never left the plateau; 0 where that is not known."""

@@ -46,8 +46,10 @@ def escapes(results: Results) -> list[Drawing]:
     plan, escaped = results.run.plan, results.escaped
     look = pens(plan.strategies)
     shares = {time: _by_arm(plateau_shares(escaped, time)) for time in TIMES} if len(escaped) else {}
-    ends = {time: {Arm(*map(str, arm)): float(end) for arm, end in escaped.groupby(ARM)[f"{time}s"].max().items()}
-            for time in TIMES}  # fmt: skip
+    ends = {
+        time: {Arm(*map(str, arm)): float(cells[f"{time}s"].max()) for arm, cells in escaped.groupby(ARM, sort=False)}
+        for time in TIMES
+    }
     drawings: list[Drawing] = []
     for i, (dataset, model) in enumerate(plan.pairs, start=1):
         arms = {name: Arm(dataset, model, name) for name in plan.strategies}

@@ -22,9 +22,9 @@ from reports.text.verdicts import errors_of, where
 
 MOST_ROWS = 16
 """Comparisons in one figure."""
-WIDEST = (0.25, 4.0)
-"""Factors beyond which nothing is drawn: −75 and +300 %."""
-TICKS = (-75, -50, -30, -20, -10, 0, 10, 25, 50, 100, 200, 300)
+WIDEST = (0.2, 4.0)
+"""Factors that the axis reaches at most: −80 and +300 %. Seeds beyond stand at its edge, as arrows."""
+TICKS = (-80, -65, -50, -30, -20, -10, 0, 10, 25, 50, 100, 200, 300)
 """In %."""
 
 Group = tuple[str, list[Change]]
@@ -47,20 +47,32 @@ def _chosen(results: Results) -> tuple[list[Change], str]:
         if arm.strategy not in plan.baselines
         for baseline in results.references(arm)
     ]
-    return [*averages, *(change for change in single if change is not None)], "Force errors against the baselines, exploratory"
+    return [*averages, *(change for change in single if change is not None)], "Exploratory comparisons"
 
 
 def _is_force(results: Results, change: Change) -> bool:
     return change.place.metric == results.headline_metrics(results.datasets(change.place.dataset)[0])[0]
 
 
-def _groups(results: Results, changes: Sequence[Change]) -> list[Group]:
-    """Comparisons of one arm with its baselines in one error, under a line that names them."""
-    groups: dict[str, list[Change]] = {}
-    for change in changes:
+def _groups(results: Results, changes: Sequence[Change]) -> tuple[list[Group], str]:
+    """Comparisons of one arm with its baselines in one error, under what it differs in from others; what all share."""
+    plan = results.run.plan
+
+    def parts(change: Change) -> tuple[str, ...]:
         place = change.place
-        groups.setdefault(f"{where(results, place)}: {place.strategy}, {errors_of(place.metric)}", []).append(change)
-    return list(groups.items())
+        data = where(results, place).removeprefix(plan.models[place.model].label).strip(" ,").removeprefix("on ")
+        return plan.models[place.model].label, data, place.strategy, errors_of(place.metric)
+
+    every = [parts(change) for change in changes]
+    varies = [len(set(column)) > 1 for column in zip(*every, strict=True)]
+    varies[2] = True  # an arm is always named
+    groups: dict[str, list[Change]] = {}
+    for change, names in zip(changes, every, strict=True):
+        groups.setdefault(", ".join(name for name, differs in zip(names, varies, strict=True) if differs), []).append(
+            change
+        )
+    common = [name for name, differs in zip(every[0], varies, strict=True) if not differs and name]
+    return list(groups.items()), ", ".join(common)
 
 
 def _text(change: Change) -> str:
@@ -84,8 +96,14 @@ def _draw_row(axes: Axes, change: Change, y: float, colour: str, marker: str, se
     if not pd.isna(change.low):
         ends = np.clip([_factor(change.low), _factor(change.high)], WIDEST[0] / 2, 2 * WIDEST[1])
         axes.plot(ends, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
-    points = pd.DataFrame({"factor": [_factor(seed) for seed in seeds], "y": y + 0.16})
-    sns.scatterplot(points, x="factor", y="y", color=colour, s=14, alpha=0.6, linewidth=0, ax=axes, legend=False)
+    first, last = axes.get_xlim()
+    factors = np.array([_factor(seed) for seed in seeds])
+    for shape, here in (("<", factors < first), ("o", (factors >= first) & (factors <= last)), (">", factors > last)):
+        points = pd.DataFrame({"factor": factors[here].clip(first, last), "y": y + 0.16})
+        sns.scatterplot(
+            points, x="factor", y="y", color=colour, s=14, alpha=0.6, linewidth=0, ax=axes, legend=False, marker=shape,
+            clip_on=False,
+        )  # fmt: skip
     axes.plot(_factor(change.percent), y, marker=marker, color=colour, markersize=6.5, linestyle="none")
 
 
@@ -96,18 +114,19 @@ def _figure(results: Results, groups: Sequence[Group], _: Sequence[str], size: t
     axes = figure.subplots()
     changes = [change for _, found in groups for change in found]
     low, high = _range(results, changes)
+    axes.set(xscale="log", xlim=(low, high))
     y, left = 0.0, axes.get_yaxis_transform()
     for heading, found in groups:
-        axes.text(0, y, heading, transform=left, va="center", fontsize=9)
+        axes.text(0, y, heading, transform=left, va="center")
+        axes.plot([1, 1], [y + 0.5, y + len(found) + 0.5], color=INK, linewidth=1)
         for change in found:
             y += 1
             name = change.place.baseline
             seeds = list(results.single_seeds(change).values())
             _draw_row(axes, change, y, colours[name], shapes[name], seeds)
-            axes.text(1.01, y, _text(change), transform=left, va="center", fontsize=9)
+            axes.text(1.01, y, _text(change), transform=left, va="center")
         y += 1.3
-    axes.axvline(1, color=INK, linewidth=1)
-    axes.set(xscale="log", xlim=(low, high), ylim=(y - 0.7, -0.7), ylabel="", yticks=[])
+    axes.set(ylim=(y - 0.7, -0.7), ylabel="", yticks=[])
     axes.spines["left"].set_visible(False)
     ticks = _ticks(low, high)
     axes.xaxis.set_major_locator(FixedLocator([_factor(tick) for tick in ticks]))
@@ -146,18 +165,19 @@ def forest(results: Results) -> list[Drawing]:
     changes = changes[:MOST_ROWS]
     if not changes:
         return []
-    groups = _groups(results, changes)
+    groups, shared = _groups(results, changes)
     pen = pens(results.run.plan.strategies)
     names = list(dict.fromkeys(change.place.baseline for change in changes))
     lines = len(changes) + 1.3 * len(groups)
     legend = tuple((sample(pen[name]), f"against {name}") for name in names)
+    title += f" ({shared})" if shared else ""
     return [
         compose(
             "forest",
             f"{title}: change, 95 % interval, single seeds (points), and in grey what would have been missed",
             {"changes": _describe(results, groups)},
             partial(_figure, results, groups),
-            size=(6.4, 0.75 + 0.24 * lines),
+            size=(5.2, 0.75 + 0.25 * lines),
             legend=legend,
         )
     ]

@@ -18,8 +18,8 @@ _LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "Å": r"\AA{}", "–": "--", "†": r"\dag{}",
     "‡": r"\ddag{}", "§": r"\S{}", "\N{NO-BREAK SPACE}": "~", "²": r"\textsuperscript{2}", "σ": r"$\sigma$",
-    "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "₂": r"\textsubscript{2}", "◦": r"$\circ$", "ᵖ": r"\textsuperscript{p}", "°": r"\textdegree{}",
-    "¶": r"\P{}",
+    "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "₂": r"\textsubscript{2}",
+    "◦": r"$\circ$", "ᵖ": r"\textsuperscript{p}", "°": r"\textdegree{}", "¶": r"\P{}",
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from reports.text.cautions import cautions, data_warnings
 from reports.text.citing import how_to_cite
 from reports.text.formatting import plural
 from reports.text.glossary import GLOSSARY
-from reports.text.headline import headline
+from reports.text.headline import headline, rules
 
 STATE_NAMES = {"ok": "finished", "diverged": "diverged", "failed": "failed", "running": "running", "pending": "pending"}
 
@@ -126,6 +126,7 @@ def _findings(results: Results) -> Section:
         Part("notes", data_warnings(results)),
         Part("lead", headline(results)),
         *(Part("figure", drawing) for drawing in forest(results)),
+        Part("text", rules(results)),
         Part("notes", cautions(results)),
     ]
     return Section("findings", "The finding", [part for part in every if part.content])

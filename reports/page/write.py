@@ -44,7 +44,7 @@ def markdown_text(value: object) -> str:
 
 def unbroken(text: str) -> str:
     """Text in which no line ends between a number and its sign, sd or unit."""
-    return re.sub(r" (?=[±%]|meV)|(?<=±) ", "\N{NO-BREAK SPACE}", text)
+    return re.sub(r" (?=[±%<]|meV)|(?<=[±<]) ", "\N{NO-BREAK SPACE}", text)
 
 
 def whole(text: str) -> str:

@@ -187,7 +187,7 @@ def loss_table(results: Results) -> Table:
     """Comparisons with stuck and lost cells set to the null's errors."""
     groups: dict[str, Rows] = {}
     changes = [results.changes[place] for place in results.primaries if place in results.changes]
-    for change in [*changes, *_exploratory(results)]:
+    for change in changes if results.primaries else _exploratory(results):
         counted = results.with_losses(change.place)
         if counted is not None:
             behind = results.left_behind(change)
@@ -228,7 +228,7 @@ def seeds_table(results: Results) -> Table:
         place = change.place
         if pd.isna(change.sd) or not change.tested:
             continue
-        key = (place.dataset, place.model, place.metric, change.method, change.sd, change.family)
+        key = (place.dataset, place.model, place.metric, change.method, change.sd)
         if key in seen:
             continue
         seen.add(key)

@@ -15,6 +15,7 @@ from reports.records.record import JUDGED, METRICS
 from reports.tables.table import (
     SIGNS,
     TOLD,
+    UNLEARNED,
     Column,
     Number,
     Rows,
@@ -27,6 +28,8 @@ from reports.tables.table import (
     named,
 )
 from reports.text.formatting import NONE, QUANTITIES, REFERENCES, as_printed, plus_minus, signed, titled
+
+SPREAD = "energy_sd_mev"
 
 OTHER = "§"
 OTHER_DATA = f"{OTHER} published for other data of this kind (another number of molecules or frames, or a surrogate)."
@@ -120,18 +123,16 @@ def _main_table(results: Results, metrics: tuple[str, str], datasets: Sequence[s
     def published_for(metric: str) -> Callable[[Arm], str]:
         return lambda arm: _paper_cell(papers[arm, metric])
 
-    constant = [name for name in ("energy_sd_mev", CONSTANT) if any(results.mean(arm, name) for arm in arms)]
+    split = metrics[1] == "energy_rmse_mev" and any(results.mean(arm, SPREAD) for arm in arms)
     for metric in metrics:
         group, title = GROUPS[metric]
         add(title, group, metric, mean_of(metric))
         for baseline in plan.baselines:
             add(f"{title} vs {baseline}, %", group, None, change_against(baseline, metric))
         if any(papers[arm, metric] for arm in arms):
-            add("published (unit inferred)", group, None, published_for(metric))
-        for further in constant if metric == metrics[1] else ():
-            add(GROUPS[further][1], group, further, mean_of(further))
-    per_atom = metrics[1] + "_per_atom"
-    add(GROUPS[per_atom][1], GROUPS[per_atom][0], per_atom, mean_of(per_atom))
+            add("paper", group, None, published_for(metric))
+        if split and metric == metrics[1]:
+            add("sd (constant)", group, SPREAD, lambda arm: _split_cell(results, arm))
 
     groups: dict[tuple[str, str], Rows] = {}
     for arm in arms:
@@ -142,12 +143,12 @@ def _main_table(results: Results, metrics: tuple[str, str], datasets: Sequence[s
 
     name = GROUPS[metrics[0]][1]
     notes = [SIGNS]
-    if constant:
-        notes.append("Energy: constant is the error that all frames share, sd what is left of the RMSE without it.")
+    if split:
+        notes.append("Energy: the constant is the error that all frames share, sd what is left of the RMSE without it.")
     found = [paper for paper in papers.values() if paper]
     if found:
         notes.append(
-            "Published: arXiv 2402.15921, whose text lost the units; meV/Å and meV per structure are inferred. "
+            "Paper: arXiv 2402.15921, whose text lost the units; meV/Å and meV per structure are inferred. "
             f"{' '.join(paper_notes(plan, datasets))}"
         )
     if any(not paper.same_data for paper in found):
@@ -160,6 +161,16 @@ def _main_table(results: Results, metrics: tuple[str, str], datasets: Sequence[s
         tuple(notes),
         name=f"main-{name.lower()}",
     )
+
+
+def _split_cell(results: Results, arm: Arm) -> str:
+    """The energy error without its constant, and that constant."""
+    sd, constant = results.mean(arm, SPREAD), results.mean(arm, CONSTANT)
+    if sd is None:
+        return NONE
+    shared = f" ({plus_minus(constant.mean, constant.sd)})" if constant else ""
+    unlearned = UNLEARNED if results.learned(arm, SPREAD) is False else ""
+    return Number(plus_minus(sd.mean, sd.sd) + unlearned + shared, sd.mean)
 
 
 def _shown_change(results: Results, arm: Arm, baseline: str, metric: str) -> Change | None:

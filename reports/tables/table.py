@@ -56,6 +56,12 @@ class Column:
     numeric: bool = True
 
     @property
+    def label(self) -> str:
+        """What it is, with its unit, beside a number that stands alone."""
+        quantity, _, unit = self.group.partition(", ")
+        return f"{quantity} {self.title}".strip() + (f", {unit}" if unit and "%" not in self.title else "")
+
+    @property
     def full(self) -> str:
         """Both headers in one line, for Markdown."""
         return f"{self.group}: {self.title}" if self.group else self.title
@@ -123,11 +129,12 @@ def explained(table: Table) -> Table:
 
 
 def finished_seeds(results: Results, arm: Arm) -> str:
-    """`2 of 3`: finished of planned; with what was lost or is stuck, `2 of 3; 1 diverged; 1 stuck`."""
+    """`2 of 3`: finished of planned; with what was lost or is stuck, `2 of 3 (1 diverged, 1 stuck)`."""
     counts = results.states(arm)
     behind = [f"{counts[state]} {state}" for state in ("diverged", "failed") if counts.get(state)]
     behind += [f"{results.stuck(arm)} stuck"] if results.stuck(arm) else []
-    return Number("; ".join([f"{results.finished(arm)} of {results.planned(arm)}", *behind]), results.finished(arm))
+    text = f"{results.finished(arm)} of {results.planned(arm)}"
+    return Number(text + (f" ({', '.join(behind)})" if behind else ""), results.finished(arm))
 
 
 def value(number_: float, digits: int | None = None) -> str:

@@ -81,7 +81,9 @@ def _mixed(results: Results) -> list[str]:
     if "computed" not in records:
         return []
     finished = records[records["status"] == "ok"].dropna(subset=["computed"])
-    ways = finished.groupby(["dataset", "model"], sort=False)["computed"].unique()
+    ways: dict[tuple[str, str], set[str]] = {}
+    for dataset, model, way in finished[["dataset", "model", "computed"]].itertuples(index=False):
+        ways.setdefault((dataset, model), set()).add(way)
     return [
         f"{results.run.plan.heading(*pair)}: the cells were computed in different ways ({listing(sorted(found))}), which "
         "may add to differences between them."

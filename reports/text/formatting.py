@@ -31,8 +31,8 @@ QUANTITIES = {
 """Column of a record -> (name, unit) in print. A structure is a simulation box or a molecule: plans do not say which."""
 
 
-REFERENCES = {"null": "no force and the reference energy", "one molecule": "each molecule as if it were alone"}
-"""Name of a reference -> what it predicts."""
+REFERENCES = {"null": "no force, mean energy", "one molecule": "one molecule at a time"}
+"""Name of a reference that needs no network -> what it predicts."""
 
 
 def titled(metric: str) -> str:

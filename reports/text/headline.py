@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from reports.analysis.families import Primary
 from reports.analysis.results import Results
-from reports.text.arms import opening
-from reports.text.formatting import plural
-from reports.text.verdicts import planned, references, sentence
+from reports.text.verdicts import paragraph, planned, references
 
 UNDECLARED = (
     "No primary comparison was declared before this run, so that it has no verdicts: all comparisons are exploratory. "
-    "For verdicts, declare a few under `primary` in the suite and run it anew."
+    "For verdicts, declare a few under “primary” in the suite before a run."
 )
 
 
@@ -41,31 +40,23 @@ def headline(results: Results) -> list[str]:
     first = [text for text in [nothing_learned(results)] if text]
     if not results.primaries:
         return [*first, UNDECLARED]
-    paragraphs: dict[tuple[str, ...], list[str]] = {}
-    absent = 0
+    by_arm: dict[tuple[str, ...], list[Primary]] = {}
     for place in results.primaries:
-        if not planned(results, place):
-            absent += 1
-            continue
-        said = paragraphs.setdefault((place.dataset, place.model, place.strategy, place.metric), [])
-        named = any(text.startswith(opening(plan, place.strategy)) for text in said)
-        said.append(sentence(results, place, first=not named))
-    return [*first, *(" ".join(said) for said in paragraphs.values()), *_rules(results, absent)]
+        if planned(results, place):
+            by_arm.setdefault((place.dataset, place.model, place.strategy, place.metric), []).append(place)
+    return [*first, *(paragraph(results, places) for places in by_arm.values())]
 
 
-def _rules(results: Results, absent: int) -> list[str]:
-    """What a verdict is; how many comparisons were declared that this run leaves out; what is not finished."""
+def rules(results: Results) -> str:
+    """What makes a verdict, and which of the declared comparisons this run leaves out; empty where none was declared."""
     declared = len(results.primaries)
-    parts = [
-        f"{'This comparison was' if declared == 1 else f'These {declared} comparisons were'} declared before the run"
-        + (f" ({absent} of them {'has' if absent == 1 else 'have'} no cells in it)" if absent else "")
-    ]
-    if declared > 1:
-        parts.append("a difference is told where p < 0.05 after Holm's correction over them")
-    else:
-        parts.append("a difference is told where p < 0.05")
-    parts.append("all else is exploratory")
-    unfinished = results.run.count("pending", "running")
-    if unfinished:
-        parts.append(f"{unfinished} of {plural(len(results.run.plan.cells), 'cell')} have not finished yet")
-    return ["; ".join(parts) + "."]
+    if not declared:
+        return ""
+    absent = sum(not planned(results, place) for place in results.primaries)
+    without = f" ({absent} of them {'has' if absent == 1 else 'have'} no cells in it)" if absent else ""
+    which = "This comparison was" if declared == 1 else f"These {declared} comparisons were"
+    corrected = "" if declared == 1 else " after Holm's correction over them"
+    return (
+        f"{which} declared before the run{without}: a difference is told where p < 0.05{corrected}. All other comparisons "
+        "are exploratory, with intervals and without verdicts."
+    )

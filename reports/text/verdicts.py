@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from reports.analysis.estimates import Change
@@ -17,7 +19,7 @@ KINDS = {"force": "force errors", "energy": "energy errors"}
 
 def references(names: list[str]) -> str:
     """What references predict, in words."""
-    return listing([REFERENCES.get(name, name) for name in names])
+    return "; ".join(REFERENCES.get(name, name) for name in names)
 
 
 def errors_of(metric: str) -> str:
@@ -97,25 +99,43 @@ def _basis(results: Results, change: Change) -> str:
     return f"{plural(change.n, 'seed')}, lower in {results.lower(change)} of {plural(change.members, members)}"
 
 
-def sentence(results: Results, place: Primary, first: bool = True) -> str:
-    """The verdict on a primary comparison; `first`: name arm and place, which a sentence before has not done."""
+def paragraph(results: Results, places: Sequence[Primary]) -> str:
+    """The verdicts on an arm against its baselines in one error, a sentence each."""
+    unlearned = [place for place in places if place in results.changes and _nothing_learned(results, place)]
+    said = [_no_contest(results, unlearned)] if unlearned else []
+    who = opening(results.run.plan, places[0].strategy)
+    for place in places:
+        if place not in unlearned:
+            said.append(_sentence(results, place, named=any(text.startswith(who) for text in said)))
+    return " ".join(said)
+
+
+def _no_contest(results: Results, places: Sequence[Primary]) -> str:
+    """Of comparisons in which neither side learned anything."""
+    place = places[0]
+    others = [place.baseline for place in places]
+    who = f"Neither {place.strategy} nor {listing(others).replace(' and ', ' nor ')} beats"
+    names = references(results.reference_names(place.dataset, place.metric))
+    return (
+        f"{who} the references that need no network ({names}) in the {errors_of(place.metric)} of "
+        f"{where(results, place)}: to compare them says nothing."
+    )
+
+
+def _sentence(results: Results, place: Primary, named: bool) -> str:
+    """The verdict on one comparison; `named`: a sentence before has named arm and place."""
     who = opening(results.run.plan, place.strategy)
     whose = f"the {errors_of(place.metric)} of {where(results, place)}"
     change = results.changes.get(place)
     if change is None:
         return _nothing_to_say(results, place)
-    if _nothing_learned(results, place):
-        names = references(results.reference_names(place.dataset, place.metric))
-        return (
-            f"Neither {place.strategy} nor {place.baseline} beats the references that need no network ({names}) in "
-            f"{whose}: to compare them says nothing."
-        )
     if not change.tested:
         return (
             f"{who} changed {whose} by {brief(change.percent)} % {_against(results, place)} with "
             f"{plural(change.n, 'seed')}: an anecdote, which tells nothing."
         )
-    parts = [_told(results, change, who if first else "It", whose if first else ""), *_losses(results, change)]
+    told = _told(results, change, "It" if named else who, "" if named else whose)
+    parts = [told, *_losses(results, change)]
     ways = results.ways(change)
     if len(ways) > 1:
         parts.append(f"Its cells were computed in different ways ({listing(ways)}), which may add to a difference.")
@@ -128,13 +148,16 @@ def _told(results: Results, change: Change, who: str, whose: str) -> str:
     basis = _basis(results, change)
     if change.verdict:
         size = number(abs(change.percent), 0 if abs(change.percent) >= 2 else 1)
-        ends = interval(*sorted((abs(change.low), abs(change.high))), text=lambda end: number(end, 0))
+        low, high = sorted((abs(change.low), abs(change.high)))
+        ends = interval(low, high, lambda end: number(end, 0))
         verb = f"{change.verdict}ed" if change.verdict == "lower" else "raised"
         return f"{who} {verb} {whose or 'them'} by {size} % ({ends} %; {basis}) {against}."
     of = f" to {whose}" if whose else ""
     ends = interval(change.low, change.high, brief)
     ends += " %" if ends[-1].isdigit() else ""
     more = f"; {basis}" if change.members else ""
+    if change.primary and (change.low > 0 or change.high < 0):
+        more += f"; outside 0 only before the correction for {change.family} comparisons"
     return (
         f"{who} made no difference{of} that {plural(change.n, 'seed')} could show {against}: {brief(change.percent)} % "
         f"({ends}{more}); {unseen(change, 'would have been missed')}."
