@@ -44,15 +44,23 @@ def run(
         list[Path] | None,
         typer.Option(help="A run folder whose finished cells are taken over where they are the same; repeatable."),
     ] = None,
+    compile_steps: Annotated[
+        str,
+        typer.Option(
+            "--compile",
+            help="Compile training steps: auto (where that pays), always, or never (bit for bit the same each time).",
+        ),
+    ] = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
     from benchmark.planning.config import read_suite
-    from benchmark.planning.planner import check_numbers, select_names
+    from benchmark.planning.planner import check_choice, check_numbers, select_names
 
     # What can be refused without torch, which takes seconds to import, is refused first.
     loaded, chosen = read_suite(suite, scale), parse_select(select)
     check_numbers(seeds=seeds, jobs=jobs)
+    choice = check_choice(compile_steps)
     select_names(loaded, chosen)
 
     from benchmark.run.execute import execute, prepare
@@ -70,6 +78,7 @@ def run(
         device=device,
         command=shlex.join(["python", "-m", "benchmark", *sys.argv[1:]]),
         reuse=reuse or (),
+        compile_steps=choice,
     )
     if dry_run:
         from benchmark.run.estimate import estimate

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from benchmark.errors import BenchmarkError, unknown_name
 from benchmark.planning.cells import Cell, Pretraining
@@ -18,6 +18,9 @@ from tasks.datasets.base import DatasetError
 from tasks.datasets.storage.cache import default_data_dir
 
 FILTERS = Arm._fields
+
+Choice = Literal["auto", "always", "never"]
+"""Values of ``--compile``."""
 
 
 def make_plan(
@@ -47,6 +50,18 @@ def make_plan(
         for seed in range(seeds or suite.seeds)
         for dataset, model, strategy in itertools.product(datasets, models, strategies)
     ]
+
+
+def check_choice(choice: str) -> Choice:
+    """The value of ``--compile``.
+
+    Raises:
+        BenchmarkError: for any other word.
+    """
+    for allowed in get_args(Choice):
+        if choice == allowed:
+            return allowed
+    raise BenchmarkError(f"--compile {choice}: unknown; allowed are {', '.join(get_args(Choice))}")
 
 
 def check_numbers(**options: int | None) -> None:

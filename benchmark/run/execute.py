@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,12 +19,13 @@ from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import Entry, Suite, build, check_entries, load_suite
-from benchmark.planning.planner import check_numbers, make_plan, select_names
+from benchmark.planning.planner import Choice, check_numbers, make_plan, select_names
 from benchmark.run import plan_file
 from benchmark.run.jobs import pending_jobs
 from benchmark.run.live_report import LiveReport
 from benchmark.run.progress import Display
 from benchmark.run.reuse import take_over
+from benchmark.run.ways import choose_compiled
 from reports.records.folder import RunFolder
 from tasks.datasets.base import DatasetError, DatasetTask
 from tasks.registry import DATASETS
@@ -44,6 +45,7 @@ class Run:
         workers: processes at a time.
         reuse: earlier run folders whose finished work is taken over.
         command: the command line, for the record.
+        compile_steps: which training steps are compiled; see ``benchmark.run.ways``.
     """
 
     suite: Suite
@@ -52,6 +54,7 @@ class Run:
     workers: int
     reuse: Sequence[Path]
     command: str
+    compile_steps: Choice = "auto"
 
 
 def prepare(
@@ -64,6 +67,7 @@ def prepare(
     device: str = "auto",
     reuse: Sequence[Path] = (),
     command: str = "",
+    compile_steps: Choice = "auto",
 ) -> Run:
     """Validate everything that can be wrong before anything is written.
 
@@ -77,6 +81,7 @@ def prepare(
         device: ``cpu``, ``cuda``, or ``auto`` for the best there is.
         reuse: earlier run folders whose finished work is taken over.
         command: the command line, for the record.
+        compile_steps: ``auto``, ``always`` or ``never``.
 
     Raises:
         BenchmarkError: for anything the user should correct.
@@ -94,7 +99,7 @@ def prepare(
         device=chosen,
         threads=max(1, _cores() // workers),
     )
-    return Run(suite, cells, settings, workers, reuse, command)
+    return Run(suite, cells, settings, workers, reuse, command, compile_steps)
 
 
 def choose_device(name: str) -> str:
@@ -128,6 +133,8 @@ def execute(run: Run, display: Display) -> None:
         library = Library(settings.data_dir)
         data, audits = check_data(run.suite, run.cells, library)
         plan_file.write(folder, run.suite, run.cells, run.command, data)
+        compiled = choose_compiled(run.cells, settings, run.compile_steps, run.workers)
+        settings = replace(settings, compiled=compiled)
         write_audits(folder, audits)
         notes = [f"note: {warning}" for warning in warnings_of(data)]
         for note in [*notes, *take_over(run.cells, settings, run.reuse, library)]:

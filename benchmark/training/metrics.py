@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch
-from torch_geometric.utils import scatter
 
 EV_TO_MEV = 1000.0
+
+WAITING = 64
+"""Batches whose errors are kept before they are summed."""
 
 
 class ErrorSums:
@@ -25,22 +27,32 @@ class ErrorSums:
         self.components = 0
         self.frames = 0
         self._sums: dict[str, Tensor] = {}
+        self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def update(self, energy: Tensor, force: Tensor, batch: Batch) -> None:
-        """Add a batch: predicted energies (B, 1) and forces (N, 3), and the batch with y, neg_dy and batch."""
-        force_error = (force.detach() - batch.neg_dy).double()
-        energy_error = (energy.detach() - batch.y).double()
-        atoms = scatter(torch.ones_like(batch.batch), batch.batch, dim_size=len(energy), reduce="sum")
-        per_atom = energy_error / atoms.unsqueeze(1)
+        """Add a batch: predicted energies (B, 1) and forces (N, 3), and the batch with y, neg_dy and ptr."""
+        # Nothing but the differences is computed in a training step; they are summed many batches at a time.
+        self._waiting.append((force.detach() - batch.neg_dy, energy.detach() - batch.y, batch.ptr.diff()))
+        if len(self._waiting) == WAITING:
+            self._add()
+
+    def _add(self) -> None:
+        """Sum what is waiting, in float64."""
+        force_error, energy_error, atoms = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
+        self._waiting.clear()
         self.components += force_error.numel()
         self.frames += energy_error.numel()
-        for name, error in (("force", force_error), ("energy", energy_error), ("atom", per_atom)):
+        energy_error = energy_error.double()
+        per_atom = energy_error / atoms.unsqueeze(1)
+        for name, error in (("force", force_error.double()), ("energy", energy_error), ("atom", per_atom)):
             for power, value in (("rmse", error.square().sum()), ("mae", error.abs().sum())):
                 key = f"{name}_{power}"
                 self._sums[key] = self._sums[key] + value if key in self._sums else value
 
     def compute(self) -> dict[str, float]:
         """RMSE and MAE in meV/Å (forces), meV per cell and meV per atom (energies), by the records' names."""
+        if self._waiting:
+            self._add()
 
         def mean(key: str, count: int) -> float:
             value = float(self._sums[key]) / count
@@ -62,13 +74,25 @@ class ExactMean:
     def __init__(self) -> None:
         self._total: Tensor | None = None
         self._weight = 0
+        self._waiting: list[tuple[Tensor, int]] = []
 
     def update(self, mean: Tensor, weight: int) -> None:
         """Add a batch's mean loss over ``weight`` terms."""
-        value = mean.detach().double() * weight
-        self._total = value if self._total is None else self._total + value
-        self._weight += weight
+        self._waiting.append((mean.detach(), weight))
+        if len(self._waiting) == WAITING:
+            self._add()
+
+    def _add(self) -> None:
+        """Sum what is waiting, in float64."""
+        means, weights = zip(*self._waiting, strict=True)
+        self._waiting.clear()
+        values = torch.stack(means).double()
+        added = (values * values.new_tensor(weights)).sum()
+        self._total = added if self._total is None else self._total + added
+        self._weight += sum(weights)
 
     def compute(self) -> float:
         """The mean over all terms of all batches; NaN if there was none."""
+        if self._waiting:
+            self._add()
         return float("nan") if self._total is None else float(self._total) / self._weight
