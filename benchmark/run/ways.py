@@ -19,8 +19,8 @@ from tasks.models.graph import GraphPotential
 from tasks.options.models import PotentialConfig
 from tasks.registry import DATASETS, MODELS
 
-COLD_SECONDS, WARM_SECONDS = 60.0, 12.0
-"""What the first and any further process waits for a network's function, about; one core."""
+COLD_SECONDS, WARM_SECONDS = 45.0, 4.0
+"""What a network's function takes to be compiled, and each process to load it from the cache, about; one core."""
 SAVED = 1 / 3
 """Part of an eager step that a compiled one saves, at least, on a CPU."""
 
@@ -59,13 +59,14 @@ def _compiles(jobs: Sequence[Job], settings: Settings, choice: Choice, workers: 
     finished = [job for job in jobs if job.finished]
     if finished:
         return way_of(finished[0].folder.read_provenance() or {}) == "compiled"
-    if settings.device != "cpu" or missing_compiler(settings.device) is not None:
+    if settings.device != "cpu":
         return False
     cost = 0.0
     for function in {job.work.function for job in jobs}:
         cold = read_measured(function) is None
         cost += (COLD_SECONDS if cold else 0.0) + WARM_SECONDS * workers
-    return SAVED * sum(_guess_seconds(job.work, settings.data_dir) for job in jobs) > 2 * cost
+    saved = SAVED * sum(_guess_seconds(job.work, settings.data_dir) for job in jobs)
+    return saved > 2 * cost and missing_compiler(settings.device) is None
 
 
 def way_of(provenance: Mapping[str, Any]) -> str:

@@ -155,7 +155,11 @@ def compile_step(
     missing = missing_compiler(next(potential.parameters()).device.type)
     if missing is not None:
         return None, Computed("eager", missing)
+    from torch._inductor import config
+
     use_shared_cache()
+    # One process compiles: with helpers of its own, each of many workers would start as many.
+    config.compile_threads = 1
     step = CompiledStep(potential, name)
     try:
         inputs = step.inputs(*batch())
@@ -204,10 +208,6 @@ def use_shared_cache() -> None:
 
     torch locks what it writes there; its default is a folder for temporary files, which a restart may empty.
     """
-    from torch._inductor import config
-
-    # One process compiles: with helpers of its own, each of many workers would start as many.
-    config.compile_threads = 1
     if CACHE_VARIABLE in os.environ:
         return
     folder = Path(platformdirs.user_cache_dir("nnp-pretrain-bench")) / "compiled"
