@@ -33,6 +33,17 @@ def half_cosine(step: int, steps: int, lr: float, lr_min: float) -> float:
     return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+class SinglePrecision(FloatCastDatasetWrapper):
+    """LNNP's transform to float32, without the copies where there is nothing to do."""
+
+    def __call__(self, data: Data) -> Data:
+        """The same data if all of it is in float32."""
+        fields = data.to_dict().values()
+        if any(torch.is_tensor(v) and v.is_floating_point() and v.dtype != torch.float32 for v in fields):
+            return super().__call__(data)
+        return data
+
+
 class PotentialModule(LNNP):
     """LNNP around a potential of the suite.
 
@@ -72,7 +83,7 @@ class PotentialModule(LNNP):
         self._reset_ema_dict()
         self.losses = None
         self._reset_losses_dict()
-        self.data_transform = FloatCastDatasetWrapper(dtype=torch.float32)
+        self.data_transform = SinglePrecision(dtype=torch.float32)
         self.train_loss_fn = LossFunction(loss_class_mapping[self.hparams.train_loss])
         self.compiles: str | None = None
         self.computed = Computed("eager")
@@ -138,6 +149,12 @@ class PotentialModule(LNNP):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, lambda step: half_cosine(step, steps, self.hparams.lr, self.hparams.lr_min))
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Nothing where the batch is there already: PyG would copy it field by field."""
+        if batch.pos.device == device:
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a training batch.
