@@ -35,8 +35,8 @@ from tasks.registry import MODELS
 class Settings:
     """Where and how jobs run; not part of a cell's key.
 
-    On the CPU the same number of threads gives the same numbers, bit for bit. On a GPU, or with another number of
-    threads, sums are taken in another order, and training amplifies the last bit.
+    On the CPU eager steps with the same number of threads give the same numbers, bit for bit. On a GPU, with another
+    number of threads, or compiled, sums are taken in another order, and training amplifies the last bit.
 
     Attributes:
         folder: the run folder.

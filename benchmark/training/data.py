@@ -106,6 +106,13 @@ class SplitDataModule(DataModule):
             self._val = FrameStore(self.val_dataset, self._search)
         return [load(self._val, self.hparams["inference_batch_size"])]
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Nothing where the batch is there already: PyG would copy it field by field."""
+        if batch.pos.device == device:
+            return batch
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
+
     def first_batch(self) -> Batch:
         """A batch of training frames, always the same ones."""
         frames = self._training_frames()

@@ -150,12 +150,6 @@ class PotentialModule(LNNP):
         schedule = LambdaLR(optimizer, lambda step: half_cosine(step, steps, self.hparams.lr, self.hparams.lr_min))
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Nothing where the batch is there already: PyG would copy it field by field."""
-        if batch.pos.device == device:
-            return batch
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a training batch.
 
