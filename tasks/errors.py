@@ -12,6 +12,8 @@ from torch_geometric.utils import scatter
 from tasks.geometry import minimum_image
 
 EV_TO_MEV = 1000.0
+WAITING = 64
+"""Batches whose errors are kept before they are summed."""
 
 
 def net_forces_and_torques(force: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -61,19 +63,27 @@ class ErrorSums:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._energies: list[Tensor] = []
+        self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def update(self, energy: Tensor, force: Tensor, batch: Batch) -> None:
-        """Add a batch: predicted energies (B, 1) and forces (N, 3), and the batch with y, neg_dy and batch."""
-        error = force.detach().double() - batch.neg_dy.double()
-        self._add("force", error)
+        """Add a batch: predicted energies (B, 1) and forces (N, 3), and the batch with y, neg_dy and ptr."""
+        error = force.detach() - batch.neg_dy
         if self.molecules and "molecule" in batch:
             net, torque = net_forces_and_torques(error, batch)
             if len(net) > len(energy):
                 self._add("molecule_force", net)
                 self._add("molecule_torque", torque)
-        atoms = torch.bincount(batch.batch, minlength=len(energy))
-        energies = (energy.detach().double() - batch.y.double()).squeeze(1)
-        self._energies.append(torch.stack([energies, energies / atoms]))
+        # Nothing but the differences is computed in a training step; they are summed many batches at a time.
+        self._waiting.append((error, (energy.detach() - batch.y).squeeze(1), batch.ptr.diff()))
+        if len(self._waiting) == WAITING:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Sum what is waiting, in float64."""
+        force, energy, atoms = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
+        self._waiting.clear()
+        self._add("force", force.double())
+        self._energies.append(torch.stack([energy.double(), energy.double() / atoms]))
 
     def _add(self, name: str, error: Tensor) -> None:
         for power, value in (("rmse", error.square().sum()), ("mae", error.abs().sum())):
@@ -89,6 +99,8 @@ class ErrorSums:
         constant. RMSE² = sd² + bias². Per cell both are of use for boxes of one size, per atom for others. Of
         molecules, if asked for, the RMSE of net forces (meV/Å) and of torques (meV), over all their components.
         """
+        if self._waiting:
+            self._sum_up()
         found = {f"force_{kind}_mev_per_A": self._mean("force", kind) for kind in ("rmse", "mae")}
         for error, unit in zip(self.unit_meV * torch.cat(self._energies, dim=1), ("mev", "mev_per_atom"), strict=True):
             found[f"energy_rmse_{unit}"] = float(error.square().mean().sqrt())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from benchmark.planning.cells import Work
 from benchmark.planning.config import build
 from benchmark.streams import stream_seed
 from benchmark.training.callbacks import CurveRecorder
+from benchmark.training.compiled import Way
 from benchmark.training.data import SplitDataModule
 from benchmark.training.loop import Fit, fit
 from benchmark.training.modules import Diverged, PotentialModule
@@ -34,25 +35,31 @@ from tasks.registry import MODELS
 class Settings:
     """Where and how jobs run; not part of a cell's key.
 
-    On the CPU the same number of threads gives the same numbers, bit for bit. On a GPU, or with another number of
-    threads, sums are taken in another order, and training amplifies the last bit.
+    On the CPU eager steps with the same number of threads give the same numbers, bit for bit. On a GPU, with another
+    number of threads, or compiled, sums are taken in another order, and training amplifies the last bit.
 
     Attributes:
         folder: the run folder.
         data_dir: folder of the datasets.
         device: ``cpu`` or ``cuda``.
         threads: CPU threads of a worker.
+        compiled: keys of the pretrainings and cells whose steps are compiled; see ``benchmark.run.ways``.
     """
 
     folder: Path
     data_dir: Path
     device: str
     threads: int
+    compiled: frozenset[str] = frozenset()
 
     @property
     def run(self) -> RunFolder:
         """The run folder."""
         return RunFolder(self.folder)
+
+    def way(self, key: str) -> Way:
+        """How the steps of a pretraining or cell are to be computed."""
+        return "compiled" if key in self.compiled else "eager"
 
 
 @dataclass
@@ -163,8 +170,17 @@ class Job:
 
         report({"epoch": 0, "epochs": self.epochs})
         order = stream_seed(self.seed, "order")
-        data = SplitDataModule(samples, split, folder.path, work.batch_size, work.eval_batch_size, order, epoch_frames)
-        done = fit(module, data, work.phase, folder.path, self.settings.device, report, attempt.curves, self.key)
+        data = SplitDataModule(
+            samples, split, folder.path, work.batch_size, work.eval_batch_size, order, epoch_frames, module.search
+        )
+        module.compiles = work.function if self.settings.way(self.key) == "compiled" else None
+        try:
+            done = fit(module, data, work.phase, folder.path, self.settings.device, report, attempt.curves, self.key)
+        finally:
+            attempt.facts["computed"] = module.computed.way
+            self.add_provenance(computed=asdict(module.computed))
+        if module.computed.why:
+            print(f"steps were computed eagerly, not compiled: {module.computed.why}", flush=True)
         self._write_curves(attempt.curves)
         return done
 

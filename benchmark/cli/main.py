@@ -48,6 +48,13 @@ def run(
         list[Path] | None,
         typer.Option(help="A run folder whose finished cells are taken over where they are the same; repeatable."),
     ] = None,
+    compile_steps: Annotated[
+        str,
+        typer.Option(
+            "--compile",
+            help="Compile training steps: auto (where that pays), always, or never (bit for bit the same each time).",
+        ),
+    ] = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan, its cost, and what is wrong with the data; do nothing.")
     ] = False,
@@ -64,13 +71,14 @@ def run(
     """Run a suite; run it again to finish what is missing."""
     from benchmark.executors.local import start_server
     from benchmark.planning.config import check_entries, read_suite
-    from benchmark.planning.planner import check_numbers, select_names
+    from benchmark.planning.planner import check_choice, check_numbers, select_names
     from benchmark.run.machine import check_device, choose_device, count_threads, count_workers
     from reports.records.folder import RunFolder
 
     # What can be refused without torch, which takes seconds to import, is refused first.
     loaded, chosen = read_suite(suite, scale), parse_select(select)
     check_numbers(seeds=seeds, jobs=jobs)
+    choice = check_choice(compile_steps)
     select_names(loaded, chosen)
     check_device(device)
     for earlier in reuse or ():
@@ -107,6 +115,7 @@ def run(
         reuse=reuse or (),
         mix_commits=mix_commits,
         retry_failed=retry_failed,
+        compile_steps=choice,
     )
     if inspection is not None:
         _print_plan(planned, list_cells)

@@ -26,8 +26,14 @@ def split_frames(entry: SplitEntry, outline: Outline, seed: int) -> Split:
     return entry.split.split(outline, stream_seed(seed, "split"), seed)
 
 
-def count_training_frames(entry: SplitEntry, seed: int, data_dir: Path) -> int | None:
-    """Training frames of a seed; None where only prepared data can tell, and it is not there."""
+def planned_split(entry: SplitEntry, seed: int, data_dir: Path) -> Split | None:
+    """The sets of a seed; None where only prepared data can tell, and it is not there."""
     task: DatasetTask = build(DATASETS, entry)
     outline = task.outline(data_dir)
-    return None if outline is None else len(split_frames(entry, outline, seed).train)
+    return None if outline is None else split_frames(entry, outline, seed)
+
+
+def count_training_frames(entry: SplitEntry, seed: int, data_dir: Path) -> int | None:
+    """Training frames of a seed; None where only prepared data can tell, and it is not there."""
+    split = planned_split(entry, seed, data_dir)
+    return None if split is None else len(split.train)

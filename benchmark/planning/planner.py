@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from benchmark.errors import BenchmarkError, unknown_name
 from benchmark.planning.cells import Cell, Pretraining
@@ -22,6 +22,9 @@ from tasks.datasets.storage.cache import default_data_dir
 FILTERS = Arm._fields
 MOST_CELLS = 100_000
 """Of one run folder, each of which has a folder in it."""
+
+Choice = Literal["auto", "always", "never"]
+"""Values of ``--compile``."""
 
 
 def make_plan(
@@ -72,6 +75,18 @@ def pretraining_parts(suite: Suite, datasets: list[str]) -> list[Part]:
         for part in (planner.parts(arm, dataset).values() if arm.pretext else ())
     ]
     return list({part.model_dump_json(): part for part in parts}.values())
+
+
+def check_choice(choice: str) -> Choice:
+    """The value of ``--compile``.
+
+    Raises:
+        BenchmarkError: for any other word.
+    """
+    for allowed in get_args(Choice):
+        if choice == allowed:
+            return allowed
+    raise BenchmarkError(f"--compile {choice}: unknown; allowed are {', '.join(get_args(Choice))}")
 
 
 def check_numbers(**options: int | None) -> None:

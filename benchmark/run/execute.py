@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.cell.audits import write_audits
@@ -16,7 +16,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import Entry, Suite, build, check_entries, load_suite
-from benchmark.planning.planner import make_plan, pretraining_parts, select_names
+from benchmark.planning.planner import Choice, make_plan, pretraining_parts, select_names
 from benchmark.planning.primaries import planned_primaries, without_cells
 from benchmark.run import plan_file
 from benchmark.run.commits import check_code
@@ -26,6 +26,7 @@ from benchmark.run.machine import choose_device, count_threads, count_workers
 from benchmark.run.mending import mend
 from benchmark.run.progress import Display
 from benchmark.run.reuse import take_over
+from benchmark.run.ways import choose_compiled
 from reports.records.folder import RunFolder
 from tasks.datasets.base import DatasetError, DatasetTask
 from tasks.registry import DATASETS
@@ -47,6 +48,7 @@ class Run:
         command: the command line, for the record.
         mix_commits: whether what is left may be done by other code than the rest.
         retry_failed: whether jobs that failed are tried again.
+        compile_steps: which training steps are compiled; see ``benchmark.run.ways``.
     """
 
     suite: Suite
@@ -57,6 +59,7 @@ class Run:
     command: str
     mix_commits: bool = False
     retry_failed: bool = True
+    compile_steps: Choice = "auto"
 
 
 def prepare(
@@ -71,6 +74,7 @@ def prepare(
     command: str = "",
     mix_commits: bool = False,
     retry_failed: bool = True,
+    compile_steps: Choice = "auto",
 ) -> Run:
     """Validate everything that can be wrong before anything is written.
 
@@ -86,6 +90,7 @@ def prepare(
         command: the command line, for the record.
         mix_commits: see ``Run``.
         retry_failed: see ``Run``.
+        compile_steps: ``auto``, ``always`` or ``never``.
 
     Raises:
         BenchmarkError: for anything the user should correct.
@@ -104,7 +109,7 @@ def prepare(
         device=chosen,
         threads=count_threads(workers),
     )
-    return Run(suite, cells, settings, workers, reuse, command, mix_commits, retry_failed)
+    return Run(suite, cells, settings, workers, reuse, command, mix_commits, retry_failed, compile_steps)
 
 
 def execute(run: Run, display: Display) -> None:
@@ -126,6 +131,8 @@ def execute(run: Run, display: Display) -> None:
         library = Library(settings.data_dir)
         data, audits = check_data(run.suite, run.cells, library)
         notes += plan_file.write(folder, run.suite, run.cells, run.command, data, settings.data_dir)
+        compiled = choose_compiled(run.cells, settings, run.compile_steps, run.workers)
+        settings = replace(settings, compiled=compiled)
         write_audits(folder, audits)
         with display.preparing("references") as progress:
             measure_references(run.cells, library, folder, progress)

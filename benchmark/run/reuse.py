@@ -17,6 +17,7 @@ from benchmark.cell.provenance import describe_environment
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell
 from benchmark.run.jobs import make_jobs
+from benchmark.run.ways import way_of
 from reports.records.atomic import RecordError, write_json
 from reports.records.folder import JobFolder
 
@@ -24,8 +25,9 @@ from reports.records.folder import JobFolder
 def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path], library: Library) -> list[str]:
     """Copy what earlier runs have finished and this one still needs.
 
-    Work is the same if its key is (configuration and seed) and if data, versions, commit, accelerator and number of
-    threads are those of now. The copy keeps the provenance of the run that computed it, and names that run.
+    Work is the same if its key is (configuration and seed) and if data, versions, commit, accelerator, number of
+    threads and the way of computing are those of now. The copy keeps the provenance of the run that computed it, and
+    names that run.
 
     Args:
         cells: the plan of this run.
@@ -39,7 +41,7 @@ def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path]
     Raises:
         BenchmarkError: for damaged work.
     """
-    now = _conditions(describe_environment(settings.device, settings.threads))
+    environment = describe_environment(settings.device, settings.threads)
     refused: dict[str, int] = {}
     for job in make_jobs(cells, settings):
         if job.finished:
@@ -48,6 +50,7 @@ def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path]
             source = type(job)(job.work, replace(settings, folder=run.absolute()))
             if not source.finished:
                 continue
+            now = _conditions({**environment, "computed": {"way": settings.way(job.key)}})
             provenance = source.folder.read_provenance() or {}
             then = {**_conditions(provenance), "data": provenance.get("contents")}
             wanted = {**now, "data": library.contents(job.work.reads)}
@@ -55,6 +58,7 @@ def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path]
             if job.needs is not None:
                 # A folder may have been resumed later: its pretraining may be of other conditions than its cells.
                 before = _conditions(source.settings.run.pretraining(job.needs).read_provenance() or {})
+                now = _conditions({**environment, "computed": {"way": settings.way(job.needs)}})
                 differing += [name for name in now if before[name] != now[name] and name not in differing]
             if not differing:
                 _copy(source, job, provenance)
@@ -72,6 +76,7 @@ def _conditions(provenance: Mapping[str, Any]) -> dict[str, Any]:
         "commit": provenance.get("git_commit"),
         "accelerator": hardware.get("accelerator"),
         "threads": hardware.get("threads"),
+        "way of computing": way_of(provenance),
     }
 
 

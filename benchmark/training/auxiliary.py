@@ -7,7 +7,7 @@ from torch_geometric.data import Batch
 
 from benchmark.planning.config import Finetune
 from benchmark.streams import stream_seed
-from benchmark.training.modules import FinetuneModule, pretext_loss
+from benchmark.training.modules import FinetuneModule, seen_by_network
 from tasks.models.base import Potential
 from tasks.pretexts.base import Pretext
 
@@ -52,4 +52,5 @@ class AuxiliaryModule(FinetuneModule):
         generator = Generator(batch.pos.device).manual_seed(stream_seed(self._seed, "auxiliary", self.global_step))
         corrupted = self.data_transform(self._pretext.corrupt(batch, generator))
         corrupted = self.turned(corrupted, batch.num_graphs, stage)
-        return loss + self._weight * pretext_loss(self.model, self._pretext, corrupted)
+        prediction = self.model.vectors(self._pretext.config.head, *seen_by_network(corrupted, batch))
+        return loss + self._weight * self._pretext.loss(prediction, corrupted)

@@ -25,10 +25,10 @@ SEARCHED_ATOMS = 512
 
 
 class Rows(NamedTuple):
-    """Where in a tensor of all frames the rows of each frame are: from ``first`` on, ``count`` of them, (F,) each."""
+    """Where in a tensor of all frames the rows of each frame are: from ``first`` on, ``lengths`` of them, (F,) each."""
 
     first: Tensor
-    count: Tensor
+    lengths: Tensor
 
     @classmethod
     def of(cls, boundaries: Tensor) -> Rows:
@@ -37,7 +37,7 @@ class Rows(NamedTuple):
 
     def chosen(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """The rows (R,) of frames (B,), one frame after the other, and their boundaries (B + 1,)."""
-        first, count = self.first[frames], self.count[frames]
+        first, count = self.first[frames], self.lengths[frames]
         boundaries = torch.cat([count.new_zeros(1), count.cumsum(0)])
         rows = (first - boundaries[:-1]).repeat_interleave(count)
         return rows + torch.arange(len(rows)), boundaries
@@ -73,8 +73,8 @@ class FrameStore(Dataset[Data]):
         self._atoms = Rows.of(torch.tensor([0, *(sample.num_nodes for sample in samples)]).cumsum(0))
         for name, value in whole.to_dict().items():
             rows = Rows.of(boundaries[name])
-            one_each = bool((rows.count == 1).all())
-            alike = torch.equal(rows.count, self._atoms.count)
+            one_each = bool((rows.lengths == 1).all())
+            alike = torch.equal(rows.lengths, self._atoms.lengths)
             self._fields[name] = value
             self._rows[name] = None if one_each else self._atoms if alike else rows
         if search is not None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Sampler
-from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
+from torch.utils.data import DataLoader, Sampler
+from torch_geometric.data import Batch, Data
 from torchmdnet.data import DataModule
 
+from benchmark.training.batches import FrameStore, Search, load
 from tasks.datasets.splits import Split
 
 
@@ -57,6 +58,7 @@ class SplitDataModule(DataModule):
         eval_batch_size: frames a batch in validation and testing.
         order_seed: seed of the training order.
         epoch_frames: frames an epoch, drawn by repeating the training frames; None for each frame once.
+        search: finds the neighbours that are kept for each frame; None where none can be, as when atoms are moved.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class SplitDataModule(DataModule):
         eval_batch_size: int,
         order_seed: int,
         epoch_frames: int | None = None,
+        search: Search | None = None,
     ) -> None:
         self._epoch_frames = epoch_frames or len(split.train)
         path = folder / "splits.npz"
@@ -88,8 +91,34 @@ class SplitDataModule(DataModule):
             "test_interval": 0,
         }
         super().__init__(hparams, dataset=list(samples))
+        self._search = search
+        self._train: FrameStore | None = None
+        self._val: FrameStore | None = None
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Training frames, shuffled anew each epoch (Lightning calls the sampler's ``set_epoch``)."""
-        sampler = EpochSampler(len(self.train_dataset), self._epoch_frames, self.hparams["seed"])
-        return DataLoader(self.train_dataset, batch_size=self.hparams["batch_size"], sampler=sampler)
+        order = EpochSampler(len(self.train_dataset), self._epoch_frames, self.hparams["seed"])
+        return load(self._training_frames(), self.hparams["batch_size"], order)
+
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        """Validation frames in their order."""
+        if self._val is None:
+            self._val = FrameStore(self.val_dataset, self._search)
+        return [load(self._val, self.hparams["inference_batch_size"])]
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Nothing where the batch is there already: PyG would copy it field by field."""
+        if batch.pos.device == device:
+            return batch
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
+
+    def first_batch(self) -> Batch:
+        """A batch of training frames, always the same ones."""
+        frames = self._training_frames()
+        return frames.__getitems__([i % len(frames) for i in range(self.hparams["batch_size"])])
+
+    def _training_frames(self) -> FrameStore:
+        if self._train is None:
+            self._train = FrameStore(self.train_dataset, self._search)
+        return self._train

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
 
 from benchmark.planning.config import Phase
+from benchmark.training.batches import FrameStore, load
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, Report, StopWithParent
 from benchmark.training.data import SplitDataModule
 from benchmark.training.modules import FinetuneModule, PotentialModule
@@ -87,7 +87,7 @@ def evaluate(
     """Exact errors of a checkpoint on labelled, normalised samples, by the records' names, and their details."""
     weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(weights)
-    loader = DataLoader(list(samples), batch_size=batch_size)
+    loader = load(FrameStore(samples), batch_size)
     module.begin_test()
     make_trainer(device).test(module, dataloaders=loader, verbose=False)
     return module.end_test()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning import LightningModule
 from torch import Generator, Tensor
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch_geometric.data import Batch, Data
 from torchmdnet.loss import loss_class_mapping
@@ -17,26 +17,17 @@ from torchmdnet.module import LNNP, FloatCastDatasetWrapper, LossFunction
 
 from benchmark.planning.config import Finetune, Phase
 from benchmark.streams import Stream, stream_seed
+from benchmark.training.batches import Search
+from benchmark.training.compiled import CompiledStep, Computed, compile_step
+from benchmark.training.divergence import Diverged, Watch
 from benchmark.training.metrics import ExactMean
 from benchmark.training.samples import Details
 from reports.records.record import FURTHER, METRICS
 from tasks.errors import ErrorSums
 from tasks.geometry import random_rotations
 from tasks.models.base import ROTATION, Potential
+from tasks.models.graph import POINTERS, Graph, GraphPotential
 from tasks.pretexts.base import Pretext
-
-
-class Diverged(ArithmeticError):
-    """A loss that is NaN or infinite; the message says where.
-
-    Attributes:
-        steps: optimizer steps that were made before.
-    """
-
-    def __init__(self, what: str, loss: float, module: LightningModule) -> None:
-        step, epoch = module.global_step, module.current_epoch + 1
-        super().__init__(f"the {what} loss became {loss} at step {step + 1}, epoch {epoch}")
-        self.steps = step
 
 
 def half_cosine(step: int, steps: int, lr: float, lr_min: float) -> float:
@@ -46,11 +37,26 @@ def half_cosine(step: int, steps: int, lr: float, lr_min: float) -> float:
     return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+class SinglePrecision(FloatCastDatasetWrapper):
+    """LNNP's transform to float32, without the copies where there is nothing to do."""
+
+    def __call__(self, data: Data) -> Data:
+        """The same data if all of it is in float32."""
+        fields = data.to_dict().values()
+        if any(torch.is_tensor(v) and v.is_floating_point() and v.dtype != torch.float32 for v in fields):
+            return super().__call__(data)
+        return data
+
+
 class PotentialModule(LNNP):
     """LNNP around a potential of the suite.
 
     LNNP's constructor can only build TorchMD-Net's own architectures, so it is passed over; all attributes that it
     sets are set here (a test compares the two).
+
+    Attributes:
+        compiles: name of what a step computes (``Work.function``) if it is to be compiled, else None.
+        computed: how the steps of the fit are computed.
 
     Args:
         potential: the network to train.
@@ -83,8 +89,62 @@ class PotentialModule(LNNP):
         self._reset_ema_dict()
         self.losses = None
         self._reset_losses_dict()
-        self.data_transform = FloatCastDatasetWrapper(dtype=torch.float32)
+        self.data_transform = SinglePrecision(dtype=torch.float32)
         self.train_loss_fn = LossFunction(loss_class_mapping[self.hparams.train_loss])
+        self.compiles: str | None = None
+        self.computed = Computed("eager")
+        self._compiled: CompiledStep | None = None
+        self._watch = Watch()
+
+    @property
+    def search(self) -> Search | None:
+        """What finds the neighbours that can be kept for each frame; None if the network searches by itself."""
+        potential = self.model
+        if not isinstance(potential, GraphPotential):
+            return None
+
+        def search(pos: Tensor, batch: Tensor, box: Tensor | None) -> Graph:
+            device = next(potential.parameters()).device
+            found = potential.graph(pos.to(device), batch.to(device), None if box is None else box.to(device), None)
+            return Graph(found.edges.to(pos.device), found.shifts.to(pos.device))
+
+        return search
+
+    def on_train_start(self) -> None:
+        """Compile the step if that was asked for: before the first epoch, whose seconds are those of training."""
+        super().on_train_start()
+        if self.compiles is not None:
+            self._compiled, self.computed = compile_step(
+                self.model, self.compiled_name, self.compiles, self._first_inputs
+            )
+
+    @property
+    def compiled_name(self) -> str:
+        """Which function of a `GraphPotential` a training step calls."""
+        return "predict"
+
+    def _first_inputs(self) -> tuple[Any, ...]:
+        """z, pos, batch, box and ``extra_args`` of a first training batch, on the device."""
+        raise NotImplementedError
+
+    def _first_batch(self) -> Batch:
+        return self.data_transform(self.trainer.datamodule.first_batch().to(self.device))
+
+    def forward(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor | None = None,
+        box: Tensor | None = None,
+        q: Tensor | None = None,
+        s: Tensor | None = None,
+        extra_args: dict[str, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The potential's energies and forces, compiled if the step is."""
+        if self._compiled is None or not self.training:
+            return self.model(z, pos, batch=batch, box=box, q=q, s=s, extra_args=extra_args)
+        assert batch is not None
+        return self._compiled(z, pos, batch, box, extra_args or {})
 
     def configure_optimizers(self) -> Any:
         """AdamW with a half-cosine schedule per optimizer step."""
@@ -103,8 +163,7 @@ class PotentialModule(LNNP):
             Diverged: if it is NaN or infinite.
         """
         loss = self.batch_loss(batch, batch_idx, "train")
-        if not bool(torch.isfinite(loss)):
-            raise Diverged("training", float(loss.detach()), self)
+        self._watch.note(loss, self.global_step, self.current_epoch)
         return loss
 
     def turned(self, batch: Data, frames: int, stage: str) -> Data:
@@ -114,6 +173,20 @@ class PotentialModule(LNNP):
         seed = stream_seed(self._rotate, "rotation", self.global_step)
         rotations = random_rotations(frames, Generator(batch.pos.device).manual_seed(seed))
         return batch.update({ROTATION: rotations})
+
+    def on_validation_start(self) -> None:
+        """Validation ends an epoch: nothing is saved after a training loss that is not finite."""
+        self._watch.check(self.current_epoch)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of all gradients, in few calls: Lightning's own takes two for each parameter on a CPU."""
+        if gradient_clip_val is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val, foreach=True)
 
     def validation_step(self, batch: Batch, batch_idx: int, *args: Any) -> Tensor:
         """Loss of a validation batch; the training loss is the criterion for the best checkpoint."""
@@ -126,7 +199,7 @@ class PotentialModule(LNNP):
             Diverged: if it is NaN or infinite, as after a last update that broke the weights.
         """
         if not math.isfinite(loss):
-            raise Diverged("validation", loss, self)
+            raise Diverged("validation", loss, self.global_step, self.current_epoch)
         self.log("val_loss", loss)
 
     def batch_loss(self, batch: Batch, batch_idx: int, stage: str) -> Tensor:
@@ -168,6 +241,14 @@ class FinetuneModule(PotentialModule):
         return self.step(
             self.turned(batch, batch.num_graphs, stage), [(self.hparams.train_loss, self.train_loss_fn)], stage
         )
+
+    def _first_inputs(self) -> tuple[Any, ...]:
+        """See ``PotentialModule._first_inputs``."""
+        batch = self._first_batch()
+        batch = self.turned(batch, batch.num_graphs, "train")
+        named = ("y", "neg_dy", "z", "pos", "batch", "box", "q", "s")
+        extra_args = {name: value for name, value in batch.to_dict().items() if name not in named}  # as LNNP does
+        return batch.z, batch.pos, batch.batch, batch.box if "box" in batch else None, extra_args
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Adds a batch to the exact errors of the stage ``test``."""
@@ -228,14 +309,6 @@ def _named(errors: dict[str, float], names: Sequence[str]) -> dict[str, float]:
     return {name: errors[name] for name in names if name in errors}
 
 
-def pretext_loss(potential: Potential, pretext: Pretext, corrupted: Data) -> Tensor:
-    """Loss of a potential's prediction for a corrupted batch."""
-    seen = {k: v for k, v in corrupted.to_dict().items() if k not in ("z", "pos", "batch", "box", "target")}
-    box = corrupted.box if "box" in corrupted else None
-    prediction = potential.vectors(pretext.config.head, corrupted.z, corrupted.pos, corrupted.batch, box, seen)
-    return pretext.loss(prediction, corrupted)
-
-
 class PretrainModule(PotentialModule):
     """A pretext in LNNP's loop.
 
@@ -266,12 +339,39 @@ class PretrainModule(PotentialModule):
         """Corrupt the batch, let the potential predict, score it."""
         stream: Stream = "corruption" if stage == "train" else "corruption-validation"
         counter = self.global_step if stage == "train" else batch_idx
-        generator = Generator(batch.pos.device).manual_seed(stream_seed(self._seed, stream, counter))
-        corrupted = self.data_transform(self._pretext.corrupt(batch, generator))
-        corrupted = self.turned(corrupted, batch.num_graphs, stage)
-        loss = pretext_loss(self.model, self._pretext, corrupted)
+        corrupted = self.turned(self._corrupt(batch, stream, counter), batch.num_graphs, stage)
+        loss = self._pretext.loss(self._vectors(*seen_by_network(corrupted, batch)), corrupted)
         self._loss_means[stage].update(loss, batch.num_graphs)
         return loss
+
+    @property
+    def search(self) -> Search | None:
+        """See ``PotentialModule.search``; graphs are kept only for a pretext that passes them on."""
+        return super().search if self._pretext.keeps_graph else None
+
+    @property
+    def compiled_name(self) -> str:
+        """See ``PotentialModule.compiled_name``."""
+        return "displace" if self._pretext.config.head == "coordinate" else "predict"
+
+    def _first_inputs(self) -> tuple[Any, ...]:
+        """See ``PotentialModule._first_inputs``."""
+        batch = self._first_batch()
+        corrupted = self.turned(self._corrupt(batch, "corruption", 0), batch.num_graphs, "train")
+        return seen_by_network(corrupted, batch)
+
+    def _corrupt(self, batch: Batch, stream: Stream, counter: int) -> Data:
+        generator = Generator(batch.pos.device).manual_seed(stream_seed(self._seed, stream, counter))
+        return self.data_transform(self._pretext.corrupt(batch, generator))
+
+    def _vectors(
+        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor]
+    ) -> Tensor:
+        """What the pretext's head predicts for each atom, (N, 3)."""
+        if self._compiled is None or not self.training:
+            return self.model.vectors(self._pretext.config.head, z, pos, batch, box, extra_args)
+        found = self._compiled(z, pos, batch, box, extra_args)
+        return found if self.compiled_name == "displace" else found[1]
 
     def on_validation_epoch_end(self) -> None:
         """The pretext loss on validation frames as ``val_loss``: batch means weighted by their frames."""
@@ -285,3 +385,13 @@ class PretrainModule(PotentialModule):
         values = {(stage, "loss"): mean.compute() for stage, mean in self._loss_means.items()}
         self._reset_sums()
         return values
+
+
+def seen_by_network(
+    corrupted: Data, batch: Batch
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, dict[str, Tensor]]:
+    """What a network sees of a corrupted batch: z, pos, batch, box, and all else but the target."""
+    seen = {k: v for k, v in corrupted.to_dict().items() if k not in ("z", "pos", "batch", "box", "target")}
+    seen[POINTERS] = batch.ptr
+    box = corrupted.box if "box" in corrupted else None
+    return corrupted.z, corrupted.pos, corrupted.batch, box, seen

@@ -49,7 +49,7 @@ def test_finished_work_of_another_run_is_taken_over_and_the_other_networks_run(s
     assert len(computed) == 2
 
 
-@pytest.mark.parametrize("other", ["contents", "versions", "git_commit", "hardware", "record"])
+@pytest.mark.parametrize("other", ["contents", "versions", "git_commit", "hardware", "computed", "record"])
 def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
     """Copies of a finished run whose provenance or record is another: left alone with the reason, or refused."""
     earlier = tmp_path / "earlier"
@@ -58,6 +58,9 @@ def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
         content = json.loads(path.read_text())
         if other == "hardware":
             content["hardware"]["accelerator"] = "another"
+        elif other == "computed":
+            assert content["computed"]["way"] == "eager"
+            content["computed"]["way"] = "compiled"
         elif other != "record":
             content[other] = {"contents": ["another"], "versions": {"torch": "another"}}.get(other, "another")
         path.write_text(json.dumps(content), encoding="utf-8")
@@ -73,7 +76,8 @@ def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
         assert not list((tmp_path / "run" / "cells").iterdir())
         return
     notes = take_over(cells, settings, [earlier], library)
-    reason = {"contents": "data", "git_commit": "commit", "hardware": "accelerator"}.get(other, other)
+    names = {"contents": "data", "git_commit": "commit", "hardware": "accelerator", "computed": "way of computing"}
+    reason = names.get(other, other)
     assert len(notes) == 1
     assert f"other than now: {reason} (6 finished jobs)" in notes[0]
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,94 @@
+"""Which fits are computed by a compiled step: one choice for all fits of a network, so that arms can be compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.cell.job import Job, Settings
+from benchmark.planning.cells import Cell, Work
+from benchmark.planning.config import DatasetEntry, Part, build, check_options
+from benchmark.planning.frames import count_training_frames
+from benchmark.planning.planner import Choice
+from benchmark.run.jobs import make_jobs
+from benchmark.training.compiled import missing_compiler, read_measured
+from tasks.datasets.base import DatasetTask
+from tasks.models.graph import GraphPotential
+from tasks.options.models import PotentialConfig
+from tasks.registry import DATASETS, MODELS
+
+COLD_SECONDS, WARM_SECONDS = 45.0, 4.0
+"""What a network's function takes to be compiled, and each process to load it from the cache, about; one core."""
+SAVED = 1 / 3
+"""Part of an eager step that a compiled one saves, at least, on a CPU."""
+
+LAYER_SECONDS = 2.5e-3
+PRODUCT_SECONDS = 1.5e-9
+NEIGHBOURS = 16
+"""A guess of an eager step, which decides what is worth compiling and nothing else: so long for each layer, and so long
+for each edge and pair of channels in it, on one core; water within 3.4 Å has so many neighbours."""
+
+
+def choose_compiled(cells: Sequence[Cell], settings: Settings, choice: Choice, workers: int) -> frozenset[str]:
+    """Keys of the pretrainings and cells whose training steps are compiled.
+
+    ``auto`` keeps to what finished fits of the same network in the run folder did. Else it compiles where the time that
+    all its fits save is twice what compiling costs, and nothing on a GPU, where that was not measured.
+
+    Args:
+        cells: the whole plan, not only what is left: the choice must not depend on how far a run is.
+        settings: this run's.
+        choice: the value of ``--compile``.
+        workers: processes at a time, each of which has to load or compile.
+    """
+    jobs: dict[str, list[Job]] = {}
+    for job in make_jobs(cells, settings):
+        jobs.setdefault(job.work.model.model_dump_json(), []).append(job)
+    compiled = [job.key for of_one in jobs.values() if _compiles(of_one, settings, choice, workers) for job in of_one]
+    return frozenset(compiled)
+
+
+def _compiles(jobs: Sequence[Job], settings: Settings, choice: Choice, workers: int) -> bool:
+    """Whether the fits of one network are compiled."""
+    if choice == "never" or not issubclass(MODELS.get(jobs[0].work.model.kind), GraphPotential):
+        return False
+    if choice == "always":
+        return True
+    finished = [job for job in jobs if job.finished]
+    if finished:
+        return way_of(finished[0].folder.read_provenance() or {}) == "compiled"
+    if settings.device != "cpu":
+        return False
+    cost = 0.0
+    for function in {job.work.function for job in jobs}:
+        cold = read_measured(function) is None
+        cost += (COLD_SECONDS if cold else 0.0) + WARM_SECONDS * workers
+    saved = SAVED * sum(_guess_seconds(job.work, settings.data_dir) for job in jobs)
+    return saved > 2 * cost and missing_compiler(settings.device) is None
+
+
+def way_of(provenance: Mapping[str, Any]) -> str:
+    """How a fit was computed, by its provenance; what says nothing is of versions that knew only one way."""
+    computed = provenance.get("computed")
+    return str(computed["way"]) if isinstance(computed, dict) else "eager"
+
+
+def count_steps(work: Work, part: DatasetEntry | Part, data_dir: Path) -> int | None:
+    """Optimizer steps of a fit over one of its datasets; None where only data can tell that is not there yet."""
+    frames = count_training_frames(part, work.seed, data_dir)
+    return None if frames is None else math.ceil(work.phase.epochs * frames / work.batch_size)
+
+
+def _guess_seconds(work: Work, data_dir: Path) -> float:
+    """Time of a fit by its eager steps, very roughly, s."""
+    options = check_options(MODELS, work.model)
+    assert isinstance(options, PotentialConfig)
+    seconds = 0.0
+    for part in work.trains_on:
+        task: DatasetTask = build(DATASETS, part)
+        edges = NEIGHBOURS * work.batch_size * task.example(data_dir).num_nodes
+        step = options.layers * (LAYER_SECONDS + PRODUCT_SECONDS * edges * options.hidden**2)
+        seconds += step * (count_steps(work, part, data_dir) or 0)
+    return seconds

@@ -1,0 +1,68 @@
+"""Which fits are compiled: one choice for a network, by the whole plan and by what is finished."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.cell.job import Settings
+from benchmark.planning.config import load_suite
+from benchmark.planning.planner import make_plan
+from benchmark.run import ways
+from benchmark.run.jobs import make_jobs
+from benchmark.run.ways import choose_compiled, way_of
+from reports.records.atomic import write_json
+
+
+@pytest.fixture
+def cells():
+    return make_plan(load_suite("water", "smoke"))
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(tmp_path / "run", tmp_path / "data", "cpu", 1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_measured(monkeypatch):
+    monkeypatch.setattr(ways, "read_measured", lambda function: None)
+    monkeypatch.setattr(ways, "missing_compiler", lambda device: None)
+
+
+def test_always_and_never(cells, settings):
+    every = {job.key for job in make_jobs(cells, settings)}
+    assert choose_compiled(cells, settings, "always", 2) == every
+    assert choose_compiled(cells, settings, "never", 2) == frozenset()
+
+
+def test_networks_of_torchmd_net_are_never_compiled(settings):
+    cells = make_plan(load_suite("torchmd-net", "smoke"))
+    own = {job.key for job in make_jobs(cells, settings) if job.work.model.kind in ("egnn", "gns", "forcenet")}
+    assert choose_compiled(cells, settings, "always", 1) == own
+
+
+def test_auto_compiles_where_the_fits_are_long_and_a_compiler_is_there(cells, settings, monkeypatch):
+    assert choose_compiled(cells, settings, "auto", 2) == frozenset(), "a smoke run is over before it would be compiled"
+    monkeypatch.setattr(ways, "COLD_SECONDS", 0.0)
+    monkeypatch.setattr(ways, "WARM_SECONDS", 0.0)
+    every = {job.key for job in make_jobs(cells, settings)}
+    assert choose_compiled(cells, settings, "auto", 2) == every
+    monkeypatch.setattr(ways, "missing_compiler", lambda device: "there is no C++ compiler")
+    assert choose_compiled(cells, settings, "auto", 2) == frozenset()
+
+
+def test_auto_keeps_to_what_finished_fits_of_the_network_did(cells, settings):
+    gns = [job for job in make_jobs(cells, settings) if job.work.model.kind == "gns"]
+    gns[0].folder.path.mkdir(parents=True)
+    gns[0].folder.set_status("ok")
+    write_json(gns[0].folder.provenance, {"schema": 1, "computed": {"way": "compiled"}})
+    assert choose_compiled(cells, settings, "auto", 2) == {job.key for job in gns}
+
+
+def test_a_provenance_that_says_nothing_is_eager():
+    assert way_of({}) == "eager"
+    assert way_of({"computed": {"way": "compiled"}}) == "compiled"
+
+
+def test_another_word_is_refused_with_those_allowed(refuse):
+    refuse("run", "--suite", "water", "--compile", "maybe", fragments=["--compile maybe", "auto, always, never"])
