@@ -32,7 +32,7 @@ def make_run(folder: Path, cells: int) -> None:
         seed, key = number // 8, f"{number:012x}"
         rows.append(_planned(key, model, arm, seed))
         _write_cell(place, rows[-1], rng)
-    labels = {name: {"label": name} for name in ARMS}
+    labels: dict[str, dict[str, object]] = {name: {"label": name} for name in ARMS}
     labels["masked"] |= {"pretext": "masking", "options": {"ratio": 0.5}}
     labels["denoised"] |= {"pretext": "denoising"}
     labels["scratch-extended"] |= {"extended": True}
