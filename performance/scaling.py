@@ -15,7 +15,7 @@ from performance.timing import medians
 BASE: dict[str, Any] = {"molecules": 32, "frames": 2, "cutoff_A": 3.4, "hidden": 64, "layers": 3}
 AXES: dict[str, tuple[tuple[str, tuple[Any, ...]], ...]] = {
     "atoms": (("molecules", (16, 32, 64, 128)),),
-    "edges": (("cutoff_A", (2.5, 3.4, 4.5, 6.0)),),
+    "edges": (("cutoff_A", (2.5, 3.4, 4.2, 4.9)),),
     "width": (("hidden", (32, 64, 128, 256)),),
     "layers": (("layers", (1, 2, 4, 8)),),
     "frames": (("frames", (1, 2, 4, 8)),),
