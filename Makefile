@@ -18,7 +18,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env water check test lint format docs dist lock docker clean
+.PHONY: help env water bench check test lint format docs dist lock docker clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +27,9 @@ env: $(VENV)/.project ## create .venv with the locked dependencies and the proje
 
 water: env ## run the water benchmark at scale quick (more options: ARGS="...")
 	$(BIN) -m benchmark run --suite water $(ARGS)
+
+bench: env ## time the project against plain ways of doing the same, on a machine that does nothing else (ARGS="--rows ...")
+	$(BIN) -m performance $(ARGS)
 
 check: lint ## check style and types, and run the quick tests
 	$(BIN) -m pytest -m "not slow" $(ARGS)
@@ -93,4 +96,4 @@ docker: ## build the container image (IMAGE=nnp-pretrain-bench)
 clean: ## remove the environment, builds and caches; runs and data stay
 	test ! -e $(VENV)/pyvenv.cfg || rm -rf $(VENV)
 	rm -rf build dist site docs/reference *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find benchmark tasks reports tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find benchmark tasks reports performance tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

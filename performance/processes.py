@@ -46,7 +46,8 @@ def run(command: Sequence[str], folder: Path = ROOT, environment: dict[str, str]
     """Run a command to its end, without its output."""
     began = time.perf_counter()
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=folder, stdout=quiet, stderr=quiet, env={**os.environ, **(environment or {})})
+    variables = {**os.environ, **(environment or {})}
+    process = subprocess.Popen(command, cwd=folder, stdout=quiet, stderr=quiet, env=variables)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.perf_counter() - began

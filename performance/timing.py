@@ -1,4 +1,4 @@
-"""Two ways of doing the same, timed in alternation: A B A B ..., so that what else the machine does meets both alike."""
+"""Two ways of doing the same, timed in alternation, A B A B ...: what else the machine does meets both alike."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def alternate(ours: Action, other: Action, budget_s: float, warm_up: int = 2, fe
     for _ in range(warm_up):
         ours()
         other()
-    first, second = [], []
+    first: list[float] = []
+    second: list[float] = []
     began = time.perf_counter()
     while len(first) < fewest or (len(first) < MOST and time.perf_counter() - began < budget_s):
         first.append(seconds(ours))

@@ -85,11 +85,19 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_change: OnChange) -> None:
 
 
 def start_server(device: str, threads: int) -> None:
-    """Let the process that workers are forked from import what they need, beside what this one does meanwhile."""
+    """Let the process that workers are forked from import what they need, beside what this one does meanwhile.
+
+    To be called in the main thread. An interrupt while it imports is this process's business alone.
+    """
     context = _context(device)
-    if context.get_start_method() == "forkserver":
+    if context.get_start_method() != "forkserver":
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
         with _threads(threads):
             ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Worker:

@@ -1,7 +1,8 @@
 """Hydrogen masking as a plain research code has it: sample by sample, molecule by molecule, in the data loader.
 
-In each structure ``max(1, round(ratio × M))`` of its M molecules, chosen at random, lose one random hydrogen; the atoms
-left in them have label 1 and point, with a unit vector by minimum image, to where it was (arXiv 2402.15921, section 2.2).
+In each structure ``max(1, round(ratio × M))`` of its M molecules, chosen at random, lose one random hydrogen; the
+atoms left in them have label 1 and point, with a unit vector by minimum image, to where it was (arXiv 2402.15921,
+section 2.2).
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def mask(sample: Data, ratio: float, draw: random.Random) -> Masked:
     return Masked(data, removed)
 
 
-class MaskedStructures(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class MaskedStructures(torch.utils.data.Dataset):
     """Structures that are masked anew whenever one is asked for."""
 
     def __init__(self, samples: Sequence[Data], ratio: float) -> None:

@@ -33,7 +33,7 @@ def element_table() -> pd.DataFrame:
     Group 1 to 18, period, Pauling's electronegativity, Pyykkö's covalent radius in Å, first ionization energy and
     electron affinity in eV, block as 0 (s) to 3 (f), log10 of the atomic volume in cm³/mol at room conditions.
     """
-    return pd.read_csv(TABLE, comment="#", index_col="atomic_number", float_precision="round_trip")
+    return pd.read_csv(TABLE, comment="#", index_col="atomic_number")
 
 
 def element_properties(max_z: int) -> Tensor:

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 from benchmark.executors import local
 from benchmark.executors.local import run_jobs
 from reports.records.folder import JobFolder
+from tests.benchmark.runs import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -149,3 +152,21 @@ def test_a_process_is_silent_if_it_neither_notes_progress_nor_computes(monkeypat
         machine.cpu += cpu
         assert pulse.silent_s(sign) == silent
     assert pulse.peak_mb == 100
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="signals that are ignored are read from /proc")
+def test_a_server_that_is_started_early_is_the_workers_and_ignores_interrupts():
+    """In a process of its own: the server of this one may have been started before."""
+    code = (
+        "import multiprocessing.forkserver as f, signal, pathlib, os\n"
+        "from benchmark.executors.local import _context, start_server\n"
+        "start_server('cpu', 1)\n"
+        "server = f._forkserver._forkserver_pid\n"
+        "process = _context('cpu').Process(target=int)\n"
+        "process.start(); process.join()\n"
+        "ignored = int(pathlib.Path(f'/proc/{server}/status').read_text().split('SigIgn:')[1].split()[0], 16)\n"
+        "print(process.exitcode, server == f._forkserver._forkserver_pid, ignored >> (signal.SIGINT - 1) & 1)\n"
+        "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["0", "True", "1", "True"], done.stderr
