@@ -64,6 +64,7 @@ def prepare(
     device: str = "auto",
     reuse: Sequence[Path] = (),
     command: str = "",
+    first_seed: int = 0,
 ) -> Run:
     """Validate everything that can be wrong before anything is written.
 
@@ -77,13 +78,14 @@ def prepare(
         device: ``cpu``, ``cuda``, or ``auto`` for the best there is.
         reuse: earlier run folders whose finished work is taken over.
         command: the command line, for the record.
+        first_seed: the seeds are this one and those that follow it.
 
     Raises:
         BenchmarkError: for anything the user should correct.
     """
     check_entries(suite)
     planned_primaries(suite)
-    cells = make_plan(suite, seeds, select, data_dir)
+    cells = make_plan(suite, seeds, select, data_dir, first_seed)
     check_splits(suite, cells, data_dir)
     chosen = choose_device(device)
     for earlier in reuse:
