@@ -11,7 +11,7 @@ import yaml
 
 from benchmark.planning.config import load_suite
 from benchmark.planning.suite_files import available_suites
-from tasks.registry import DATASETS, MODELS, PRETEXTS
+from tasks.registry import DATASETS, LABELLERS, MODELS, PRETEXTS
 from tests.benchmark.runs import ROOT
 from tests.own_package import FILE_BLOCK
 from tools.reference import files
@@ -59,7 +59,8 @@ def test_links_lead_to_files_and_named_files_and_tests_exist(page, reference):
 
 
 @pytest.mark.parametrize(
-    ("page", "registry"), [("datasets.md", DATASETS), ("models.md", MODELS), ("pretexts.md", PRETEXTS)]
+    ("page", "registry"),
+    [("datasets.md", DATASETS), ("models.md", MODELS), ("pretexts.md", PRETEXTS), ("labellers.md", LABELLERS)],
 )
 def test_the_reference_has_every_option_of_every_kind(reference, page, registry):
     sections = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", reference[page], re.MULTILINE | re.DOTALL))
@@ -71,8 +72,8 @@ def test_the_reference_has_every_option_of_every_kind(reference, page, registry)
 
 
 def test_a_row_of_the_reference(reference):
-    row = "| `sd_A` | number > 0 | `0.5` | Å | Standard deviation of the noise in each coordinate, Å. |"
-    assert row in reference["pretexts.md"]
+    assert "| `ratio` | number > 0, ≤ 1 | `0.5` | Share of each structure's molecules" in reference["pretexts.md"]
+    assert "| `sd_A` | number > 0 or list of number > 0 or mapping | `0.5` | Å | Standard" in reference["pretexts.md"]
 
 
 @pytest.mark.parametrize("path", available_suites().values(), ids=lambda path: path.stem)

@@ -16,13 +16,13 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel
 
-from benchmark.planning import config
+from benchmark.planning import config, strategies
 from reports.records.record import CURVE_METRICS, CURVE_SCHEMA, CURVE_SPLITS, PHASES, Record
 from reports.records.references import REFERENCE_SCHEMA, REFERENCES
 from reports.records.references import SPLITS as REFERENCE_SPLITS
 from reports.records.samples import ELEMENT_SCHEMA, MOST_PREDICTIONS, PREDICTION_SCHEMA, QUANTITY_UNITS
 from tasks.datasets import splits
-from tasks.registry import DATASETS, MODELS, PRETEXTS, Registry
+from tasks.registry import DATASETS, LABELLERS, MODELS, PRETEXTS, Registry
 from tools.suite_schema import suite_schema
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +120,7 @@ def files() -> dict[str, str]:
         "datasets.md": kinds_page("Datasets", DATASETS, "datasets.NAME.options"),
         "models.md": kinds_page("Models", MODELS, "models.NAME.options"),
         "pretexts.md": kinds_page("Pretexts", PRETEXTS, "strategies.NAME.pretext.options"),
+        "labellers.md": kinds_page("Labellers", LABELLERS, "strategies.NAME.labels_from.options"),
         "records.md": records_page(),
         "command-line.md": command_line_page(),
         **{f"api-{package}.md": api_page(package, text) for package, text in API.items()},
@@ -138,7 +139,8 @@ def suite_page() -> str:
         ("Split of your own", "datasets.NAME.split", splits.OwnSplit),
         ("Structures", "structures.NAME", config.StructuresEntry),
         ("Models", "models.NAME", config.ModelEntry),
-        ("Arms", "strategies.NAME", config.Strategy),
+        ("Arms", "strategies.NAME", strategies.Strategy),
+        ("An auxiliary pretext", "strategies.NAME.auxiliary", strategies.Auxiliary),
         ("Training", "training", config.Training),
         ("Pretraining", "training.pretrain", config.Phase),
         ("Finetuning", "training.finetune", config.Finetune),

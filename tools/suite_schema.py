@@ -10,11 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from benchmark.planning.config import Suite
-from tasks.registry import DATASETS, MODELS, PRETEXTS, Registry
+from tasks.registry import DATASETS, LABELLERS, MODELS, PRETEXTS, Registry
 
 Schema = dict[str, Any]
 
-ENTRIES: dict[str, Registry[Any]] = {"DatasetEntry": DATASETS, "StructuresEntry": DATASETS, "ModelEntry": MODELS}
+ENTRIES: dict[str, Registry[Any]] = {
+    "DatasetEntry": DATASETS,
+    "StructuresEntry": DATASETS,
+    "ModelEntry": MODELS,
+    "Auxiliary": PRETEXTS,
+}
 """The definitions that have a kind and its options, and where the kinds are registered."""
 
 
@@ -23,9 +28,11 @@ def suite_schema() -> Schema:
     suite = Suite.model_json_schema()
     definitions: dict[str, Schema] = suite["$defs"]
     entry = definitions.pop("Entry")
-    for registry in (DATASETS, MODELS, PRETEXTS):
+    for registry in (DATASETS, MODELS, PRETEXTS, LABELLERS):
         for kind in registry.kinds():
-            definitions[_options_of(registry, kind)] = registry.get(kind).Config.model_json_schema()
+            options = registry.get(kind).Config.model_json_schema()
+            definitions.update(options.pop("$defs", {}))
+            definitions[_options_of(registry, kind)] = options
         definitions[_entry_of(registry)] = _with_kinds(entry, registry)
     for name, registry in ENTRIES.items():
         definitions[name] = _with_kinds(definitions[name], registry)
@@ -33,7 +40,10 @@ def suite_schema() -> Schema:
             _point(definitions[name]["properties"], "training", "Training")
     tests = definitions["DatasetEntry"]["properties"]["extra_tests"]
     tests["additionalProperties"] = {"$ref": f"#/$defs/{_entry_of(DATASETS)}"}
-    _point(definitions["Strategy"]["properties"], "pretext", _entry_of(PRETEXTS))
+    arm = definitions["Strategy"]["properties"]
+    _point(arm, "pretext", _entry_of(PRETEXTS))
+    _point(arm, "labels_from", _entry_of(LABELLERS))
+    _point(arm, "training", "Training")
     definitions["Split"] = _merge(
         [definitions.pop(f"{method}Split") for method in ("Trajectory", "Official", "Frame", "Own")]
     )

@@ -16,6 +16,7 @@ from rich.table import Table
 from benchmark.cli.data import app as data_app
 from benchmark.cli.dry_run import cells_table, cost, print_inspection, summary
 from benchmark.cli.options import DataDir, RunFolderPath, Scale, Select, SuiteName, console, errors, parse_select
+from benchmark.cli.tune import tune
 from benchmark.cli.use import app as use_app
 from benchmark.errors import BenchmarkError
 from tasks.datasets.storage.cache import default_data_dir
@@ -183,19 +184,20 @@ def status(run_folder: RunPath) -> None:
 
 @app.command("list")
 def list_suites() -> None:
-    """List suites with their scales, and the kinds of datasets, models and pretexts."""
+    """List suites with their scales, and the kinds of datasets, models, pretexts and labellers."""
     from benchmark.planning.suite_files import available_suites, read_suite_file
-    from tasks.registry import DATASETS, MODELS, PRETEXTS
+    from tasks.registry import DATASETS, LABELLERS, MODELS, PRETEXTS
 
     table = Table("suite", "scales", "title")
     for name in available_suites():
         content = read_suite_file(name)
         table.add_row(name, ", ".join(content["scales"]), content["title"])
     console.print(table)
-    for registry in (DATASETS, MODELS, PRETEXTS):
+    for registry in (DATASETS, MODELS, PRETEXTS, LABELLERS):
         console.print(f"{registry.noun} kinds: {', '.join(registry.kinds())}", highlight=False)
 
 
+app.command()(tune)
 app.add_typer(data_app, name="data")
 app.add_typer(use_app)
 

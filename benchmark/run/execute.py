@@ -75,6 +75,7 @@ def prepare(
     mix_commits: bool = False,
     retry_failed: bool = True,
     compile_steps: Choice = "auto",
+    first_seed: int = 0,
 ) -> Run:
     """Validate everything that can be wrong before anything is written.
 
@@ -91,13 +92,14 @@ def prepare(
         mix_commits: see ``Run``.
         retry_failed: see ``Run``.
         compile_steps: ``auto``, ``always`` or ``never``.
+        first_seed: the seeds are this one and those that follow it.
 
     Raises:
         BenchmarkError: for anything the user should correct.
     """
     check_entries(suite)
     planned_primaries(suite)
-    cells = make_plan(suite, seeds, select, data_dir)
+    cells = make_plan(suite, seeds, select, data_dir, first_seed)
     check_splits(suite, cells, data_dir)
     chosen = choose_device(device)
     for earlier in reuse:
