@@ -11,7 +11,17 @@ import typer
 from rich.table import Table
 
 from benchmark.cli.data import app as data_app
-from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, errors, parse_select
+from benchmark.cli.options import (
+    DataDir,
+    Scale,
+    Select,
+    SuiteName,
+    console,
+    errors,
+    parse_duration,
+    parse_percent,
+    parse_select,
+)
 from benchmark.errors import BenchmarkError
 from tasks.datasets.storage.cache import default_data_dir
 
@@ -44,6 +54,17 @@ def run(
         list[Path] | None,
         typer.Option(help="A run folder whose finished cells are taken over where they are the same; repeatable."),
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            help="Add seeds until the half-width of the 95 % interval of every primary comparison is under this, e.g. "
+            "10%."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Wall time to spend, e.g. 8h or 30m: no job is started that would not end within it."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
@@ -52,6 +73,7 @@ def run(
 
     # What can be refused without torch, which takes seconds to import, is refused first.
     loaded, chosen = read_suite(suite, scale), parse_select(select)
+    percent, seconds = parse_percent(until), parse_duration(budget)
     check_numbers(seeds=seeds, jobs=jobs)
     select_names(loaded, chosen)
 
@@ -70,6 +92,8 @@ def run(
         device=device,
         command=shlex.join(["python", "-m", "benchmark", *sys.argv[1:]]),
         reuse=reuse or (),
+        until=percent,
+        budget=seconds,
     )
     if dry_run:
         from benchmark.run.estimate import estimate
@@ -119,6 +143,7 @@ def report(
 @app.command()
 def status(run_folder: RunPath) -> None:
     """Show how far the cells of a run folder are."""
+    from benchmark.run.growth import describe_widths
     from benchmark.run.status import describe_status, read_statuses
 
     table = Table("cell", "dataset", "model", "arm", "seed", "state", "detail")
@@ -126,6 +151,8 @@ def status(run_folder: RunPath) -> None:
         detail = state.reason or (describe_status(state) if state.state == "running" else "")
         table.add_row(cell.key, *cell.arm, str(cell.seed), state.state, detail)
     console.print(table)
+    for line in describe_widths(run_folder):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command("list")

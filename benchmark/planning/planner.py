@@ -25,6 +25,7 @@ def make_plan(
     seeds: int | None = None,
     select: Mapping[str, list[str]] | None = None,
     data_dir: Path | None = None,
+    more: Mapping[Arm, int] | None = None,
 ) -> list[Cell]:
     """The cells of a suite.
 
@@ -34,6 +35,7 @@ def make_plan(
         select: names to keep, by ``dataset``, ``model`` or ``strategy``, or values of an option of the datasets
             (``molecule``, say); what is absent is not filtered.
         data_dir: folder of all datasets, where frames must be counted to match compute; None for the default.
+        more: numbers of seeds of single arms, where these are larger; arms that are not chosen are left out.
 
     Raises:
         BenchmarkError: for a filter or a name that does not exist, fewer than one seed, or frames that cannot be
@@ -43,11 +45,12 @@ def make_plan(
     datasets, models, strategies = select_names(suite, select or {})
     planner = _Planner(suite, datasets, data_dir or default_data_dir())
     numbers = {model: seeds or suite.models[model].seeds or suite.seeds for model in models}
+    arms = {
+        arm: max(numbers[arm.model], (more or {}).get(arm, 0))
+        for arm in itertools.starmap(Arm, itertools.product(datasets, models, strategies))
+    }
     return [
-        planner.cell(Arm(dataset, model, strategy), seed)
-        for seed in range(max(numbers.values()))
-        for dataset, model, strategy in itertools.product(datasets, models, strategies)
-        if seed < numbers[model]
+        planner.cell(arm, seed) for seed in range(max(arms.values())) for arm, number in arms.items() if seed < number
     ]
 
 

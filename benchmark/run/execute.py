@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,14 @@ from benchmark.planning.config import Entry, Suite, build, check_entries, load_s
 from benchmark.planning.planner import check_numbers, make_plan, select_names
 from benchmark.planning.primaries import planned_primaries, without_cells
 from benchmark.run import plan_file
-from benchmark.run.jobs import pending_jobs
+from benchmark.run.budget import Budget
+from benchmark.run.growth import describe_widths, more_seeds, planned_seeds
+from benchmark.run.jobs import make_jobs, pending_jobs
 from benchmark.run.live_report import LiveReport
 from benchmark.run.progress import Display
 from benchmark.run.reuse import take_over
 from reports.records.folder import RunFolder
+from reports.records.plan import Arm
 from tasks.datasets.base import DatasetError, DatasetTask
 from tasks.registry import DATASETS
 
@@ -46,6 +49,9 @@ class Run:
         workers: processes at a time.
         reuse: earlier run folders whose finished work is taken over.
         command: the command line, for the record.
+        until: half-width of the intervals of the primary comparisons, in %, up to which seeds are added; None for none.
+        budget: wall time in s, within which jobs are started; None for no limit.
+        plan_more: the cells with larger numbers of seeds of some arms.
     """
 
     suite: Suite
@@ -54,6 +60,9 @@ class Run:
     workers: int
     reuse: Sequence[Path]
     command: str
+    until: float | None
+    budget: float | None
+    plan_more: Callable[[Mapping[Arm, int]], list[Cell]]
 
 
 def prepare(
@@ -66,6 +75,8 @@ def prepare(
     device: str = "auto",
     reuse: Sequence[Path] = (),
     command: str = "",
+    until: float | None = None,
+    budget: float | None = None,
 ) -> Run:
     """Validate everything that can be wrong before anything is written.
 
@@ -79,25 +90,40 @@ def prepare(
         device: ``cpu``, ``cuda``, or ``auto`` for the best there is.
         reuse: earlier run folders whose finished work is taken over.
         command: the command line, for the record.
+        until: see ``Run``.
+        budget: see ``Run``.
 
     Raises:
         BenchmarkError: for anything the user should correct.
     """
     check_entries(suite)
-    planned_primaries(suite)
-    cells = make_plan(suite, seeds, select, data_dir)
+    primaries = planned_primaries(suite)
+    folder = (out or Path("runs") / f"{suite.name}-{suite.scale}").absolute()
+
+    def plan(more: Mapping[Arm, int]) -> list[Cell]:
+        return make_plan(suite, seeds, select, data_dir, more)
+
+    # Seeds that an earlier call added belong to the run.
+    cells = plan({} if until is None else planned_seeds(RunFolder(folder)))
+    if until is not None:
+        compared = sum(len(primary.baselines) for primary in primaries)
+        if not primaries or len(without_cells(suite, cells)) == compared:
+            raise BenchmarkError(
+                f"--until needs primary comparisons, and of suite {suite.name!r} as chosen there is none: it is their "
+                f"intervals that are waited for. Declare them under `primary`, or choose others with --select"
+            )
     check_splits(suite, cells, data_dir)
     chosen = choose_device(device)
     for earlier in reuse:
         RunFolder(earlier).read_plan()
     workers = _workers(jobs, chosen)
     settings = Settings(
-        folder=(out or Path("runs") / f"{suite.name}-{suite.scale}").absolute(),
+        folder=folder,
         data_dir=data_dir.absolute(),
         device=chosen,
         threads=max(1, _cores() // workers),
     )
-    return Run(suite, cells, settings, workers, reuse, command)
+    return Run(suite, cells, settings, workers, reuse, command, until, budget, plan)
 
 
 def choose_device(name: str) -> str:
@@ -116,38 +142,72 @@ def choose_device(name: str) -> str:
 
 
 def execute(run: Run, display: Display) -> None:
-    """Run what is missing.
+    """Run what is missing; where seeds are to be added, until the intervals are narrow or the time is spent.
 
     Raises:
         BenchmarkError: if the run folder cannot be used, or work to reuse is damaged.
         DatasetError: if the data cannot be made or read.
     """
     settings, folder = run.settings, run.settings.run
+    budget = Budget(run.budget)
     plan_file.check(folder, run.suite)
     _make_writable(folder.path)
     lock = plan_file.lock(folder)
     try:
-        prepare_data(needed_entries(run.suite, run.cells), settings.data_dir, run.workers, display)
         library = Library(settings.data_dir)
-        data, audits = check_data(run.suite, run.cells, library)
-        plan_file.write(folder, run.suite, run.cells, run.command, data)
-        write_audits(folder, audits)
-        with display.preparing("references") as progress:
-            measure_references(run.cells, library, folder, progress)
-        notes = [f"note: {warning}" for warning in [*without_cells(run.suite, run.cells), *warnings_of(data)]]
-        for note in [*notes, *take_over(run.cells, settings, run.reuse, library)]:
-            display.console.print(note, highlight=False, markup=False, soft_wrap=True)
-        todo = pending_jobs(run.cells, settings)
-        display.begin_jobs(todo, total_cells=len(run.cells))
+        cells, widths = run.cells, None
+        told: list[str] = []
         with LiveReport(folder.path) as live:
-
-            def update(running: Sequence[Job], ended: Job | None) -> None:
-                display.update(running, ended)
-                live.update(cell_ended=ended is not None and ended.cells > 0)
-
-            run_jobs(todo, run.workers, update)
+            while cells:
+                notes = [note for note in _begin(run, cells, library, display) if note not in told]
+                _tell(display, notes)
+                told += notes
+                _work(run, cells, budget, display, live)
+                if run.until is None or budget.spent:
+                    break
+                more, widths = more_seeds(run.suite, folder.path, run.until, widths)
+                cells = run.plan_more({**planned_seeds(folder), **more}) if more else []
+                _tell(display, [f"{'/'.join(arm)}: {number} seeds from now on" for arm, number in more.items()])
+        if budget.spent:
+            left = sum(job.cells for job in pending_jobs(cells, settings))
+            _tell(display, [f"the time is spent: {left} cells are left; the same command goes on"])
+        if run.until is not None:
+            _tell(display, describe_widths(folder.path))
     finally:
         lock.release()
+
+
+def _begin(run: Run, cells: Sequence[Cell], library: Library, display: Display) -> list[str]:
+    """Everything before training: data, what is made sure of, the plan, references; returns what is to be told."""
+    settings, folder = run.settings, run.settings.run
+    prepare_data(needed_entries(run.suite, cells), settings.data_dir, run.workers, display)
+    data, audits = check_data(run.suite, cells, library)
+    plan_file.write(folder, run.suite, cells, run.command, data, run.until)
+    write_audits(folder, audits)
+    with display.preparing("references") as progress:
+        measure_references(cells, library, folder, progress)
+    notes = [f"note: {warning}" for warning in [*without_cells(run.suite, cells), *warnings_of(data)]]
+    return [*notes, *take_over(cells, settings, run.reuse, library)]
+
+
+def _work(run: Run, cells: Sequence[Cell], budget: Budget, display: Display, live: LiveReport) -> None:
+    """Do the jobs that are left, as far as the time allows."""
+    budget.know(make_jobs(cells, run.settings))
+    todo = pending_jobs(cells, run.settings)
+    display.begin_jobs(todo, total_cells=len(cells))
+
+    def update(running: Sequence[Job], ended: Job | None) -> None:
+        if ended is not None:
+            budget.ended(ended)
+        display.update(running, ended)
+        live.update(cell_ended=ended is not None and ended.cells > 0)
+
+    run_jobs(todo, run.workers, update, budget.allows)
+
+
+def _tell(display: Display, lines: Sequence[str]) -> None:
+    for line in lines:
+        display.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def prepare_suite(

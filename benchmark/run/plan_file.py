@@ -68,7 +68,14 @@ def check(run: RunFolder, suite: Suite) -> None:
         )
 
 
-def write(run: RunFolder, suite: Suite, cells: Sequence[Cell], command: str, data: Mapping[str, Dataset]) -> None:
+def write(
+    run: RunFolder,
+    suite: Suite,
+    cells: Sequence[Cell],
+    command: str,
+    data: Mapping[str, Dataset],
+    until_percent: float | None = None,
+) -> None:
     """Note what is to be done; cells and commands of earlier calls stay in the plan.
 
     Args:
@@ -77,6 +84,7 @@ def write(run: RunFolder, suite: Suite, cells: Sequence[Cell], command: str, dat
         cells: what is planned now.
         command: the command line.
         data: the datasets as they were read, by the suite's names.
+        until_percent: the half-width up to which seeds are added, if they are; one of an earlier call stays.
 
     Raises:
         BenchmarkError: if the folder holds cells of other data, or other work under the same names.
@@ -105,6 +113,7 @@ def write(run: RunFolder, suite: Suite, cells: Sequence[Cell], command: str, dat
             command="\n".join(dict.fromkeys([*(before.command.splitlines() if before else ()), command])),
             baselines=suite.baselines,
             primary=planned_primaries(suite),
+            until_percent=until_percent or (before.until_percent if before else None),
             datasets={
                 name: _dataset(entry, data.get(name), described.get(name)) for name, entry in suite.datasets.items()
             },
