@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +34,25 @@ def needed_entries(suite: Suite, cells: Sequence[Cell]) -> dict[str, Entry]:
         for pretraining in _distinct(cells)
         for part in pretraining.parts
     }
-    chosen = {cell.arm.dataset for cell in cells}
+    chosen: dict[str, set[int]] = {}
+    for cell in cells:
+        chosen.setdefault(cell.arm.dataset, set()).add(cell.seed)
+    seeds = {cell.seed for cell in cells}
+    made = {key: entry for name, entry in suite.datasets.items() for key, entry in entry.made(name, seeds).items()}
     pretrained_on = {
         name: entry
-        for name, entry in {**suite.datasets, **suite.structures}.items()
+        for name, entry in {**made, **suite.structures}.items()
         if entry.model_dump_json(include={"kind", "options"}) in parts
     }
     return {**entries_of(suite, chosen), **pretrained_on}
 
 
-def entries_of(suite: Suite, datasets: Collection[str]) -> dict[str, Entry]:
-    """Some of the suite's datasets with their further test sets, by the same names."""
+def entries_of(suite: Suite, datasets: Mapping[str, Iterable[int]]) -> dict[str, Entry]:
+    """Some of the suite's datasets, with the seeds of their cells, and their further test sets, by the same names."""
     entries: dict[str, Entry] = {}
     for name, entry in suite.datasets.items():
         if name in datasets:
-            entries[name] = entry
+            entries.update(entry.made(name, datasets[name]))
             entries.update({f"{name}/{extra}": test for extra, test in entry.extra_tests.items()})
     return entries
 

@@ -116,7 +116,7 @@ class _Planner:
             phase = phase.model_copy(update={"epochs": phase.epochs + self._epochs_to_match(arm, seed)})
         return Cell(
             # Labels say nothing about the result and stay out of the key; how training differs is in the phase.
-            dataset=self.suite.datasets[arm.dataset].model_copy(update={"label": None, "training": {}}),
+            dataset=self.suite.datasets[arm.dataset].of_seed(seed).model_copy(update={"label": None, "training": {}}),
             pretraining=None if strategy.pretext is None else self._pretraining(strategy, arm, seed),
             phase=phase,
             arm=arm,
@@ -137,7 +137,7 @@ class _Planner:
     def _pretraining(self, strategy: Strategy, arm: Arm, seed: int) -> Pretraining:
         assert strategy.pretext is not None
         training = self._pretraining_training(strategy.pretrain_on == "own", arm)
-        parts = self._parts(strategy, arm.dataset)
+        parts = self._parts(strategy, arm.dataset, seed)
         data = arm.dataset if len(parts) == 1 else f"{len(parts)} datasets"
         return Pretraining(
             parts=tuple(parts.values()),
@@ -152,13 +152,14 @@ class _Planner:
         """How pretraining is trained: what several datasets may share is not trained as one of them."""
         return self.suite.training_of(arm.dataset if own else None, arm.model)
 
-    def _parts(self, strategy: Strategy, dataset: str) -> dict[str, Part]:
+    def _parts(self, strategy: Strategy, dataset: str, seed: int) -> dict[str, Part]:
         """Where pretraining's structures come from, by name: each once, whatever share of its labels may be used."""
         if isinstance(strategy.pretrain_on, list):
             names = strategy.pretrain_on
         else:
             names = [dataset] if strategy.pretrain_on == "own" else self.chosen
-        entries = {**self.suite.datasets, **self.suite.structures}
+        datasets = {name: entry.of_seed(seed) for name, entry in self.suite.datasets.items()}
+        entries = {**datasets, **self.suite.structures}
         parts = {name: Part(**entries[name].model_dump(include={"kind", "options", "split"})) for name in names}
         first = {part.model_dump_json(): name for name, part in reversed(parts.items())}
         return {name: part for name, part in parts.items() if first[part.model_dump_json()] == name}
@@ -170,7 +171,7 @@ class _Planner:
         epochs = self._pretraining_training(own, extended).pretrain.epochs
         if matched is None or own:
             return epochs
-        sources = self._parts(matched, extended.dataset)
+        sources = self._parts(matched, extended.dataset, seed)
         seen = sum(self._training_frames(name, seed) for name in sources)
         sharers = len(sources) if matched.pretrain_on == "pooled" else 1
         return math.ceil(epochs * seen / sharers / self._training_frames(extended.dataset, seed))

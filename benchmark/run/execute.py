@@ -223,8 +223,15 @@ def prepare_suite(
     datasets, _, _ = select_names(suite, select)
     lists = [arm.pretrain_on for arm in suite.strategies.values() if isinstance(arm.pretrain_on, list)]
     named = {*itertools.chain(*lists)}
-    pretrained_on = {name: entry for name, entry in {**suite.datasets, **suite.structures}.items() if name in named}
-    prepare_data({**entries_of(suite, datasets), **pretrained_on}, data_dir, _workers(jobs, "cpu"), display)
+    pretrained_on = {name: entry for name, entry in suite.structures.items() if name in named}
+    datasets = [name for name in suite.datasets if name in {*datasets, *named}]
+    most = max(suite.models[model].seeds or suite.seeds for model in suite.models)
+    prepare_data(
+        {**entries_of(suite, dict.fromkeys(datasets, range(most))), **pretrained_on},
+        data_dir,
+        _workers(jobs, "cpu"),
+        display,
+    )
 
 
 def prepare_data(entries: Mapping[str, Entry], data_dir: Path, workers: int, display: Display) -> None:

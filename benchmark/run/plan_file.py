@@ -115,7 +115,7 @@ def write(
             primary=planned_primaries(suite),
             until_percent=until_percent or (before.until_percent if before else None),
             datasets={
-                name: _dataset(entry, data.get(name), described.get(name)) for name, entry in suite.datasets.items()
+                name: _dataset(entry, _read(data, name), described.get(name)) for name, entry in suite.datasets.items()
             },
             models={
                 name: PlannedModel(label=entry.label or MODELS.get(entry.kind).title, kind=entry.kind)
@@ -136,6 +136,11 @@ def write(
             cells=sorted(rows.values(), key=lambda row: row.seed),
         )
     )
+
+
+def _read(data: Mapping[str, Dataset], name: str) -> Dataset | None:
+    """A dataset that was read; of one that differs between seeds the first, None if there is none."""
+    return next((found for key, found in data.items() if key == name or key.startswith(f"{name}, data of seed ")), None)
 
 
 def _dataset(entry: DatasetEntry, data: Dataset | None, before: PlannedDataset | None) -> PlannedDataset:

@@ -77,3 +77,9 @@ def test_a_worker_that_dies_fails_its_job_alone_and_another_takes_its_place(tmp_
     assert [status.state for status in statuses] == ["ok", "failed", "ok", "ok"]
     assert "exit code 7" in statuses[1].reason
     assert "log.txt" in statuses[1].reason
+
+
+def test_what_may_not_be_started_is_left_undone(tmp_path):
+    jobs = [Noting(key, tmp_path) for key in "abc"]
+    run_jobs(jobs, 1, lambda running, job: None, lambda job, running: job.key != "b")
+    assert [job.folder.status().state for job in jobs] == ["ok", "pending", "ok"]
