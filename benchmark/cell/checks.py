@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell, Pretraining
 from benchmark.planning.config import DatasetEntry, Entry, Part, StructuresEntry, Suite, build
 from benchmark.planning.frames import count_training_frames
+from benchmark.planning.planner import pretraining_parts, seed_numbers, select_names
 from reports.records.audit import CleanAudit
 from tasks.audit import Auditor
 from tasks.datasets.base import Dataset, DatasetError
@@ -33,18 +33,30 @@ MAX_Z = len(chemical_symbols)
 def needed_entries(suite: Suite, cells: Sequence[Cell]) -> dict[str, Entry]:
     """Every dataset that planned cells read, by the suite's names; see ``named_entries``."""
     parts = [part for pretraining in distinct_pretrainings(cells) for part in pretraining.parts]
-    return named_entries(suite, {cell.arm.dataset for cell in cells}, parts)
+    chosen: dict[str, set[int]] = {}
+    for cell in cells:
+        chosen.setdefault(cell.arm.dataset, set()).add(cell.seed)
+    return named_entries(suite, chosen, parts)
 
 
-def named_entries(suite: Suite, datasets: Collection[str], parts: Iterable[Part]) -> dict[str, Entry]:
-    """Some of a suite's datasets, and what is pretrained on, by name.
+def chosen_entries(suite: Suite, select: Mapping[str, list[str]], seeds: int | None = None) -> dict[str, Entry]:
+    """Every dataset that cells of a selection will read, also where they cannot be planned before data is there."""
+    datasets, models, _ = select_names(suite, select)
+    every = range(max(seed_numbers(suite, models, seeds).values()))
+    return named_entries(suite, dict.fromkeys(datasets, every), pretraining_parts(suite, datasets, every))
+
+
+def named_entries(suite: Suite, datasets: Mapping[str, Iterable[int]], parts: Iterable[Part]) -> dict[str, Entry]:
+    """Some of a suite's datasets, with the seeds of their cells, and what is pretrained on, by name.
 
     A further test set is ``DATASET/NAME``; what the suite does not list itself, as structures that an arm has labelled,
     is called by its title.
     """
     left = {part.model_dump_json(include={"kind", "options"}): part for part in parts}
     entries = entries_of(suite, datasets)
-    for name, entry in {**suite.datasets, **suite.structures}.items():
+    seeds = {seed for own in datasets.values() for seed in own}
+    made = {key: entry for name, entry in suite.datasets.items() for key, entry in entry.made(name, seeds).items()}
+    for name, entry in {**made, **suite.structures}.items():
         if left.pop(entry.model_dump_json(include={"kind", "options"}), None) is not None:
             entries[name] = entry
     for part in left.values():
@@ -54,12 +66,12 @@ def named_entries(suite: Suite, datasets: Collection[str], parts: Iterable[Part]
     return entries
 
 
-def entries_of(suite: Suite, datasets: Collection[str]) -> dict[str, Entry]:
-    """Some of the suite's datasets with their further test sets, by the same names."""
+def entries_of(suite: Suite, datasets: Mapping[str, Iterable[int]]) -> dict[str, Entry]:
+    """Some of the suite's datasets, with the seeds of their cells, and their further test sets, by the same names."""
     entries: dict[str, Entry] = {}
     for name, entry in suite.datasets.items():
         if name in datasets:
-            entries[name] = entry
+            entries.update(entry.made(name, datasets[name]))
             entries.update({f"{name}/{extra}": test for extra, test in entry.extra_tests.items()})
     return entries
 

@@ -11,13 +11,18 @@ from typing import Literal
 import numpy as np
 
 from benchmark.cell.audits import audit_key, clean_audit
-from benchmark.cell.checks import check_model, check_reference_energies, distinct_pretrainings, named_entries
+from benchmark.cell.checks import (
+    check_model,
+    check_reference_energies,
+    chosen_entries,
+    distinct_pretrainings,
+)
 from benchmark.cell.library import Library, pool_structures
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import DatasetEntry, Entry, StructuresEntry, Suite, build
 from benchmark.planning.frames import split_frames
-from benchmark.planning.planner import make_plan, pretraining_parts, select_names
+from benchmark.planning.planner import make_plan, select_names
 from reports.records.audit import CleanAudit
 from tasks.audit import SAME_A, Auditor
 from tasks.correlation import describe_correlation
@@ -87,11 +92,11 @@ def inspect_data(
         data_dir: folder of the datasets.
         failed: why datasets, by name, could not be prepared.
     """
-    names, models, _ = select_names(suite, select)
+    _, models, _ = select_names(suite, select)
     library = Library(data_dir)
     sections: dict[str, Section] = {}
     loaded: dict[str, Dataset] = {}
-    for name, entry in named_entries(suite, names, pretraining_parts(suite, names)).items():
+    for name, entry in chosen_entries(suite, select, seeds).items():
         section = sections[name] = Section(name)
         try:
             loaded[name] = library.load(entry)

@@ -15,7 +15,18 @@ from rich.table import Table
 
 from benchmark.cli.data import app as data_app
 from benchmark.cli.dry_run import cells_table, cost, print_inspection, summary
-from benchmark.cli.options import DataDir, RunFolderPath, Scale, Select, SuiteName, console, errors, parse_select
+from benchmark.cli.options import (
+    DataDir,
+    RunFolderPath,
+    Scale,
+    Select,
+    SuiteName,
+    console,
+    errors,
+    parse_duration,
+    parse_percent,
+    parse_select,
+)
 from benchmark.cli.tune import tune
 from benchmark.cli.use import app as use_app
 from benchmark.errors import BenchmarkError
@@ -49,6 +60,17 @@ def run(
         list[Path] | None,
         typer.Option(help="A run folder whose finished cells are taken over where they are the same; repeatable."),
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            help="Add seeds until the half-width of the 95 % interval of every primary comparison is under this, e.g. "
+            "10%."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Wall time to spend, e.g. 8h or 30m: no job is started that would not end within it."),
+    ] = None,
     compile_steps: Annotated[
         str,
         typer.Option(
@@ -78,6 +100,7 @@ def run(
 
     # What can be refused without torch, which takes seconds to import, is refused first.
     loaded, chosen = read_suite(suite, scale), parse_select(select)
+    percent, seconds = parse_percent(until), parse_duration(budget)
     check_numbers(seeds=seeds, jobs=jobs)
     choice = check_choice(compile_steps)
     select_names(loaded, chosen)
@@ -117,6 +140,8 @@ def run(
         mix_commits=mix_commits,
         retry_failed=retry_failed,
         compile_steps=choice,
+        until=percent,
+        budget=seconds,
     )
     if inspection is not None:
         _print_plan(planned, list_cells)
@@ -173,6 +198,7 @@ def report(
 @app.command()
 def status(run_folder: RunPath) -> None:
     """Show how far the cells of a run folder are."""
+    from benchmark.run.growth import describe_widths
     from benchmark.run.status import describe_status, read_statuses
 
     table = Table("cell", "dataset", "model", "arm", "seed", "state", "detail")
@@ -180,6 +206,8 @@ def status(run_folder: RunPath) -> None:
         detail = state.reason or (describe_status(state) if state.state == "running" else "")
         table.add_row(cell.key, *cell.arm, str(cell.seed), state.state, detail)
     console.print(table)
+    for line in describe_widths(run_folder):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -59,3 +60,33 @@ def parse_select(text: str) -> dict[str, list[str]]:
             )
         chosen.setdefault(field, []).append(name.strip())
     return chosen
+
+
+def parse_percent(text: str | None) -> float | None:
+    """``10%`` or ``10`` to 10; None stays None.
+
+    Raises:
+        BenchmarkError: for anything else, or what is not above 0.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%?\s*", text)
+    if found is None or not float(found[1]) > 0:
+        raise BenchmarkError(f"--until {text!r}: write a percentage above 0, e.g. --until 10%")
+    return float(found[1])
+
+
+def parse_duration(text: str | None) -> float | None:
+    """``8h``, ``30m``, ``1h30m`` or ``90s`` to seconds; None stays None.
+
+    Raises:
+        BenchmarkError: for anything else, or no time at all.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m)?\s*(?:(\d+(?:\.\d+)?)s)?\s*", text)
+    hours, minutes, seconds = (float(part or 0) for part in (found.groups() if found else (0, 0, 0)))
+    total = 3600 * hours + 60 * minutes + seconds
+    if not total > 0:
+        raise BenchmarkError(f"--budget {text!r}: write a time, e.g. --budget 8h, 30m or 1h30m")
+    return total

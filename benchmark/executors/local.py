@@ -35,7 +35,13 @@ OnChange: TypeAlias = "Callable[[Sequence[Job], Job | None], None]"
 """Called about twice a second with the running jobs, and once for each job that just ended."""
 
 
-def run_jobs(jobs: Sequence[Job], workers: int, on_change: OnChange) -> None:
+MayStart = Callable[[Job, Sequence[Job]], bool]
+"""Whether a job may be started, given those that run."""
+
+
+def run_jobs(
+    jobs: Sequence[Job], workers: int, on_change: OnChange, may_start: MayStart = lambda job, running: True
+) -> None:
     """Run all jobs in worker processes, each of which does one after the other; a job after the one it needs.
 
     What a worker has imported, read or compiled serves its next job. A job that was interrupted resumes from its
@@ -47,6 +53,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_change: OnChange) -> None:
         jobs: the work that is left; what a job needs is either among them or finished.
         workers: how many at a time.
         on_change: is told what is going on.
+        may_start: what it refuses when nothing else runs is left undone.
     """
     waiting = list(jobs)
     pool: list[_Worker] = []
@@ -60,6 +67,8 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_change: OnChange) -> None:
                 for job in _startable(waiting, running()):
                     if len(running()) >= workers:
                         break
+                    if not may_start(job, running()):
+                        continue
                     waiting.remove(job)
                     if job.needs is not None and not _pretraining_succeeded(job):
                         on_change(running(), job)
@@ -69,6 +78,8 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_change: OnChange) -> None:
                         idle = _Worker(job.settings.device)
                         pool.append(idle)
                     idle.start(job)
+                if not running() and not any(may_start(job, []) for job in _startable(waiting, [])):
+                    break
                 events = [event for worker in pool if worker.job is not None for event in worker.events]
                 ready = wait(events, timeout=POLL_SECONDS)
                 for worker in [worker for worker in pool if any(event in ready for event in worker.events)]:

@@ -82,6 +82,13 @@ class DatasetEntry(NamedEntry):
         description="Values that replace those of the suite's `training` for this dataset, e.g. {batch_size: 16}; the "
         "same for all arms.",
     )
+    # Left out of keys and plans while it is not used: the data of a cell are what its options say.
+    data_seeds: Literal["shared", "per-cell"] = Field(
+        "shared",
+        exclude_if=lambda seeds: seeds == "shared",
+        description="shared: cells of all seeds have the same data, split differently; per-cell: those of seed s "
+        "have data of their own, made with the option `seed` of the kind plus s.",
+    )
     extra_tests: dict[Name, Entry] = Field(
         default_factory=dict,
         description="Further labelled datasets, by name; at the end, each cell is tested on all of their frames.",
@@ -99,6 +106,19 @@ class DatasetEntry(NamedEntry):
     def _all_is_none(cls, labelled: float | None) -> float | None:
         """All labels is the plain dataset: the cells of suites that do not vary the share."""
         return None if labelled == 1 else labelled
+
+    def of_seed(self, seed: int) -> DatasetEntry:
+        """The dataset that cells of a seed have."""
+        if self.data_seeds == "shared":
+            return self
+        options = {**self.options, "seed": self.options["seed"] + seed}
+        return self.model_copy(update={"options": options, "data_seeds": "shared"})
+
+    def made(self, name: str, seeds: Iterable[int]) -> dict[str, DatasetEntry]:
+        """All datasets that cells of these seeds have, by names for people."""
+        if self.data_seeds == "shared":
+            return {name: self}
+        return {f"{name}, data of seed {seed}": self.of_seed(seed) for seed in sorted(set(seeds))}
 
 
 class ModelEntry(NamedEntry):
@@ -366,6 +386,12 @@ def read_suite(name: str, scale: str) -> Suite:
     suite = _with_defaults(suite)
     _check_distinct(suite)
     _check_labels(suite)
+    for dataset, entry in suite.datasets.items():
+        if entry.data_seeds == "per-cell" and "seed" not in entry.options:
+            raise BenchmarkError(
+                f"suite {name!r}: data of dataset {dataset!r} cannot differ between seeds: kind {entry.kind!r} has no "
+                f"option 'seed'. Leave out data_seeds"
+            )
     return suite
 
 

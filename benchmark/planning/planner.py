@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -33,6 +33,7 @@ def make_plan(
     select: Mapping[str, list[str]] | None = None,
     data_dir: Path | None = None,
     first_seed: int = 0,
+    more: Mapping[Arm, int] | None = None,
 ) -> list[Cell]:
     """The cells of a suite.
 
@@ -43,6 +44,7 @@ def make_plan(
             (``molecule``, say); what is absent is not filtered.
         data_dir: folder of all datasets, where frames must be counted to match compute; None for the default.
         first_seed: the seeds are this one and those that follow it.
+        more: numbers of seeds of single arms, where these are larger; arms that are not chosen are left out.
 
     Raises:
         BenchmarkError: for a filter or a name that does not exist, fewer than one seed, or frames that cannot be
@@ -50,29 +52,37 @@ def make_plan(
     """
     check_numbers(seeds=seeds)
     datasets, models, strategies = select_names(suite, select or {})
-    numbers = {model: seeds or suite.models[model].seeds or suite.seeds for model in models}
-    count = sum(numbers.values()) * len(datasets) * len(strategies)
-    if count > MOST_CELLS:
+    numbers = seed_numbers(suite, models, seeds)
+    arms = {
+        arm: max(numbers[arm.model], (more or {}).get(arm, 0))
+        for arm in itertools.starmap(Arm, itertools.product(datasets, models, strategies))
+    }
+    if sum(arms.values()) > MOST_CELLS:
         raise BenchmarkError(
-            f"{max(numbers.values())} seeds of {len(datasets)} datasets, {len(models)} models and {len(strategies)} arms "
-            f"are {count} cells; a run folder holds at most {MOST_CELLS}. Choose fewer with --seeds or --select"
+            f"{max(arms.values())} seeds of {len(datasets)} datasets, {len(models)} models and {len(strategies)} arms are "
+            f"{sum(arms.values())} cells; a run folder holds at most {MOST_CELLS}. Choose fewer with --seeds or --select"
         )
     planner = _Planner(suite, datasets, data_dir or default_data_dir())
     return [
-        planner.cell(Arm(dataset, model, strategy), seed)
-        for seed in range(first_seed, first_seed + max(numbers.values()))
-        for dataset, model, strategy in itertools.product(datasets, models, strategies)
-        if seed < first_seed + numbers[model]
+        planner.cell(arm, first_seed + seed)
+        for seed in range(max(arms.values()))
+        for arm, number in arms.items()
+        if seed < number
     ]
 
 
-def pretraining_parts(suite: Suite, datasets: list[str]) -> list[Part]:
-    """What the arms of a suite pretrain on, where these of its datasets are chosen; each once."""
+def seed_numbers(suite: Suite, models: Iterable[str], seeds: int | None = None) -> dict[str, int]:
+    """Number of seeds of each model: the one asked for, else its own, else the suite's."""
+    return {model: seeds or suite.models[model].seeds or suite.seeds for model in models}
+
+
+def pretraining_parts(suite: Suite, datasets: list[str], seeds: Iterable[int]) -> list[Part]:
+    """What the arms of a suite pretrain on, where these of its datasets and seeds are chosen; each once."""
     planner = _Planner(suite, datasets, default_data_dir())
     parts = [
         part
-        for arm, dataset in itertools.product(suite.strategies.values(), datasets)
-        for part in (planner.parts(arm, dataset).values() if arm.pretext else ())
+        for arm, dataset, seed in itertools.product(suite.strategies.values(), datasets, seeds)
+        for part in (planner.parts(arm, dataset, seed).values() if arm.pretext else ())
     ]
     return list({part.model_dump_json(): part for part in parts}.values())
 
@@ -152,7 +162,7 @@ class _Planner:
             phase = phase.model_copy(update={"epochs": phase.epochs + self._epochs_to_match(arm, seed)})
         return Cell(
             # Labels say nothing about the result and stay out of the key; how training differs is in the phase.
-            dataset=self.suite.datasets[arm.dataset].model_copy(update={"label": None, "training": {}}),
+            dataset=self.suite.datasets[arm.dataset].of_seed(seed).model_copy(update={"label": None, "training": {}}),
             pretraining=None if strategy.pretext is None else self._pretraining(strategy, arm, seed),
             phase=phase,
             transfer=strategy.transfer,
@@ -175,7 +185,7 @@ class _Planner:
     def _pretraining(self, strategy: Strategy, arm: Arm, seed: int) -> Pretraining:
         assert strategy.pretext is not None
         training = self._pretraining_training(arm.strategy, arm)
-        parts = self.parts(strategy, arm.dataset)
+        parts = self.parts(strategy, arm.dataset, seed)
         data = arm.dataset if len(parts) == 1 else f"{len(parts)} datasets"
         return Pretraining(
             parts=tuple(parts.values()),
@@ -191,7 +201,7 @@ class _Planner:
         own = strategy is None or self.suite.strategies[strategy].pretrain_on == "own"
         return self.suite.training_of(arm.dataset if own else None, arm.model, strategy)
 
-    def parts(self, strategy: Strategy, dataset: str) -> dict[str, Part]:
+    def parts(self, strategy: Strategy, dataset: str, seed: int) -> dict[str, Part]:
         """Where pretraining's structures come from, by name: each once.
 
         What share of the labels may be used counts only where pretraining learns them.
@@ -202,7 +212,8 @@ class _Planner:
             names = strategy.pretrain_on
         else:
             names = [dataset] if strategy.pretrain_on == "own" else self.chosen
-        entries = {**self.suite.datasets, **self.suite.structures}
+        datasets = {name: entry.of_seed(seed) for name, entry in self.suite.datasets.items()}
+        entries = {**datasets, **self.suite.structures}
         fields = {"kind", "options", "split"} | ({"labelled"} if learns else set())
         parts = {name: Part(**entries[name].model_dump(include=fields)) for name in names}
         if strategy.labels_from is not None:
@@ -227,7 +238,7 @@ class _Planner:
             return again
         if matched.pretrain_on == "own":
             return again + training.pretrain.epochs
-        sources = self.parts(matched, extended.dataset)
+        sources = self.parts(matched, extended.dataset, seed)
         seen = sum(self._training_frames(name, seed) for name in sources)
         sharers = len(sources) if matched.pretrain_on == "pooled" else 1
         own = self._training_frames(extended.dataset, seed)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.cell.audits import write_audits
-from benchmark.cell.checks import check_data, check_splits, named_entries, needed_entries, warnings_of
+from benchmark.cell.checks import check_data, check_splits, chosen_entries, needed_entries, warnings_of
 from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
 from benchmark.cell.references import measure_references
@@ -16,11 +16,13 @@ from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import Entry, Suite, build, check_entries, load_suite
-from benchmark.planning.planner import Choice, make_plan, pretraining_parts, select_names
+from benchmark.planning.planner import Choice, make_plan
 from benchmark.planning.primaries import planned_primaries, without_cells
 from benchmark.run import plan_file
+from benchmark.run.budget import Budget
 from benchmark.run.commits import check_code
-from benchmark.run.jobs import pending_jobs
+from benchmark.run.growth import describe_widths, more_seeds, planned_seeds
+from benchmark.run.jobs import make_jobs, pending_jobs
 from benchmark.run.live_report import LiveReport
 from benchmark.run.machine import choose_device, count_threads, count_workers
 from benchmark.run.mending import mend
@@ -28,6 +30,7 @@ from benchmark.run.progress import Display
 from benchmark.run.reuse import take_over
 from benchmark.run.ways import choose_compiled
 from reports.records.folder import RunFolder
+from reports.records.plan import Arm
 from tasks.datasets.base import DatasetError, DatasetTask
 from tasks.registry import DATASETS
 
@@ -49,6 +52,9 @@ class Run:
         mix_commits: whether what is left may be done by other code than the rest.
         retry_failed: whether jobs that failed are tried again.
         compile_steps: which training steps are compiled; see ``benchmark.run.ways``.
+        until: half-width of the intervals of the primary comparisons, in %, up to which seeds are added; None for none.
+        budget: wall time in s, within which jobs are started; None for no limit.
+        plan_more: the cells with larger numbers of seeds of some arms.
     """
 
     suite: Suite
@@ -57,6 +63,9 @@ class Run:
     workers: int
     reuse: Sequence[Path]
     command: str
+    plan_more: Callable[[Mapping[Arm, int]], list[Cell]]
+    until: float | None = None
+    budget: float | None = None
     mix_commits: bool = False
     retry_failed: bool = True
     compile_steps: Choice = "auto"
@@ -76,6 +85,8 @@ def prepare(
     retry_failed: bool = True,
     compile_steps: Choice = "auto",
     first_seed: int = 0,
+    until: float | None = None,
+    budget: float | None = None,
 ) -> Run:
     """Validate everything that can be wrong before anything is written.
 
@@ -93,66 +104,133 @@ def prepare(
         retry_failed: see ``Run``.
         compile_steps: ``auto``, ``always`` or ``never``.
         first_seed: the seeds are this one and those that follow it.
+        until: see ``Run``.
+        budget: see ``Run``.
 
     Raises:
         BenchmarkError: for anything the user should correct.
     """
     check_entries(suite)
-    planned_primaries(suite)
-    cells = make_plan(suite, seeds, select, data_dir, first_seed)
+    primaries = planned_primaries(suite)
+    folder = (out or Path("runs") / f"{suite.name}-{suite.scale}").absolute()
+
+    def plan(more: Mapping[Arm, int]) -> list[Cell]:
+        return make_plan(suite, seeds, select, data_dir, first_seed, more)
+
+    # Seeds that an earlier call added belong to the run.
+    cells = plan({} if until is None else planned_seeds(RunFolder(folder)))
+    if until is not None:
+        compared = sum(len(primary.baselines) for primary in primaries)
+        if not primaries or len(without_cells(suite, cells)) == compared:
+            raise BenchmarkError(
+                f"--until needs primary comparisons, and of suite {suite.name!r} as chosen there is none: it is their "
+                f"intervals that are waited for. Declare them under `primary`, or choose others with --select"
+            )
     check_splits(suite, cells, data_dir)
     chosen = choose_device(device)
     for earlier in reuse:
         RunFolder(earlier).read_plan()
     workers = count_workers(jobs, chosen)
     settings = Settings(
-        folder=(out or Path("runs") / f"{suite.name}-{suite.scale}").absolute(),
+        folder=folder,
         data_dir=data_dir.absolute(),
         device=chosen,
         threads=count_threads(workers),
     )
-    return Run(suite, cells, settings, workers, reuse, command, mix_commits, retry_failed, compile_steps)
+    return Run(
+        suite,
+        cells,
+        settings,
+        workers,
+        reuse,
+        command,
+        plan,
+        until=until,
+        budget=budget,
+        mix_commits=mix_commits,
+        retry_failed=retry_failed,
+        compile_steps=compile_steps,
+    )
 
 
 def execute(run: Run, display: Display) -> None:
-    """Run what is missing.
+    """Run what is missing; where seeds are to be added, until the intervals are narrow or the time is spent.
 
     Raises:
         BenchmarkError: if the run folder cannot be used, or work to reuse is damaged.
         DatasetError: if the data cannot be made or read.
     """
     settings, folder = run.settings, run.settings.run
+    budget = Budget(run.budget)
     plan_file.check(folder, run.suite, settings.data_dir)
     _make_writable(folder.path)
     lock = plan_file.lock(folder)
     try:
-        notes = mend(run.cells, settings)
+        told = [f"note: {note}" for note in mend(run.cells, settings)]
+        _tell(display, told)
         if not run.mix_commits:
             check_code(run.cells, settings)
-        prepare_data(needed_entries(run.suite, run.cells), settings.data_dir, run.workers, display)
         library = Library(settings.data_dir)
-        data, audits = check_data(run.suite, run.cells, library)
-        notes += plan_file.write(folder, run.suite, run.cells, run.command, data, settings.data_dir)
-        compiled = choose_compiled(run.cells, settings, run.compile_steps, run.workers)
-        settings = replace(settings, compiled=compiled)
-        write_audits(folder, audits)
-        with display.preparing("references") as progress:
-            measure_references(run.cells, library, folder, progress)
-        said = [*notes, *without_cells(run.suite, run.cells), *warnings_of(data)]
-        notes = [f"note: {note}" for note in said]
-        for note in [*notes, *take_over(run.cells, settings, run.reuse, library)]:
-            display.console.print(note, highlight=False, markup=False, soft_wrap=True)
-        todo = pending_jobs(run.cells, settings, run.retry_failed)
-        display.begin_jobs(todo, total_cells=len(run.cells))
+        cells, widths = run.cells, None
         with LiveReport(folder.path) as live:
-
-            def update(running: Sequence[Job], ended: Job | None) -> None:
-                display.update(running, ended)
-                live.update(cell_ended=ended is not None and ended.cells > 0)
-
-            run_jobs(todo, run.workers, update)
+            while cells:
+                settings, notes = _begin(run, cells, library, display)
+                fresh = [note for note in notes if note not in told]
+                _tell(display, fresh)
+                told += fresh
+                _work(run, cells, settings, budget, display, live)
+                if run.until is None or budget.spent:
+                    break
+                more, widths = more_seeds(run.suite, folder.path, run.until, widths)
+                cells = run.plan_more({**planned_seeds(folder), **more}) if more else []
+                _tell(display, [f"{'/'.join(arm)}: {number} seeds from now on" for arm, number in more.items()])
+        if budget.spent:
+            left = sum(job.cells for job in pending_jobs(cells, settings))
+            _tell(display, [f"the time is spent: {left} cells are left; the same command goes on"])
+        if run.until is not None:
+            _tell(display, describe_widths(folder.path))
     finally:
         lock.release()
+
+
+def _begin(run: Run, cells: Sequence[Cell], library: Library, display: Display) -> tuple[Settings, list[str]]:
+    """Everything before training: data, what is made sure of, the plan, references.
+
+    Returns:
+        The settings of the jobs, and what is to be told.
+    """
+    settings, folder = run.settings, run.settings.run
+    prepare_data(needed_entries(run.suite, cells), settings.data_dir, run.workers, display)
+    data, audits = check_data(run.suite, cells, library)
+    notes = plan_file.write(folder, run.suite, cells, run.command, data, settings.data_dir, run.until)
+    settings = replace(settings, compiled=choose_compiled(cells, settings, run.compile_steps, run.workers))
+    write_audits(folder, audits)
+    with display.preparing("references") as progress:
+        measure_references(cells, library, folder, progress)
+    notes = [f"note: {note}" for note in [*notes, *without_cells(run.suite, cells), *warnings_of(data)]]
+    return settings, [*notes, *take_over(cells, settings, run.reuse, library)]
+
+
+def _work(
+    run: Run, cells: Sequence[Cell], settings: Settings, budget: Budget, display: Display, live: LiveReport
+) -> None:
+    """Do the jobs that are left, as far as the time allows."""
+    budget.know(make_jobs(cells, settings))
+    todo = pending_jobs(cells, settings, run.retry_failed)
+    display.begin_jobs(todo, total_cells=len(cells))
+
+    def update(running: Sequence[Job], ended: Job | None) -> None:
+        if ended is not None:
+            budget.ended(ended)
+        display.update(running, ended)
+        live.update(cell_ended=ended is not None and ended.cells > 0)
+
+    run_jobs(todo, run.workers, update, budget.allows)
+
+
+def _tell(display: Display, lines: Sequence[str]) -> None:
+    for line in lines:
+        display.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def prepare_suite(
@@ -164,9 +242,7 @@ def prepare_suite(
         BenchmarkError: for anything the user should correct.
         DatasetError: for what cannot be had, naming the dataset.
     """
-    suite = load_suite(name, scale)
-    datasets, _, _ = select_names(suite, select)
-    entries = named_entries(suite, datasets, pretraining_parts(suite, datasets))
+    entries = chosen_entries(load_suite(name, scale), select)
     prepare_data(entries, data_dir, count_workers(jobs, "cpu"), display)
 
 
@@ -175,8 +251,7 @@ def try_to_prepare(
 ) -> dict[str, str]:
     """The same for a suite that has been read, without an end at what cannot be had: its names, and why."""
     failed = {}
-    datasets, _, _ = select_names(suite, select)
-    for name, entry in named_entries(suite, datasets, pretraining_parts(suite, datasets)).items():
+    for name, entry in chosen_entries(suite, select).items():
         try:
             prepare_data({name: entry}, data_dir, count_workers(jobs, "cpu"), display)
         except DatasetError as error:

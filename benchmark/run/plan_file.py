@@ -91,6 +91,7 @@ def write(
     command: str,
     data: Mapping[str, Dataset],
     data_dir: Path,
+    until_percent: float | None = None,
 ) -> list[str]:
     """Note what is to be done; cells and commands of earlier calls stay in the plan.
 
@@ -103,6 +104,7 @@ def write(
         command: the command line.
         data: the datasets as they were read, by the suite's names.
         data_dir: folder of all datasets.
+        until_percent: the half-width up to which seeds are added, if they are; one of an earlier call stays.
 
     Returns:
         What happened to a plan that cannot be read, if that is so.
@@ -138,8 +140,9 @@ def write(
             command="\n".join(dict.fromkeys([*(before.command.splitlines() if before else ()), command])),
             baselines=suite.baselines,
             primary=planned_primaries(suite),
+            until_percent=until_percent or (before.until_percent if before else None),
             datasets={
-                name: _dataset(entry, data.get(name), described.get(name)) for name, entry in suite.datasets.items()
+                name: _dataset(entry, _read(data, name), described.get(name)) for name, entry in suite.datasets.items()
             },
             models={
                 name: PlannedModel(label=entry.label or MODELS.get(entry.kind).title, kind=entry.kind)
@@ -161,6 +164,11 @@ def write(
         )
     )
     return notes
+
+
+def _read(data: Mapping[str, Dataset], name: str) -> Dataset | None:
+    """A dataset that was read; of one that differs between seeds the first, None if there is none."""
+    return next((found for key, found in data.items() if key == name or key.startswith(f"{name}, data of seed ")), None)
 
 
 def _dataset(entry: DatasetEntry, data: Dataset | None, before: PlannedDataset | None) -> PlannedDataset:

@@ -70,7 +70,9 @@ class Display:
 
     def begin_jobs(self, jobs: Sequence[Job], total_cells: int) -> None:
         """Start the overall bar; the work is counted in epochs."""
-        self._jobs = list(jobs)
+        if self._overall is not None:
+            self._progress.remove_task(self._overall)
+        self._jobs, self._done_epochs = list(jobs), 0.0
         left = sum(job.cells for job in jobs)
         self._total_cells, self._done_cells = total_cells, total_cells - left
         total = float(sum(job.epochs for job in jobs))

@@ -387,9 +387,7 @@ class PretrainModule(PotentialModule):
         return values
 
 
-def seen_by_network(
-    corrupted: Data, batch: Batch
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None, dict[str, Tensor]]:
+def seen_by_network(corrupted: Data, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor | None, dict[str, Tensor]]:
     """What a network sees of a corrupted batch: z, pos, batch, box, and all else but the target."""
     seen = {k: v for k, v in corrupted.to_dict().items() if k not in ("z", "pos", "batch", "box", "target")}
     seen[POINTERS] = batch.ptr

@@ -153,6 +153,9 @@ class Plan(BaseModel):
     primary: list[PlannedPrimary] = []
     """The family of comparisons that verdicts are on; all others are exploratory. Also those that a filter left without
     cells: the family is what was declared. Empty where none was."""
+    until_percent: Annotated[float, Field(gt=0)] | None = None
+    """Seeds are added until the half-width of the interval of every primary comparison is below this many %; None: the
+    number of seeds was fixed."""
     datasets: dict[str, PlannedDataset]
     models: dict[str, PlannedModel]
     strategies: dict[str, PlannedStrategy]

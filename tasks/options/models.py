@@ -41,7 +41,9 @@ class EGNNConfig(PotentialConfig):
         description="Factor on r², with radial squared; 1 is the paper's. First weights are for inputs of size one: a "
         "larger factor lets training begin sooner.",
     )
-    num_rbf: int = Field(32, gt=1, le=4096, description="Number of basis functions, with radial expnorm or expnorm-bare.")
+    num_rbf: int = Field(
+        32, gt=1, le=4096, description="Number of basis functions, with radial expnorm or expnorm-bare."
+    )
     envelope: bool = Field(
         False,
         description="Weight messages by a cosine envelope, so that energy and forces are smooth at the cutoff.",

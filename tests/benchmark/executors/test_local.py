@@ -170,3 +170,9 @@ def test_a_server_that_is_started_early_is_the_workers_and_ignores_interrupts():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == ["0", "True", "1", "True"], done.stderr
+
+
+def test_what_may_not_be_started_is_left_undone(tmp_path):
+    jobs = [Noting(key, tmp_path) for key in "abc"]
+    run_jobs(jobs, 1, lambda running, job: None, lambda job, running: job.key != "b")
+    assert [job.folder.status().state for job in jobs] == ["ok", "pending", "ok"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cell.checks import needed_entries
 from benchmark.errors import BenchmarkError
 from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
@@ -167,3 +168,25 @@ def test_keys_are_those_of_the_stored_run_of_an_earlier_version():
     assert {cell.pretraining.key for cell in cells if cell.pretraining} == {
         cell["pretraining_key"] for cell in stored["cells"] if cell["pretraining_key"]
     }
+
+
+def test_data_of_other_seeds_for_other_seeds(load_own, tmp_path):
+    suite = load_own(datasets={"tip3p": {"data_seeds": "per-cell"}}, seeds=2, models={"gns": None, "forcenet": None})
+    shared = load_own(seeds=2, models={"gns": None, "forcenet": None})
+    cells, same = make_plan(suite), make_plan(shared)
+    assert [cell.dataset.options["seed"] for cell in cells] == [cell.seed for cell in cells]
+    assert all(
+        part.options["seed"] == cell.seed for cell in cells if cell.pretraining for part in cell.pretraining.parts
+    )
+    # The first seed's data are those of before, and so are its cells.
+    assert [a.key == b.key for a, b in zip(cells, same, strict=True)] == [cell.seed == 0 for cell in cells]
+    needed = needed_entries(suite, cells)
+    assert list(needed) == ["tip3p, data of seed 0", "tip3p, data of seed 1"]
+    assert list(needed_entries(shared, same)) == ["tip3p"]
+    with pytest.raises(BenchmarkError, match="kind 'rmd17' has no option 'seed'"):
+        load_own(
+            datasets={
+                "tip3p": None,
+                "a": {"kind": "rmd17", "options": {"molecule": "ethanol"}, "data_seeds": "per-cell"},
+            }
+        )
