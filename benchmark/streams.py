@@ -1,7 +1,7 @@
 """Independent random streams of a cell, all derived from its seed and equal across strategies.
 
 Streams: ``split``, ``labelled`` (which training frames have labels), ``weights``, ``order`` (of the training frames),
-``corruption``, and ``predictions`` (which of them a report shows). None of them depends on how often another one was
+``corruption``, ``predictions`` (which of them a report shows), and ``simulation`` (velocities and noise). None of them depends on how often another one was
 drawn from, so arms with one seed share split, labelled frames, initial weights and order: they are pairs.
 """
 
@@ -12,7 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-Stream = Literal["split", "labelled", "weights", "order", "corruption", "corruption-validation", "predictions"]
+Stream = Literal[
+    "split", "labelled", "weights", "order", "corruption", "corruption-validation", "predictions", "simulation"
+]
 
 
 def stream_seed(seed: int, stream: Stream, *counters: int) -> int:

@@ -177,6 +177,16 @@ def prepare_data(entries: Mapping[str, Entry], data_dir: Path, workers: int, dis
                 raise DatasetError(f"dataset {name!r}: {error}") from error
 
 
+def choose_workers(jobs: int | None) -> tuple[int, int]:
+    """Processes at a time on the CPU, and threads of each.
+
+    Raises:
+        BenchmarkError: for less than one process.
+    """
+    workers = _workers(jobs, "cpu")
+    return workers, max(1, _cores() // workers)
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
