@@ -1,8 +1,9 @@
 """Independent random streams of a cell, all derived from its seed and equal across strategies.
 
 Streams: ``split``, ``labelled`` (which training frames have labels), ``weights``, ``order`` (of the training frames),
-``corruption``, ``predictions`` (which of them a report shows), and ``simulation`` (velocities and noise). None of them depends on how often another one was
-drawn from, so arms with one seed share split, labelled frames, initial weights and order: they are pairs.
+``corruption``, ``predictions`` (which of them a report shows), and ``simulation`` (velocities and noise). None of them
+depends on how often another one was drawn from, so arms with one seed share split, labelled frames, initial weights and
+order: they are pairs.
 """
 
 from __future__ import annotations

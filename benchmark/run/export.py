@@ -58,7 +58,9 @@ def export(
             if name not in contents:
                 contents[name] = pretraining_content(run, planned.pretraining_key, plan, library)
     if not contents:
-        raise BenchmarkError("none of the chosen cells was pretrained. Choose arms that are, with --select strategy=...")
+        raise BenchmarkError(
+            "none of the chosen cells was pretrained. Choose arms that are, with --select strategy=..."
+        )
     paths = _paths(to, list(contents))
     for card, weights in contents.values():
         build_network(card, weights, "the checkpoint")  # refuses what could not be loaded again
@@ -81,5 +83,7 @@ def _paths(to: Path, names: list[str]) -> list[Path]:
     paths = [to / f"{name.replace('/', '_')}{ENDING}" for name in names] if into else [to]
     there = [str(path) for path in paths if path.exists()]
     if there:
-        raise BenchmarkError(f"{', '.join(there)} exists already and was not replaced. Choose another --to, or remove it")
+        raise BenchmarkError(
+            f"{', '.join(there)} exists already and was not replaced. Choose another --to, or remove it"
+        )
     return paths

@@ -1,1 +1,1 @@
-"""Simulations with the potentials of a run: subjects and tests, jobs in parallel processes, tables in the run folder."""
+"""Simulations with the potentials of a run: subjects and tests, jobs in parallel processes, tables."""

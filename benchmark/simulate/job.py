@@ -74,7 +74,14 @@ class Subject:
         """What the tables say of it."""
         own, arm = self.kind == CELL, self.cell.arm
         names = {"model": arm.model if own else None, "strategy": arm.strategy if own else None}
-        return {"subject": self.key, "kind": self.kind, "dataset": arm.dataset, **names, "seed": self.cell.seed, "test": test}
+        return {
+            "subject": self.key,
+            "kind": self.kind,
+            "dataset": arm.dataset,
+            **names,
+            "seed": self.cell.seed,
+            "test": test,
+        }
 
 
 class SimulationJob(Job):
@@ -99,7 +106,11 @@ class SimulationJob(Job):
     @property
     def name(self) -> str:
         """See ``Job.name``."""
-        of = self.subject.cell.name if self.subject.kind == CELL else f"{self.subject.kind} of {self.subject.cell.arm.dataset}"
+        of = (
+            self.subject.cell.name
+            if self.subject.kind == CELL
+            else f"{self.subject.kind} of {self.subject.cell.arm.dataset}"
+        )
         return f"{of}: {self.test}"
 
     @property
@@ -140,7 +151,13 @@ class SimulationJob(Job):
         how = self._dynamics(self.plan.nvt_ps, setting)
         with self._progress() as progress:
             outcome = trials.run_nvt(
-                start, setting.field(start), how, self.plan.frame_fs, self.plan.equilibration, self._reference(), progress
+                start,
+                setting.field(start),
+                how,
+                self.plan.frame_fs,
+                self.plan.equilibration,
+                self._reference(),
+                progress,
             )
         if self.subject.kind == OWN_MODEL:
             outcome.measures.update(trials.sampling_error(start, outcome.frames, self.plan.replicas))
@@ -153,9 +170,7 @@ class SimulationJob(Job):
         start = setting.start(self.replicas)
         how = self._dynamics(self.plan.nve_ps, setting)
         with self._progress() as progress:
-            return trials.run_nve(
-                start, setting.field(start), how, self.plan.velocity_fs, self._reference(), progress
-            )
+            return trials.run_nve(start, setting.field(start), how, self.plan.velocity_fs, self._reference(), progress)
 
     def _elsewhere(self, setting: Setting) -> Outcome:
         """Of the data's own model: structures with labels, kept; of all others: their errors on these."""
@@ -178,7 +193,9 @@ class SimulationJob(Job):
                 found = trials.compare_labels(labelled, setting.field_of(sample), name)
             except PotentialError as error:
                 print(f"{name}: {error}")
-                found = Outcome(measures={("force_rmse_mev_per_A", name): None, ("energy_rmse_mev_per_atom", name): None})
+                found = Outcome(
+                    measures={("force_rmse_mev_per_A", name): None, ("energy_rmse_mev_per_atom", name): None}
+                )
             outcome.measures.update(found.measures)
         return outcome
 
@@ -205,7 +222,11 @@ class SimulationJob(Job):
                 samples = [change(sample) for sample in start.samples]
                 there = start_from(samples, range(len(samples)), len(samples))
                 how = Dynamics(
-                    self.plan.elsewhere_ps, self.plan.timestep_fs, kelvin, FAST_FRICTION_PER_PS, self._stream("elsewhere")
+                    self.plan.elsewhere_ps,
+                    self.plan.timestep_fs,
+                    kelvin,
+                    FAST_FRICTION_PER_PS,
+                    self._stream("elsewhere"),
                 )
                 found = trials.sample_labels(there, setting.field(there), how, self.plan.elsewhere_frames)
                 np.savez(
@@ -257,7 +278,13 @@ class SimulationJob(Job):
     def _tables(self, outcome: Outcome) -> dict[str, pd.DataFrame]:
         names = self.subject.columns(self.test)
         ends = [
-            {**names, "replica": number, "planned_ps": end.planned_ps, "simulated_ps": end.simulated_ps, "cause": end.cause}
+            {
+                **names,
+                "replica": number,
+                "planned_ps": end.planned_ps,
+                "simulated_ps": end.simulated_ps,
+                "cause": end.cause,
+            }
             for number, end in enumerate(outcome.ends)
         ]
         measures = [

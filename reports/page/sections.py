@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reports.analysis.results import Results
+from reports.analysis.simulations import Used, used
 from reports.figures.comparison import MOST_ROWS, comparisons
 from reports.figures.convergence import MOST_PAIRS, convergence
 from reports.figures.drawing import Drawing
 from reports.figures.predictions import MOST_DRAWINGS, distributions, parity
 from reports.figures.sweep import explanation, sweep_figures
+from reports.page.in_use import TABLES, TITLE, pieces, sentence
 from reports.records.run import Run
 from reports.tables.comparison import Comparison
 from reports.tables.every import report_tables
@@ -111,8 +113,17 @@ def _summary(run: Run) -> str:
     return ", ".join([what, *counts]) + "."
 
 
-def _findings(results: Results) -> Section:
-    every = [Part("notes", data_warnings(results)), Part("lead", headline(results)), Part("notes", cautions(results))]
+def _in_use(simulations: Used, tables: list[Part]) -> Section:
+    found = pieces(simulations)
+    figures = [Part("figure", drawing) for drawing in found.figures]
+    return Section(
+        "in-use", TITLE, [Part("text", found.text), *tables, *figures, *(Part("text", n) for n in found.notes)]
+    )
+
+
+def _findings(results: Results, simulations: Used | None) -> Section:
+    told = [*headline(results), *([sentence(simulations)] if simulations else [])]
+    every = [Part("notes", data_warnings(results)), Part("lead", told), Part("notes", cautions(results))]
     parts = [part for part in every if part.content]
     by_arm: list[Part] = []
     for heading, items in findings(results):
@@ -150,8 +161,9 @@ def _sections(results: Results, made: dict[str, Table]) -> list[Section]:
         found = shown(*names)
         return [Part("aside", found, title)] if found else []
 
+    simulations = used(results)
     sections = [
-        _findings(results),
+        _findings(results, simulations),
         Section(
             "results",
             "Test errors",
@@ -187,6 +199,9 @@ def _sections(results: Results, made: dict[str, Table]) -> list[Section]:
         parts.extend(_figures(swept[:MOST_SWEEPS], "No cell on this axis has finished."))
         parts.extend(_limit(len(swept), MOST_SWEEPS, "The tables have the numbers of all."))
         sections.append(Section("ablations", f"Ablation: {plan.sweep.label}", [*parts, *shown("sweep")]))
+
+    if simulations:
+        sections.append(_in_use(simulations, shown(*TABLES)))
 
     detail = Section("detail", "Detail by system")
     drawings = parity(results)

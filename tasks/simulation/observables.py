@@ -38,7 +38,9 @@ class Curve(NamedTuple):
     y: Floats
 
 
-def radial_distributions(z: NDArray[np.int64], molecule: NDArray[np.int64], frames: Floats, box: Floats) -> dict[str, Curve]:
+def radial_distributions(
+    z: NDArray[np.int64], molecule: NDArray[np.int64], frames: Floats, box: Floats
+) -> dict[str, Curve]:
     """g(r) of atoms of different molecules for each pair of elements, by MDAnalysis' `InterRDF`, up to half the box.
 
     Args:
@@ -89,9 +91,7 @@ class Geometry(NamedTuple):
     angles: NDArray[np.int64]
 
 
-def find_geometry(
-    z: NDArray[np.int64], molecule: NDArray[np.int64], pos: Floats, box: Floats | None
-) -> Geometry:
+def find_geometry(z: NDArray[np.int64], molecule: NDArray[np.int64], pos: Floats, box: Floats | None) -> Geometry:
     """Bonds by distance between atoms of one molecule, and the angles between them.
 
     Args:
@@ -191,7 +191,7 @@ def normalised(curve: Curve) -> Curve:
 
 
 def moved(found: Curve, reference: Curve) -> float:
-    """Wasserstein distance of two distributions, in the unit of x: how far what is in one has to be moved, on average."""
+    """Wasserstein distance of two distributions, in the unit of x: how far one has to be moved, on average."""
     return float(wasserstein_distance(found.x, reference.x, found.y, reference.y))
 
 

@@ -19,7 +19,7 @@ STRETCH = np.linspace(-0.15, 0.3, 46)
 """Å beside the length that the bond has."""
 BEND = np.linspace(-25.0, 25.0, 51)
 """Degrees beside the angle."""
-APART = np.linspace(-0.4, 4.0, 441)
+APART = np.linspace(-0.4, 4.0, 221)
 """Å beside the distance of two neighbours in the data: close enough together to see a jump at a cutoff."""
 VACUUM_A = 24.0
 """Side of the box that isolated molecules are put into, where the potential knows boxes."""

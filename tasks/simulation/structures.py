@@ -62,7 +62,7 @@ class Start:
 
 
 def start_from(samples: Sequence[Data], frames: Sequence[int] | NDArray[np.int64], replicas: int) -> Start:
-    """Starts from frames of the composition and box that most of them have, evenly chosen; again if there are too few."""
+    """Starts from frames of the commonest composition and box, evenly chosen; some again if there are too few."""
     kinds = [_kind(samples[frame]) for frame in frames]
     commonest = Counter(kinds).most_common(1)[0][0]
     own = [samples[frame] for frame, kind in zip(frames, kinds, strict=True) if kind == commonest]

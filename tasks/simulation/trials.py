@@ -142,7 +142,9 @@ def distributions(start: Start, frames: Sequence[Floats]) -> dict[Place, Curve]:
     bonds, angles = start.geometry
     for name, values in observables.by_elements(start.z, bonds, observables.bond_lengths(together, bonds, box)).items():
         curves["bond", name] = observables.histogram(values, *BONDS_A)
-    for name, values in observables.by_elements(start.z, angles, observables.bond_angles(together, angles, box)).items():
+    for name, values in observables.by_elements(
+        start.z, angles, observables.bond_angles(together, angles, box)
+    ).items():
         curves["angle", name] = observables.histogram(values, *ANGLES_DEG)
     return curves
 
@@ -266,7 +268,9 @@ def sample_labels(start: Start, forces: Field, how: Dynamics, frames: int) -> La
     def sample(now: Replicas, step: int) -> None:
         if step > how.steps - every * each:
             for number in now.running.tolist():
-                found.append((now.pos[number].numpy().copy(), float(now.energy[number]), now.forces[number].numpy().copy()))
+                found.append(
+                    (now.pos[number].numpy().copy(), float(now.energy[number]), now.forces[number].numpy().copy())
+                )
 
     simulate(
         replicas, forces, how.steps, how.timestep_fs, how.temperature, how.friction_per_ps, generator,
@@ -296,7 +300,8 @@ def run_scan(scan: Scan, forces: Field, model: Field | None) -> Outcome:
     place = f"{scan.name} ({scan.unit})"
     relative = (energies - energies[scan.home]) * MEV
     outcome = Outcome(
-        measures={("scan_jump_mev", place): jump(scan, energies, found)}, curves={("scan", place): Curve(scan.x, relative)}
+        measures={("scan_jump_mev", place): jump(scan, energies, found)},
+        curves={("scan", place): Curve(scan.x, relative)},
     )
     if model is not None:
         exact = model(pos, which)[0].numpy()
