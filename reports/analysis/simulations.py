@@ -12,7 +12,7 @@ from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from reports.analysis.blocked import blocked_changes
-from reports.analysis.estimates import Change, Mean
+from reports.analysis.estimates import Estimate, Mean
 from reports.analysis.results import Results
 from reports.analysis.statistics import LEVEL, holm
 from reports.records.folder import RunFolder
@@ -132,11 +132,12 @@ class Used:
         frame = frame[~frame["strategy"].isin(plan.baselines)].reset_index(drop=True)
         return frame.assign(p_holm=holm(frame["p"].astype(float)))
 
-    def changes(self, arm: Arm) -> list[tuple[str, str, Change]]:
+    def changes(self, arm: Arm) -> list[tuple[str, str, Estimate]]:
         """(quantity, baseline, change) of an arm."""
         rows = rows_of(self.comparisons)
         own = [row for row in rows if (row["dataset"], row["model"], row["strategy"]) == tuple(arm)]
-        return [(row["metric"], row["baseline"], Change.of(row)) for row in own]
+        numbers = ("n", "change_percent", "low_percent", "high_percent", "p", "p_holm")
+        return [(row["metric"], row["baseline"], Estimate(*(row[name] for name in numbers))) for row in own]
 
     @cached_property
     def correlations(self) -> list[Correlation]:
