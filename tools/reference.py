@@ -17,10 +17,12 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from benchmark.planning import config, strategies
+from benchmark.planning.simulation import SimulationSettings
 from reports.records.record import CURVE_METRICS, CURVE_SCHEMA, CURVE_SPLITS, PHASES, Record
 from reports.records.references import REFERENCE_SCHEMA, REFERENCES
 from reports.records.references import SPLITS as REFERENCE_SPLITS
 from reports.records.samples import ELEMENT_SCHEMA, MOST_PREDICTIONS, PREDICTION_SCHEMA, QUANTITY_UNITS
+from reports.records.simulations import END_SCHEMA, MEASURE_SCHEMA, QUANTITIES, SERIES_SCHEMA, TESTS
 from tasks.datasets import splits
 from tasks.registry import DATASETS, LABELLERS, MODELS, PRETEXTS, Registry
 from tools.suite_schema import suite_schema
@@ -99,6 +101,48 @@ TABLES = {
 }
 """Tables beside the records: their columns and what they mean."""
 
+SUBJECT = {
+    "subject": "Key of a cell, or the name of a rival and its dataset.",
+    "kind": "`cell`; `own model` or `data`, the reference; or a reference without network, `null` or `one molecule`.",
+    "dataset": "Name of the dataset within the suite.",
+    "model": "Name of the model; null for rivals.",
+    "strategy": "Name of the arm; null for rivals.",
+    "seed": "Seed whose split the structures are of.",
+    "test": f"One of {', '.join(TESTS)}.",
+}
+SIMULATIONS = {
+    "ends": (
+        END_SCHEMA,
+        {
+            **SUBJECT,
+            "replica": "Number of the simulation.",
+            "planned_ps": "Length that was planned.",
+            "simulated_ps": "Length that was reached.",
+            "cause": "Why it ended early, `bond`, `temperature` or `not finite`; null if it did not.",
+        },
+    ),
+    "measures": (
+        MEASURE_SCHEMA,
+        {
+            **SUBJECT,
+            "quantity": "What was measured; see below. Its unit is at the end of its name.",
+            "place": "Of what or where: `O-O`, `350 K`; may be empty.",
+            "value": "Mean over replicas; null where it could not be measured.",
+        },
+    ),
+    "series": (
+        SERIES_SCHEMA,
+        {
+            **SUBJECT,
+            "quantity": "`rdf` and `distances` over Å, `bond` (Å), `angle` (degrees), `spectrum` (1/cm), `scan` (meV).",
+            "place": "As in measures.",
+            "x": "Place on the axis.",
+            "y": "Value there.",
+        },
+    ),
+}
+"""Tables that simulations leave: their columns and what they mean."""
+
 API = {
     "tasks": "Datasets, models and pretexts: what a package of your own derives from and may use.",
     "reports": "From the records of a run to numbers, tables and figures.",
@@ -122,6 +166,7 @@ def files() -> dict[str, str]:
         "pretexts.md": kinds_page("Pretexts", PRETEXTS, "strategies.NAME.pretext.options"),
         "labellers.md": kinds_page("Labellers", LABELLERS, "strategies.NAME.labels_from.options"),
         "records.md": records_page(),
+        "simulations.md": simulations_page(),
         "command-line.md": command_line_page(),
         **{f"api-{package}.md": api_page(package, text) for package, text in API.items()},
         "suite.schema.json": json.dumps(suite_schema(), ensure_ascii=False, indent=1) + "\n",
@@ -184,6 +229,21 @@ def records_page() -> str:
     lines.append(_table(("column", "type", "unit", "meaning"), rows))
     for name, (schema, meanings) in TABLES.items():
         lines += [f"## {name}", _columns(schema, meanings)]
+    return _page(lines)
+
+
+def simulations_page() -> str:
+    """The settings of simulations, and the tables that they leave."""
+    lines = [
+        "# Simulations",
+        "What `simulate` takes with `--set NAME=VALUE`, and what it leaves in `RUN/simulations/`: a folder for each "
+        "subject and test with three tables. What the numbers are: [Potentials in use](../design/in-use.md).",
+        "## Settings",
+        _options(SimulationSettings),
+    ]
+    for name, (schema, meanings) in SIMULATIONS.items():
+        lines += [f"## {name}", _columns(schema, meanings)]
+    lines += ["## Quantities", _table(("quantity", "meaning"), [(f"`{n}`", text) for n, text in QUANTITIES.items()])]
     return _page(lines)
 
 

@@ -1,4 +1,4 @@
-"""Finished cells and pretrainings of a run folder, chosen and read back: what they were trained as, and their weights."""
+"""Finished cells and pretrainings of a run folder, read back: what they were trained as, and their weights."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def read_cell(run: RunFolder, planned: PlannedCell, plan: Plan) -> Cell:
         raise BenchmarkError(f"{folder.provenance} does not say what {name} was trained as: {folder.remedy}") from error
     if cell.key != planned.key:
         raise BenchmarkError(
-            f"{folder.provenance} describes cell {cell.key}, not {planned.key}, as this version understands it. Use the "
-            f"version that trained it: the file names it under `versions`"
+            f"{folder.provenance} describes cell {cell.key}, not {planned.key}, as this version understands it. Use "
+            f"the version that trained it: the file names it under `versions`"
         )
     return cell
 

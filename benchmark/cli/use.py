@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
-from benchmark.cli.options import DataDir, Select, console, parse_select
+from benchmark.cli.options import DataDir, Select, console, errors, parse_select
 from benchmark.errors import BenchmarkError
 from tasks.datasets.storage.cache import default_data_dir
 
@@ -36,3 +37,73 @@ def export(
     paths = write(run_folder, to, data_dir or default_data_dir(), cell, chosen, checkpoint, pretraining)
     for path in paths:
         console.print(f"potential: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def simulate(
+    run_folder: RunPath,
+    select: Select = "",
+    tests: Annotated[str, typer.Option(help="Only these of nvt, nve, elsewhere and scans, with commas.")] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE of a setting, e.g. nvt_ps=2 or replicas=4; repeatable."),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Simulations at a time; default one a core.")] = None,
+    data_dir: DataDir = None,
+    keep_trajectories: Annotated[
+        bool, typer.Option("--keep-trajectories", help="Keep the trajectories with a thermostat, as DCD files.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; do nothing.")] = False,
+) -> None:
+    """See what trained potentials are worth in simulations; run it again to finish what is missing."""
+    changes = _changes(settings or [])
+    if tests:
+        changes["tests"] = tests
+    if keep_trajectories:
+        changes["keep_trajectories"] = "true"
+
+    from benchmark.run.progress import Display
+    from benchmark.simulate.run import estimate_seconds, execute, prepare
+    from reports.page.write import build_report
+
+    planned = prepare(run_folder, data_dir or default_data_dir(), parse_select(select), changes, jobs)
+    if dry_run:
+        table = Table("simulation", "state")
+        for job in [*planned.references, *planned.jobs]:
+            table.add_row(job.name, job.folder.status().state)
+        console.print(table)
+        for note in planned.notes:
+            console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        minutes = estimate_seconds(planned) / 60
+        console.print(
+            f"{len(planned.left)} simulations are left; about {minutes:.1f} min, {minutes / planned.workers:.1f} min "
+            f"with {planned.workers} at a time, if none ends early (timed over a few steps of each)",
+            highlight=False,
+        )
+        return
+    try:
+        with Display(console, "simulations") as display:
+            failed = execute(planned, display)
+        paths = build_report(run_folder)
+    except KeyboardInterrupt:
+        errors.print("interrupted; the same command goes on with what is missing")
+        raise typer.Exit(130) from None
+    console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
+    if failed:
+        errors.print("some simulations failed; run the same command again to retry them:\n  " + "\n  ".join(failed))
+        raise typer.Exit(1)
+
+
+def _changes(settings: list[str]) -> dict[str, str]:
+    """``NAME=VALUE`` to values by name.
+
+    Raises:
+        BenchmarkError: for a part without name or value.
+    """
+    changes = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise BenchmarkError(f"--set {text!r}: write NAME=VALUE, e.g. --set nvt_ps=2")
+        changes[name.strip()] = value.strip()
+    return changes

@@ -18,8 +18,8 @@ class SimulationSettings(BaseModel):
         ("nvt", "nve", "elsewhere", "scans"),
         min_length=1,
         description="nvt: stability and structure. nve: energy conservation and vibrations. elsewhere: errors on "
-        "structures of the data's own model at other temperatures, densities and in a larger box. scans: energies along "
-        "a bond, an angle and a distance of two molecules.",
+        "structures of the data's own model at other temperatures and densities and in a larger box. scans: energies "
+        "along a bond, an angle and a distance of two molecules.",
     )
     replicas: int = Field(2, ge=1, description="Simulations of each potential and test, from different test frames.")
     nvt_ps: float = Field(10.0, gt=0, description="Length with a thermostat, ps.")

@@ -22,8 +22,9 @@ LOG_EVERY_SECONDS = 30.0
 class Display:
     """Live bars on a terminal, plain lines elsewhere (CI, a cluster's log)."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, noun: str = "cells") -> None:
         self.console = console
+        self._noun = noun
         self._live = console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -79,7 +80,7 @@ class Display:
         self._overall = self._progress.add_task(self._overall_text(), total=max(total, 1.0), detail="")
         self._started = time.monotonic()
         if self._done_cells:
-            self.console.print(f"{self._done_cells} of {total_cells} cells were finished before; going on")
+            self.console.print(f"{self._done_cells} of {total_cells} {self._noun} were finished before; going on")
 
     def update(self, running: Sequence[Job], ended: Job | None) -> None:
         """Show what runs now, and what just ended."""
@@ -100,7 +101,7 @@ class Display:
             self._line("\n".join(lines), force=False)
 
     def _overall_text(self) -> str:
-        return f"cells {self._done_cells}/{self._total_cells}"
+        return f"{self._noun} {self._done_cells}/{self._total_cells}"
 
     def _show(self, job: Job, status: Status) -> None:
         if job.key not in self._lines:

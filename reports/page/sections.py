@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reports.analysis.results import Results
+from reports.analysis.simulations import Used, used
 from reports.figures.comparison import MOST_ROWS, comparisons
 from reports.figures.convergence import MOST_PAIRS, convergence
 from reports.figures.drawing import Drawing
@@ -16,6 +17,7 @@ from reports.figures.escape import escapes
 from reports.figures.forest import forest
 from reports.figures.predictions import MOST_DRAWINGS, distributions, parity
 from reports.figures.sweep import explanation, sweep_figures
+from reports.page.in_use import TABLES, TITLE, pieces, sentence
 from reports.records.run import Run
 from reports.tables.comparison import Comparison
 from reports.tables.table import Table
@@ -121,10 +123,18 @@ def _badge(run: Run) -> str:
     return f"{SMOKE}: too short to conclude" if SMOKE in run.plan.scale.split(" + ") else ""
 
 
-def _findings(results: Results) -> Section:
+def _in_use(simulations: Used, tables: list[Part]) -> Section:
+    found = pieces(simulations)
+    figures = [Part("figure", drawing) for drawing in found.figures]
+    return Section(
+        "in-use", TITLE, [Part("text", found.text), *tables, *figures, *(Part("text", n) for n in found.notes)]
+    )
+
+
+def _findings(results: Results, simulations: Used | None) -> Section:
     every = [
         Part("notes", data_warnings(results)),
-        Part("lead", headline(results)),
+        Part("lead", [*headline(results), *([sentence(simulations)] if simulations else [])]),
         *(Part("figure", drawing) for drawing in forest(results)),
         Part("text", rules(results)),
         Part("notes", cautions(results)),
@@ -161,8 +171,9 @@ def _sections(results: Results, made: dict[str, Table]) -> list[Section]:
         found = shown(*names)
         return [Part("aside", found, title)] if found else []
 
+    simulations = used(results)
     sections = [
-        _findings(results),
+        _findings(results, simulations),
         Section(
             "results",
             "Test errors",
@@ -206,6 +217,9 @@ def _sections(results: Results, made: dict[str, Table]) -> list[Section]:
         parts.extend(_figures(swept[:MOST_SWEEPS], "No cell on this axis has finished."))
         parts.extend(_limit(len(swept), MOST_SWEEPS, "The tables have the numbers of all."))
         sections.append(Section("ablations", f"Ablation: {plan.sweep.label}", [*parts, *shown("sweep")]))
+
+    if simulations:
+        sections.append(_in_use(simulations, shown(*TABLES)))
 
     detail = Section("detail", "Detail by system")
     drawings = parity(results)

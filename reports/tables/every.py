@@ -25,6 +25,7 @@ from reports.tables.provenance import (
     split_table,
     unfinished_table,
 )
+from reports.tables.simulations import simulation_tables
 from reports.tables.speed import cost_table, reach_table, speedup_table
 from reports.tables.sweep import sweep_table
 from reports.tables.systems import element_table, further_table, member_tables, quantile_table
@@ -63,6 +64,7 @@ BUILDERS: dict[str, Callable[[Results], Table | list[Table] | None]] = {
     "quantiles": quantile_table,
     "molecules": member_tables,
     "further": _if_any(further_table),
+    "simulations": simulation_tables,
     "costs": cost_table,
     "arms": arm_table,
     "frames": split_table,

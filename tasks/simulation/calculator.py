@@ -82,8 +82,8 @@ class PotentialCalculator(Calculator):
             return None, np.eye(3)
         if not periodic.all():
             raise CalculatorSetupError(
-                f"the structure is periodic in some directions only (pbc {periodic.tolist()}); the potential knows boxes "
-                "or none. Set pbc to True in all directions, with a wide box where there is nothing"
+                f"the structure is periodic in some directions only (pbc {periodic.tolist()}); the potential knows "
+                "boxes or none. Set pbc to True in all directions, with a wide box where there is nothing"
             )
         try:
             return reduced_box(self.atoms.cell.array)

@@ -86,7 +86,8 @@ class Card(BaseModel):
         counts = np.array([(z == number).sum() for number in species], dtype=float)
         if np.abs(counts @ np.linalg.pinv(known) @ known - counts).max() <= DETERMINED:
             return None
-        return f"{Formula.from_dict({chemical_symbols[n]: int(c) for n, c in zip(species, counts, strict=True) if c}):hill}"
+        formula = {chemical_symbols[n]: int(c) for n, c in zip(species, counts, strict=True) if c}
+        return f"{Formula.from_dict(formula):hill}"
 
 
 def spanning(compositions: list[dict[int, int]]) -> list[dict[int, int]]:

@@ -61,7 +61,7 @@ class Replicas:
 
 
 def thermal_velocities(masses: Tensor, replicas: int, temperature: float, generator: Generator) -> Tensor:
-    """Velocities (R, N, 3) in Å/fs of the Maxwell–Boltzmann distribution at a temperature in K, with centres at rest."""
+    """Velocities (R, N, 3) in Å/fs of the Maxwell–Boltzmann distribution at a temperature in K; centres rest."""
     drawn = torch.randn(replicas, len(masses), 3, generator=generator, dtype=torch.float64)
     velocities = drawn * thermal_speed(masses, temperature)
     momentum = (masses[:, None] * velocities).sum(1, keepdim=True)
@@ -146,7 +146,7 @@ def simulate(
     made = dict.fromkeys(range(len(replicas.pos)), 0)
     which = replicas.running
     replicas.energy[which], replicas.forces[which] = forces(replicas.pos[which], which)
-    for every, sampler in samplers:
+    for _, sampler in samplers:
         sampler(replicas, 0)
     for step in range(1, steps + 1):
         velocities = replicas.velocities[which] + kick * replicas.forces[which]

@@ -1,4 +1,4 @@
-"""The file of a potential: one dictionary of plain values and tensors, which is loaded without running any code in it."""
+"""The file of a potential: one dictionary of plain values and tensors; loading it runs no code in it."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def read_potential(path: Path) -> tuple[Card, dict[str, Tensor]]:
         raise PotentialError(f"{path}: there is no such file. {ANEW}, or correct the path") from error
     except pickle.UnpicklingError as error:
         raise PotentialError(
-            f"{path} was not loaded: it is no file of a potential, or holds more than numbers and text, which might run "
-            f"as a program. {ANEW}, and take files only from where you trust"
+            f"{path} was not loaded: it is no file of a potential, or holds more than numbers and text, which might "
+            f"run as a program. {ANEW}, and take files only from where you trust"
         ) from error
     except (OSError, RuntimeError, EOFError, BadZipFile, ValueError, KeyError) as error:
         raise PotentialError(f"{path} cannot be read as a file of a potential ({_short(error)}). {ANEW}") from error
@@ -100,7 +100,9 @@ def build_network(card: Card, weights: dict[str, Tensor], where: str) -> Potenti
             f"({'.'.join(map(str, first['loc']))}: {first['msg']}). Use the version that wrote the file"
         ) from error
     except RuntimeError as error:
-        raise PotentialError(f"{where}: the weights do not fit model {card.network.kind!r} ({_short(error)})") from error
+        raise PotentialError(
+            f"{where}: the weights do not fit model {card.network.kind!r} ({_short(error)})"
+        ) from error
     broken = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise PotentialError(f"{where}: weights {broken[0]!r} are not finite. Export another checkpoint")

@@ -38,7 +38,9 @@ class Curve(NamedTuple):
     y: Floats
 
 
-def radial_distributions(z: NDArray[np.int64], molecule: NDArray[np.int64], frames: Floats, box: Floats) -> dict[str, Curve]:
+def radial_distributions(
+    z: NDArray[np.int64], molecule: NDArray[np.int64], frames: Floats, box: Floats
+) -> dict[str, Curve]:
     """g(r) of atoms of different molecules for each pair of elements, by MDAnalysis' `InterRDF`, up to half the box.
 
     Args:
@@ -89,9 +91,7 @@ class Geometry(NamedTuple):
     angles: NDArray[np.int64]
 
 
-def find_geometry(
-    z: NDArray[np.int64], molecule: NDArray[np.int64], pos: Floats, box: Floats | None
-) -> Geometry:
+def find_geometry(z: NDArray[np.int64], molecule: NDArray[np.int64], pos: Floats, box: Floats | None) -> Geometry:
     """Bonds by distance between atoms of one molecule, and the angles between them.
 
     Args:
@@ -142,19 +142,18 @@ def distance_distribution(z: NDArray[np.int64], frames: Floats) -> Curve:
     """
     first, second = np.triu_indices(len(z), k=1)
     distances = np.linalg.norm(frames[:, first] - frames[:, second], axis=2)
-    edges = np.arange(0, 20 + BIN_A, BIN_A)
-    counts = np.histogram(distances, edges)[0]
-    return Curve((edges[1:] + edges[:-1]) / 2, counts / counts.sum() / BIN_A)
+    return histogram(distances.ravel(), 0.0, 20.0, BIN_A)
+
+
+def histogram(values: Floats, lowest: float, highest: float, width: float) -> Curve:
+    """Distribution of values within limits, of integral 1."""
+    counts, edges = np.histogram(values, np.arange(lowest, highest + width / 2, width))
+    return Curve((edges[1:] + edges[:-1]) / 2, counts / max(counts.sum(), 1) / width)
 
 
 def distribution_difference(found: Curve, reference: Curve) -> float:
     """∫|h − h_ref| dr: 0 for the same, 2 for distributions that do not meet."""
     return float(np.abs(found.y - reference.y).sum() * (found.x[1] - found.x[0]))
-
-
-def distance_of_samples(found: Floats, reference: Floats) -> float:
-    """Wasserstein distance of two samples, in their unit: how far values are to be moved, on average."""
-    return float(wasserstein_distance(found, reference))
 
 
 def drift(times_ps: Floats, energies_eV: Floats, atoms: int) -> tuple[float, float]:
@@ -191,8 +190,8 @@ def normalised(curve: Curve) -> Curve:
     return Curve(curve.x, curve.y / (curve.y.sum() * (curve.x[1] - curve.x[0])))
 
 
-def spectrum_difference(found: Curve, reference: Curve) -> float:
-    """Wasserstein distance of two spectra, 1/cm: how far intensity is to be moved, on average."""
+def moved(found: Curve, reference: Curve) -> float:
+    """Wasserstein distance of two distributions, in the unit of x: how far one has to be moved, on average."""
     return float(wasserstein_distance(found.x, reference.x, found.y, reference.y))
 
 

@@ -18,7 +18,7 @@ from tasks.simulation.potential import TrainedPotential
 
 if not hasattr(openmm, "PythonForce"):
     raise ImportError(
-        f"openmm {openmm.__version__} has no PythonForce, which a potential is put into: install a newer one (8.6.1 has it)"
+        f"openmm {openmm.__version__} has no PythonForce, which a potential is put into: 8.6.1 and newer have it"
     )
 
 

@@ -50,9 +50,7 @@ class TrainedPotential:
         dtype: of the network's arithmetic; energies and forces of the benchmark's records are in float32.
     """
 
-    def __init__(
-        self, card: Card, network: Potential, device: str = "cpu", dtype: torch.dtype = torch.float32
-    ) -> None:
+    def __init__(self, card: Card, network: Potential, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         if not card.finetuned:
             raise PotentialError(
                 "this file holds a pretrained body: it predicts no energies or forces yet. Name it in a suite, "
@@ -202,9 +200,7 @@ def _strained(network: nn.Module, strain: Tensor, batch: Tensor) -> Iterator[lis
     seen: list[nn.Module] = []
     searches = {m: m.return_vecs for m in network.modules() if isinstance(m, OptimizedDistance)}
 
-    def hook(
-        search: nn.Module, _: Any, found: tuple[Tensor, Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    def hook(search: nn.Module, _: Any, found: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
         edges, lengths, vectors = found
         seen.append(search)
         strained = vectors + torch.einsum("ei,eij->ej", vectors, strain[batch[edges[0].long()]])

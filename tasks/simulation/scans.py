@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch_geometric.data import Data
 
-from tasks.simulation.observables import Floats, Geometry, find_geometry
+from tasks.simulation.observables import Floats, find_geometry
+from tasks.simulation.structures import whole_molecules
 from tasks.simulation.units import MEV
 
 STRETCH = np.linspace(-0.15, 0.3, 46)
 """Å beside the length that the bond has."""
 BEND = np.linspace(-25.0, 25.0, 51)
 """Degrees beside the angle."""
-APART = np.linspace(-0.4, 4.0, 441)
+APART = np.linspace(-0.4, 4.0, 221)
 """Å beside the distance of two neighbours in the data: close enough together to see a jump at a cutoff."""
 VACUUM_A = 24.0
 """Side of the box that isolated molecules are put into, where the potential knows boxes."""
@@ -57,7 +58,7 @@ def scans_of(sample: Data) -> list[Scan]:
     box = sample.box[0].double().numpy() if "box" in sample else None
     geometry = find_geometry(z, molecule, pos, box)
     found = []
-    whole = _whole(pos, geometry, box)
+    whole = whole_molecules(pos, geometry.bonds, box)
     for bond in geometry.bonds:
         if HYDROGEN in z[bond]:
             found.append(_stretch(sample, whole, molecule == molecule[bond[0]], bond))
@@ -138,30 +139,6 @@ def _scan(
         fields["box"] = torch.eye(3).unsqueeze(0) * VACUUM_A
     home = int(np.argmin(np.abs(moves)))
     return Scan(name, unit, x, Data(pos=torch.tensor(frames[home]), **fields), frames, home)
-
-
-def _whole(pos: Floats, geometry: Geometry, box: Floats | None) -> Floats:
-    """Positions with molecules that no border of the box cuts."""
-    whole = pos.copy()
-    if box is None:
-        return whole
-    placed: set[int] = set()
-    bonds = geometry.bonds.tolist()
-    for start in range(len(pos)):
-        if start in placed:
-            continue
-        reached = [start]
-        placed.add(start)
-        while reached:
-            atom = reached.pop()
-            for one, other in bonds:
-                for near, far in ((one, other), (other, one)):
-                    if near == atom and far not in placed:
-                        step = whole[far] - whole[near]
-                        whole[far] = whole[near] + step - np.round(step @ np.linalg.inv(box)) @ box
-                        placed.add(far)
-                        reached.append(far)
-    return whole
 
 
 def _symbols(numbers: NDArray[np.int64]) -> str:

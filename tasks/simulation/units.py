@@ -1,4 +1,4 @@
-"""Units of simulations: Å, fs, eV, atomic mass units and K; every conversion between them is here, from ASE's constants."""
+"""Units of simulations: Å, fs, eV, amu and K; every conversion between them is here, from ASE's constants."""
 
 from __future__ import annotations
 

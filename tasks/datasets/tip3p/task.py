@@ -39,6 +39,10 @@ from tasks.datasets.tip3p.simulation import (
 from tasks.datasets.tip3p.workers import run_jobs
 
 FORMAT_VERSION = 1
+FAST_CUTOFF_A = 10.0
+"""Of the sums in space, where the box has room for it: a shorter one makes the grid of PME fine, and slow."""
+WIDER = 1.5
+"""Times the cutoff that half the box may be, for the cutoff to stay: labels are then the data's, to the last bit."""
 LICENCE = "generated on the user's machine with OpenMM; contains no data of third parties"
 UNITS = {"pos": "Å", "box": "Å", "y": "eV", "neg_dy": "eV/Å", "temperature": "K"}
 
@@ -142,16 +146,19 @@ class TIP3P(DatasetTask):
     def own_model(self, sample: Data) -> Model | None:
         """See `DatasetTask.own_model`; of rigid water there is none, as its forces keep no bond.
 
-        In a box less than two cutoffs wide the cutoff is shortened: with `lattice_sum`, it only divides the same sums
-        otherwise. With `switched` that would be another model, and there is none.
+        With `lattice_sum` the cutoff only divides the same sums otherwise: in a box that is too small for it, or much
+        larger, it is the one that is fast there. With `switched` it is part of the model, and a box that is too small
+        for it has none.
         """
         molecules = sample.num_nodes // 3
         water = torch.tensor([OXYGEN, HYDROGEN, HYDROGEN]).repeat(molecules)
         if self.config.rigid or "box" not in sample or not torch.equal(sample.z, water):
             return None
-        box = sample.box[0].double().numpy()
-        cutoff = min(self.config.cutoff_A, float(box_widths(box).min()) / 2 * (1 - TOLERANCE))
-        if cutoff < self.config.cutoff_A * (1 - 2 * TOLERANCE) and self.config.lennard_jones == "switched":
+        box, cutoff = sample.box[0].double().numpy(), self.config.cutoff_A
+        half = float(box_widths(box).min()) / 2
+        if self.config.lennard_jones == "lattice_sum" and not cutoff <= half <= WIDER * cutoff:
+            cutoff = min(FAST_CUTOFF_A, half * (1 - TOLERANCE))
+        elif cutoff > half:
             return None
         config = self.config.model_copy(update={"molecules": molecules, "cutoff_A": cutoff})
         context = label_context(water_system(config, box))

@@ -80,7 +80,9 @@ def test_baoab_samples_the_oscillator_exactly():
 
 def test_without_friction_it_is_ases_verlet():
     rng = np.random.default_rng(3)
-    atoms = Atoms("Ar4", 3.8 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]) + rng.normal(scale=0.1, size=(4, 3)))
+    atoms = Atoms(
+        "Ar4", 3.8 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]) + rng.normal(scale=0.1, size=(4, 3))
+    )
     atoms.set_velocities(rng.normal(scale=0.02, size=(4, 3)))
     atoms.calc = LennardJones(sigma=3.4, epsilon=0.0103, rc=12)
     start, speed = atoms.positions.copy(), atoms.get_velocities() * units.fs

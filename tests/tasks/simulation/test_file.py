@@ -50,7 +50,7 @@ def test_a_hostile_file_runs_nothing(path, tmp_path):
     with pytest.raises(PotentialError, match="not loaded"):
         load(path)
     path.write_bytes(pickle.dumps(Hostile(trace)))
-    with pytest.raises(PotentialError, match="not loaded|cannot be read"):
+    with pytest.raises(PotentialError, match=r"not loaded|cannot be read"):
         load(path)
     assert not trace.exists()
 
@@ -76,7 +76,7 @@ def test_unknown_kinds_and_options_are_refused(path):
     card = make_card("egnn").model_dump(mode="json")
     card["network"]["kind"] = "pear"
     torch.save(content(card=card), path)
-    with pytest.raises(PotentialError, match="pear.*Install the package"):
+    with pytest.raises(PotentialError, match=r"pear.*Install the package"):
         load(path)
     card["network"] = {"kind": "egnn", "options": {"widht": 3}}
     torch.save(content(card=card), path)

@@ -93,9 +93,11 @@ def test_an_oscillator_has_one_line():
     assert curve.y.sum() * (curve.x[1] - curve.x[0]) == pytest.approx(1)
     assert observables.stretch_peak(curve) == pytest.approx(frequency * PER_CM_OF_PER_FS, abs=9)
     shifted = Curve(curve.x, np.roll(curve.y, 10))
-    assert observables.spectrum_difference(shifted, curve) == pytest.approx(10 * (curve.x[1] - curve.x[0]), rel=1e-3)
+    assert observables.moved(shifted, curve) == pytest.approx(10 * (curve.x[1] - curve.x[0]), rel=1e-3)
 
 
-def test_moved_samples_are_as_far_as_they_were_moved():
-    sample = np.random.default_rng(0).normal(size=500)
-    assert observables.distance_of_samples(sample + 0.25, sample) == pytest.approx(0.25)
+def test_moved_values_are_as_far_as_they_were_moved():
+    values = np.random.default_rng(0).normal(size=500)
+    one, other = (observables.histogram(v, -8, 8, 0.05) for v in (values, values + 0.25))
+    assert one.y.sum() * 0.05 == pytest.approx(1)
+    assert observables.moved(one, other) == pytest.approx(0.25, abs=1e-6)

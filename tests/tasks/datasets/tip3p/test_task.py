@@ -17,8 +17,9 @@ from tasks.datasets.base import Dataset, DatasetError
 from tasks.datasets.storage import cache
 from tasks.datasets.tip3p import simulation
 from tasks.datasets.tip3p.options import TIP3PConfig
-from tasks.datasets.tip3p.simulation import place_molecules
+from tasks.datasets.tip3p.simulation import evaluate, label_context, place_molecules
 from tasks.datasets.tip3p.task import FORMAT_VERSION, TIP3P
+from tasks.simulation.structures import repeated
 
 TINY = {
     "molecules": 8,
@@ -303,3 +304,32 @@ def test_placed_molecules_keep_their_distances() -> None:
     distances[np.arange(16), np.arange(16)] = np.inf
     assert distances.min() >= 1.4
     assert distances[:, :, 0, 0].min() >= 2.4
+
+
+def test_the_own_model_gives_the_labels_and_those_of_other_boxes(tmp_path):
+    task = TIP3P(TIP3PConfig(molecules=8, density_g_per_cm3=0.997, cutoff_A=3.1))
+    sample = task.example(tmp_path)
+    pos = sample.pos.double().numpy()
+    exact = evaluate(label_context(task.config), pos)
+    energy, forces = task.own_model(sample)(pos)
+    assert energy == exact[0]
+    np.testing.assert_array_equal(forces, exact[1])
+    # Two boxes side by side hold the same water: lattice sums know no border.
+    twice = repeated(sample, 2)
+    energy, forces = task.own_model(twice)(twice.pos.double().numpy())
+    assert energy == pytest.approx(2 * exact[0], abs=0.02)
+    np.testing.assert_allclose(forces[:24], exact[1], atol=0.02)
+    assert task.temperature_K == 300
+
+
+def test_what_has_no_own_model(tmp_path):
+    options = {"molecules": 8, "density_g_per_cm3": 0.997, "cutoff_A": 3.1}
+    sample = TIP3P(TIP3PConfig(**options)).example(tmp_path)
+    assert TIP3P(TIP3PConfig(**options, rigid=True)).own_model(sample) is None
+    smaller = sample.clone()
+    smaller.box = sample.box * 0.95
+    switched = TIP3P(TIP3PConfig(**options, lennard_jones="switched"))
+    assert switched.own_model(sample) is not None
+    assert switched.own_model(smaller) is None
+    smaller.z = smaller.z.flip(0)
+    assert TIP3P(TIP3PConfig(**options)).own_model(smaller) is None

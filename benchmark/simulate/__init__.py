@@ -1,0 +1,1 @@
+"""Simulations with the potentials of a run: subjects and tests, jobs in parallel processes, tables."""

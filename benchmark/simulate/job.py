@@ -1,0 +1,396 @@
+"""One subject and one test: from a run folder's potential to the tables of `reports.records.simulations`."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import MDAnalysis
+import numpy as np
+import pandas as pd
+import torch
+from MDAnalysis.coordinates.memory import MemoryReader
+from torch import Tensor
+from torch_geometric.data import Data
+
+from benchmark.cell.finished import trained_potential
+from benchmark.cell.job import Job, Settings
+from benchmark.cell.library import Library
+from benchmark.errors import BenchmarkError
+from benchmark.planning.cells import Cell
+from benchmark.planning.config import build
+from benchmark.planning.simulation import SimulationSettings, Test
+from benchmark.streams import stream_seed
+from reports.records.folder import JobFolder
+from reports.records.simulations import CELL, SCHEMAS, TESTS, read_simulation, simulations_folder, write_simulation
+from tasks.datasets.base import Dataset, DatasetTask
+from tasks.references import Reference, fit_references
+from tasks.registry import DATASETS
+from tasks.simulation import trials
+from tasks.simulation.card import PotentialError
+from tasks.simulation.fields import Field, ModelField, NetworkField, reference_model
+from tasks.simulation.observables import Curve
+from tasks.simulation.potential import TrainedPotential
+from tasks.simulation.scans import scans_of
+from tasks.simulation.structures import Start, repeated, rescaled, start_from
+from tasks.simulation.trials import Dynamics, Outcome, Place
+
+OWN_MODEL, DATA = "own model", "data"
+"""Kinds of subjects that are the reference of all others: the data's own model; without one, its frames."""
+ROOM_K = 300.0
+"""Temperature where the data has none of its own."""
+FAST_FRICTION_PER_PS = 10.0
+"""Of the thermostat on the way to other conditions, which are to be reached soon."""
+REPORT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is put through the tests.
+
+    Attributes:
+        kind: `CELL`, or what rival it is.
+        cell: the cell; of a rival, one whose data and split it shares.
+    """
+
+    kind: str
+    cell: Cell
+
+    @property
+    def key(self) -> str:
+        """A name that is a name of a file, too."""
+        if self.kind == CELL:
+            return self.cell.key
+        return re.sub(r"[^\w.@%-]", "_", f"{self.kind.replace(' ', '-')}-{self.cell.arm.dataset}")
+
+    def columns(self, test: str) -> dict[str, Any]:
+        """What the tables say of it."""
+        own, arm = self.kind == CELL, self.cell.arm
+        names = {"model": arm.model if own else None, "strategy": arm.strategy if own else None}
+        return {
+            "subject": self.key,
+            "kind": self.kind,
+            "dataset": arm.dataset,
+            **names,
+            "seed": self.cell.seed,
+            "test": test,
+        }
+
+
+class SimulationJob(Job):
+    """Puts one subject through one test; leaves its tables, also of a simulation that blows up.
+
+    Args:
+        subject: what is tested.
+        test: the test.
+        plan: how; the same for all.
+        settings: where.
+    """
+
+    phase: ClassVar[str] = "simulate"
+    cells: ClassVar[int] = 1
+
+    def __init__(self, subject: Subject, test: Test, plan: SimulationSettings, settings: Settings) -> None:
+        self.subject, self.test, self.plan, self.settings = subject, test, plan, settings
+        self.key = f"{subject.key}-{test}"
+        self.seed = subject.cell.seed
+        self.epochs = 1
+
+    @property
+    def name(self) -> str:
+        """See ``Job.name``."""
+        of = (
+            self.subject.cell.name
+            if self.subject.kind == CELL
+            else f"{self.subject.kind} of {self.subject.cell.arm.dataset}"
+        )
+        return f"{of}: {self.test}"
+
+    @property
+    def folder(self) -> JobFolder:
+        """See ``Job.folder``."""
+        return JobFolder(simulations_folder(self.settings.run) / self.key)
+
+    def run(self) -> None:
+        """See ``Job.run``."""
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        self.folder.set_status("running")
+        try:
+            torch.set_num_threads(self.settings.threads)
+            write_simulation(self.folder.path, self._tables(self._work()))
+            self.folder.set_status("ok")
+        except Exception as error:
+            traceback.print_exc()
+            self.give_up(f"{type(error).__name__}: {error}")
+
+    def _work(self) -> Outcome:
+        setting = Setting.of(self.subject, self.settings)
+        if setting.absent:
+            return Outcome()
+        work: dict[str, Callable[[Setting], Outcome]] = {
+            "nvt": self._nvt,
+            "nve": self._nve,
+            "elsewhere": self._elsewhere,
+            "scans": self._scans,
+        }
+        return work[self.test](setting)
+
+    def _nvt(self, setting: Setting) -> Outcome:
+        start = setting.start(self.replicas)
+        if self.subject.kind == DATA:
+            every = setting.dataset.all_frames
+            frames = [setting.start(len(every), every).pos.numpy()]
+            return Outcome(curves=trials.distributions(start, frames))
+        how = self._dynamics(self.plan.nvt_ps, setting)
+        with self._progress() as progress:
+            outcome = trials.run_nvt(
+                start,
+                setting.field(start),
+                how,
+                self.plan.frame_fs,
+                self.plan.equilibration,
+                self._reference(),
+                progress,
+            )
+        if self.subject.kind == OWN_MODEL:
+            outcome.measures.update(trials.sampling_error(start, outcome.frames, self.plan.replicas))
+        if self.plan.keep_trajectories:
+            for number, frames_of in enumerate(outcome.frames):
+                _keep(self.folder.path / f"replica-{number}.dcd", start, frames_of, self.plan.frame_fs)
+        return outcome
+
+    def _nve(self, setting: Setting) -> Outcome:
+        start = setting.start(self.replicas)
+        how = self._dynamics(self.plan.nve_ps, setting)
+        with self._progress() as progress:
+            return trials.run_nve(start, setting.field(start), how, self.plan.velocity_fs, self._reference(), progress)
+
+    def _elsewhere(self, setting: Setting) -> Outcome:
+        """Of the data's own model: structures with labels, kept; of all others: their errors on these."""
+        if self.subject.kind == OWN_MODEL:
+            return self._make_elsewhere(setting)
+        outcome = Outcome()
+        place = simulations_folder(self.settings.run) / f"{Subject(OWN_MODEL, self.subject.cell).key}-elsewhere"
+        for path in sorted(place.glob("*.npz")):
+            with np.load(path) as content:
+                name = str(content["name"])
+                labelled = trials.Labelled(*(content[key] for key in ("z", "pos", "box", "energy", "forces")))
+                molecule = content["molecule"]
+            sample = Data(
+                z=torch.from_numpy(labelled.z),
+                pos=torch.from_numpy(labelled.pos[0]),
+                molecule=torch.from_numpy(molecule),
+                box=torch.from_numpy(labelled.box).unsqueeze(0),
+            )
+            try:
+                found = trials.compare_labels(labelled, setting.field_of(sample), name)
+            except PotentialError as error:
+                print(f"{name}: {error}")
+                found = Outcome(
+                    measures={("force_rmse_mev_per_A", name): None, ("energy_rmse_mev_per_atom", name): None}
+                )
+            outcome.measures.update(found.measures)
+        return outcome
+
+    def _make_elsewhere(self, setting: Setting) -> Outcome:
+        outcome = Outcome()
+        start = setting.start(2)
+        conditions: dict[str, tuple[float, Callable[[Data], Data]]] = {
+            f"{kelvin:g} K": (kelvin, lambda sample: sample)
+            for kelvin in sorted({setting.temperature(self.plan), *self.plan.temperatures_K})
+        }
+        for density in self.plan.densities:
+            conditions[f"density × {density:g}"] = (
+                setting.temperature(self.plan),
+                lambda sample, density=density: rescaled(sample, density),  # type: ignore[misc]
+            )
+        if self.plan.copies > 1:
+            conditions[f"{self.plan.copies} boxes side by side"] = (
+                setting.temperature(self.plan),
+                lambda sample: repeated(sample, self.plan.copies),
+            )
+        with self._progress() as progress:
+            for number, (name, (kelvin, change)) in enumerate(conditions.items()):
+                progress(number / len(conditions))
+                samples = [change(sample) for sample in start.samples]
+                there = start_from(samples, range(len(samples)), len(samples))
+                how = Dynamics(
+                    self.plan.elsewhere_ps,
+                    self.plan.timestep_fs,
+                    kelvin,
+                    FAST_FRICTION_PER_PS,
+                    self._stream("elsewhere"),
+                )
+                found = trials.sample_labels(there, setting.field(there), how, self.plan.elsewhere_frames)
+                np.savez(
+                    self.folder.path / f"condition-{number:02d}.npz",
+                    name=name, z=found.z, molecule=there.molecule, pos=found.pos, box=found.box, energy=found.energy,
+                    forces=found.forces,
+                )  # fmt: skip
+        return outcome
+
+    def _scans(self, setting: Setting) -> Outcome:
+        outcome = Outcome()
+        first = setting.start(1, setting.dataset.all_frames).samples[0]
+        for scan in scans_of(first):
+            own = setting.task.own_model(scan.sample)
+            model = None if own is None else ModelField([own])
+            found = trials.run_scan(scan, setting.field_of(scan.sample), model)
+            outcome.measures.update(found.measures)
+            outcome.curves.update(found.curves)
+        return outcome
+
+    @property
+    def replicas(self) -> int:
+        """Simulations side by side."""
+        return self.plan.replicas * (self.plan.reference_factor if self.subject.kind == OWN_MODEL else 1)
+
+    def _dynamics(self, length_ps: float, setting: Setting) -> Dynamics:
+        kelvin = setting.temperature(self.plan)
+        return Dynamics(length_ps, self.plan.timestep_fs, kelvin, self.plan.friction_per_ps, self._stream(self.test))
+
+    def _stream(self, test: str) -> int:
+        """Noise is that of seed and test: the arms of a seed are paired in it, too."""
+        return stream_seed(self.plan.seed, "simulation", self.seed, TESTS.index(test))
+
+    def _reference(self) -> dict[Place, Curve]:
+        """Curves of the data's own model, or of its frames, in the same test; none for these themselves."""
+        if self.subject.kind in (OWN_MODEL, DATA):
+            return {}
+        for kind in (OWN_MODEL, DATA):
+            place = simulations_folder(self.settings.run) / f"{Subject(kind, self.subject.cell).key}-{self.test}"
+            if JobFolder(place).status().state == "ok":
+                series = read_simulation(place, "series")
+                groups = series.groupby(["quantity", "place"], sort=False)
+                return {
+                    (str(quantity), str(where)): Curve(rows["x"].to_numpy(), rows["y"].to_numpy())
+                    for (quantity, where), rows in groups
+                }
+        return {}
+
+    def _tables(self, outcome: Outcome) -> dict[str, pd.DataFrame]:
+        names = self.subject.columns(self.test)
+        ends = [
+            {
+                **names,
+                "replica": number,
+                "planned_ps": end.planned_ps,
+                "simulated_ps": end.simulated_ps,
+                "cause": end.cause,
+            }
+            for number, end in enumerate(outcome.ends)
+        ]
+        measures = [
+            {**names, "quantity": quantity, "place": place, "value": value}
+            for (quantity, place), value in outcome.measures.items()
+        ]
+        series = [
+            {**names, "quantity": quantity, "place": place, "x": x, "y": y}
+            for (quantity, place), curve in outcome.curves.items()
+            for x, y in zip(curve.x.tolist(), curve.y.tolist(), strict=True)
+        ]
+        rows = {"ends": ends, "measures": measures, "series": series}
+        return {name: pd.DataFrame(found, columns=SCHEMAS[name].names) for name, found in rows.items()}
+
+    @contextmanager
+    def _progress(self) -> Iterator[Callable[[float], None]]:
+        """Tells the status how far a simulation is, not too often."""
+        began = last = time.monotonic()
+
+        def report(fraction: float) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= REPORT_SECONDS:
+                last = now
+                left = (now - began) * (1 - fraction) / max(fraction, 1e-9)
+                self.folder.set_status("running", phase=self.test, fraction=min(fraction, 1.0), seconds_left=left)
+
+        yield report
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A subject with its data, read once for a job."""
+
+    subject: Subject
+    task: DatasetTask
+    dataset: Dataset
+    test_frames: np.ndarray
+    potential: TrainedPotential | None
+    rival: Reference | None
+
+    @classmethod
+    def of(cls, subject: Subject, settings: Settings) -> Setting:
+        """Read what a subject needs.
+
+        Raises:
+            BenchmarkError: if the cell's data or checkpoint is not what it was trained with.
+        """
+        library, cell = Library(settings.data_dir), subject.cell
+        dataset, split, _ = library.load_sets(cell.dataset, cell.seed)
+        potential = None
+        if subject.kind == CELL:
+            potential = trained_potential(cell, settings.run, settings.run.read_plan(), library)
+        rival = None
+        if subject.kind not in (CELL, OWN_MODEL, DATA):
+            rival = fit_references([dataset.samples[frame] for frame in split.train]).get(subject.kind)
+        return cls(subject, build(DATASETS, cell.dataset), dataset, split.test, potential, rival)
+
+    @property
+    def absent(self) -> bool:
+        """Whether it is a reference that cannot be fitted to the data."""
+        return self.subject.kind not in (CELL, OWN_MODEL, DATA) and self.rival is None
+
+    def temperature(self, plan: SimulationSettings) -> float:
+        """Of simulations, K."""
+        return plan.temperature_K or self.task.temperature_K or ROOM_K
+
+    def start(self, replicas: int, frames: np.ndarray | None = None) -> Start:
+        """Replicas from test frames; those of the data's own model from all frames, as it belongs to no split."""
+        if frames is None:
+            frames = self.dataset.all_frames if self.subject.kind in (OWN_MODEL, DATA) else self.test_frames
+        return start_from(self.dataset.samples, frames, replicas)
+
+    def field(self, start: Start) -> Field:
+        """What drives replicas of this subject.
+
+        Raises:
+            BenchmarkError: for a rival that there is not.
+            PotentialError: if the potential cannot be used for these structures.
+        """
+        return self._field(start.samples, start.boxes)
+
+    def field_of(self, sample: Data) -> Field:
+        """The same for one structure: every replica has its box."""
+        return self._field([sample], sample.box.double() if "box" in sample else None)
+
+    def _field(self, samples: list[Data], boxes: Tensor | None) -> Field:
+        if self.potential is not None:
+            self.potential.check(samples[0].z.numpy(), None if boxes is None else boxes[0].double().numpy())
+            return NetworkField(self.potential, samples[0].z, boxes)
+        if self.subject.kind == OWN_MODEL:
+            models = [self.task.own_model(sample) for sample in samples]
+            found = [model for model in models if model is not None]
+            if len(found) < len(models):
+                raise BenchmarkError("the data has no model of its own for these structures")
+            return ModelField(found)
+        assert self.rival is not None
+        return ModelField([reference_model(self.rival, sample) for sample in samples])
+
+
+def _keep(path: Path, start: Start, frames: np.ndarray, frame_fs: float) -> None:
+    """Write a trajectory as DCD, with its box."""
+    if not len(frames):
+        return
+    universe = MDAnalysis.Universe.empty(len(start.z), trajectory=True)
+    box = start.box
+    dimensions = None if box is None else MDAnalysis.lib.mdamath.triclinic_box(*box)
+    universe.load_new(frames.astype(np.float32), format=MemoryReader, order="fac", dimensions=dimensions)
+    universe.atoms.write(os.fspath(path), frames="all", dt=frame_fs / 1000)

@@ -1,0 +1,68 @@
+"""The section on simulations with the potentials, and its sentence on the first screen."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from reports.analysis.simulations import Used
+from reports.figures.drawing import Drawing
+from reports.figures.simulations import MOST_PAIRS, simulation_figures
+from reports.tables.simulations import NAMES, correlation_rows, lasting
+from reports.text.formatting import listing, plural, signed
+
+TITLE = "In use"
+TABLES = ("simulations", "simulation-changes", "elsewhere", "scans")
+ABOUT = (
+    "Each potential was simulated from test frames of its own seed, with and without a thermostat, and asked about "
+    "structures of other conditions. Lines are means over seeds, bands one standard deviation; black is the data's own "
+    "model. What each number is, and what it hides: docs/design/in-use.md."
+)
+
+
+class Pieces(NamedTuple):
+    """What the section shows beside its tables: text before them, figures and notes after them."""
+
+    text: str
+    figures: list[Drawing]
+    notes: list[str]
+
+
+def pieces(used: Used) -> Pieces:
+    """All of the section."""
+    notes = []
+    told = correlation_rows(used)
+    if told:
+        notes.append(
+            "Did the test force error predict it? Spearman's rank correlation over all potentials, ranks within each "
+            f"dataset: {'; '.join(told)}."
+        )
+    if used.simulations.failed:
+        notes.append(f"Simulations failed, and are missing here: {'; '.join(used.simulations.failed)}.")
+    pairs = len({(arm.dataset, arm.model) for arm in used.arms})
+    if pairs > MOST_PAIRS:
+        notes.append(f"Of {pairs} datasets and models, {MOST_PAIRS} are drawn. The tables have the numbers of all.")
+    return Pieces(ABOUT, simulation_figures(used), notes)
+
+
+def sentence(used: Used) -> str:
+    """One sentence for the first screen: how long simulations last, and what can be told of the arms."""
+    settings: Any = used.simulations.settings
+    arms = [arm for arm in used.arms if len(used.ends(arm))]
+    compared = [(arm, *change) for arm in used.arms for change in used.changes(arm) if change[2].tested]
+    told = [
+        f"{arm.strategy} of {used.results.run.plan.heading(arm.dataset, arm.model)} {change.verdict} {NAMES[quantity]} "
+        f"than {baseline} ({signed(change.percent)} %)"
+        for arm, quantity, baseline, change in compared
+        if change.verdict
+    ]
+    verdict = listing(told) if told else "no difference between arms can be told"
+    over = f" (of {plural(len(compared), 'comparison')})" if compared else " (nothing could be tested: too few seeds)"
+    if not arms:
+        return f"In use, {verdict}{over}."
+    if len(arms) <= 4:
+        words = listing([f"{lasting(used, arm)} ({arm.strategy})" for arm in arms])
+    else:
+        counts = [used.ends(arm) for arm in arms]
+        whole, every = sum(int(e["cause"].isna().sum()) for e in counts), sum(map(len, counts))
+        words = f"{whole} of {every}, of {len(arms)} arms,"
+    return f"In use, simulations of {settings['nvt_ps']:g} ps reached their end: {words}; {verdict}{over}."

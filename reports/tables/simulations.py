@@ -1,0 +1,177 @@
+"""Tables of simulations: every arm and its rivals, what arms differ by, conditions elsewhere, and scans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reports.analysis.estimates import Mean
+from reports.analysis.results import Results
+from reports.analysis.simulations import PREDICTED, Used, used
+from reports.records.plan import Arm
+from reports.tables.table import Column, Number, Rows, Table, bracketed, p_cell, value, verdict_cell
+from reports.text.formatting import NONE, number, plus_minus, signed
+
+MEASURED = {
+    ("stable_ps", ""): "stable (ps)",
+    ("rdf_error", "mean"): "g(r), error",
+    ("distances_error", ""): "h(r), error",
+    ("drift_mev_per_atom_per_ps", ""): "drift (meV/atom/ps)",
+    ("spectrum_error_per_cm", ""): "spectrum, error (1/cm)",
+    ("stretch_peak_per_cm", ""): "stretch (1/cm)",
+}
+"""(quantity, place) -> title of its column; those that nothing was measured of have none."""
+NAMES = {"rdf_error": "g(r), error", "distances_error": "h(r), error", "force_rmse_mev_per_A": "force RMSE"}
+
+
+def simulation_tables(results: Results) -> list[Table]:
+    """All tables; none where nothing was simulated, and those without rows are left out."""
+    found = used(results)
+    if found is None:
+        return []
+    tables = [use_table(found), change_table(found), elsewhere_table(found), scan_table(found)]
+    return [table for table in tables if not table.empty]
+
+
+def use_table(used: Used) -> Table:
+    """Stability, structure, conservation of energy and vibrations."""
+    measured = used.simulations.measures.dropna(subset=["value"])
+    there = set(measured[["quantity", "place"]].itertuples(index=False, name=None))
+    columns = {place: title for place, title in MEASURED.items() if place in there}
+
+    def row(name: str, seeds: str, broken: str, found: Sequence[Mean | None]) -> list[str]:
+        return [
+            name,
+            seeds,
+            broken,
+            *(NONE if one is None else Number(plus_minus(one.mean, one.sd), one.mean) for one in found),
+        ]
+
+    groups: dict[tuple[str, str], Rows] = {}
+    for arm in used.arms:
+        ends = used.ends(arm)
+        broken = int(ends["cause"].notna().sum())
+        means = [used.mean(arm, *place) for place in columns]
+        seeds = Number(str(ends["seed"].nunique()), ends["seed"].nunique())
+        groups.setdefault((arm.dataset, arm.model), []).append(
+            row(arm.strategy, seeds, Number(f"{broken} of {len(ends)}", broken), means)
+        )
+    for (dataset, _), rows in groups.items():
+        for kind in used.rivals(dataset):
+            found = [used.rival(dataset, kind, *place) for place in columns]
+            if any(one is not None for one in found):
+                means = [None if one is None else Mean(1, one, float("nan")) for one in found]
+                rows.append(row(_rival(kind), NONE, NONE, means))
+    settings = used.simulations.settings
+    caption = (
+        f"Simulations with the potentials: {settings['replicas']} of each, {settings['nvt_ps']:g} ps with a thermostat "
+        f"and {settings['nve_ps']:g} ps without; mean ± sd over seeds."
+    )
+    notes = (
+        "Ended early: of all simulations with a thermostat; a bond more than 0.5 Å off its mean length, a temperature "
+        "out of bounds, or what is not finite. Errors are distances from the data's own model: what it shows itself is "
+        "the sampling error of simulations of this length, which a perfect potential would have, too.",
+    )
+    titles = [Column("arm", numeric=False), Column("seeds"), Column("ended early"), *map(Column, columns.values())]
+    return Table(caption, titles, _headed(used, groups), notes, name="simulations")
+
+
+def change_table(used: Used) -> Table:
+    """The declared comparisons."""
+    groups: dict[tuple[str, str], Rows] = {}
+    for arm in used.arms:
+        for quantity, baseline, change in used.changes(arm):
+            where = f" at {used.hottest}" if quantity == "force_rmse_mev_per_A" else ""
+            groups.setdefault((arm.dataset, arm.model), []).append(
+                [
+                    f"{arm.strategy} vs {baseline}",
+                    f"{NAMES[quantity]}{where}",
+                    Number(str(change.n), change.n),
+                    Number(signed(change.percent) + bracketed(change.low, change.high), change.percent),
+                    p_cell(change.p),
+                    p_cell(change.p_holm),
+                    verdict_cell(change),
+                ]
+            )
+    tested = int(used.comparisons["p"].notna().sum())
+    return Table(
+        f"What pretraining changes in use, paired by seed; Holm's correction is over the {tested} tested rows.",
+        [
+            Column("comparison", numeric=False),
+            Column("measure", numeric=False),
+            Column("common seeds"),
+            Column("change (%)"),
+            Column("p"),
+            Column("p, corrected"),
+            Column("verdict", numeric=False),
+        ],
+        _headed(used, groups),
+        (
+            "Change in %, with its 95 % interval in brackets, from one linear model for all arms of a dataset and "
+            "model (a block for each seed). These measures were declared beforehand; how long simulations last is shown, and "
+            "not tested: it is cut off at the planned length.",
+        ),
+        name="simulation-changes",
+    )
+
+
+def elsewhere_table(used: Used) -> Table:
+    """Force errors under other conditions."""
+    return _by_place(
+        used,
+        "force_rmse_mev_per_A",
+        "Force RMSE in meV/Å on structures of the data's own model under other conditions; mean ± sd over seeds.",
+        "elsewhere",
+    )
+
+
+def scan_table(used: Used) -> Table:
+    """Errors of energies along scans."""
+    return _by_place(
+        used,
+        "scan_rmse_mev",
+        "Error of the energy in meV along scans of isolated molecules, rms; mean ± sd over seeds.",
+        "scans",
+    )
+
+
+def _by_place(used: Used, quantity: str, caption: str, name: str) -> Table:
+    places = used.places(quantity)
+    groups: dict[tuple[str, str], Rows] = {}
+    for arm in used.arms:
+        means = [used.mean(arm, quantity, place) for place in places]
+        if any(mean is not None for mean in means):
+            cells = [NONE if m is None else Number(plus_minus(m.mean, m.sd), m.mean) for m in means]
+            groups.setdefault((arm.dataset, arm.model), []).append([arm.strategy, *cells])
+    for (dataset, _), rows in groups.items():
+        for kind in used.rivals(dataset):
+            found = [used.rival(dataset, kind, quantity, place) for place in places]
+            if any(one is not None for one in found):
+                rows.append([_rival(kind), *(NONE if one is None else value(one) for one in found)])
+    titles = [Column("arm", numeric=False), *(Column(place) for place in places)]
+    return Table(caption, titles, _headed(used, groups), name=name)
+
+
+def _headed(used: Used, groups: dict[tuple[str, str], Rows]) -> list[tuple[str, Rows]]:
+    return [(used.results.run.plan.heading(*pair), rows) for pair, rows in groups.items()]
+
+
+def _rival(kind: str) -> str:
+    return {"own model": "the data's own model", "null": "no forces at all"}.get(kind, kind)
+
+
+def lasting(used: Used, arm: Arm) -> str:
+    """`3 of 4 simulations`: how many of an arm reached their end."""
+    ends = used.ends(arm)
+    return f"{int(ends['cause'].isna().sum())} of {len(ends)}"
+
+
+def correlation_rows(used: Used) -> list[str]:
+    """What is said of each rank correlation."""
+    return [
+        f"{PREDICTED[one.quantity]} {number(one.rho, 2)} (95 % CI {number(one.low, 2)} to {number(one.high, 2)}, "
+        f"{one.n} potentials)"
+        for one in used.correlations
+        if not pd.isna(one.rho)
+    ]
