@@ -18,7 +18,7 @@ ONE = ("--select", "model=egnn")
 def command(*arguments, cwd=ROOT, **environment):
     """What the command line did; further keywords are variables of its environment."""
     return subprocess.run(
-        [sys.executable, "-m", "benchmark", *map(str, arguments)],
+        [sys.executable, "-P", "-m", "benchmark", *map(str, arguments)],  # -P: as the installed command does
         cwd=cwd,
         capture_output=True,
         text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
@@ -30,7 +31,7 @@ from tasks.datasets.own.files import (
 from tasks.datasets.own.options import ExtXYZConfig
 from tasks.datasets.structures.molecules import find_bonds, topology_of_bonds
 from tasks.datasets.structures.samples import make_sample
-from tasks.datasets.structures.units import energy_unit_eV, force_unit_eV_per_A, length_unit_A
+from tasks.datasets.structures.units import LARGEST, energy_unit_eV, force_unit_eV_per_A, length_unit_A
 
 
 class ExtXYZ(UserFiles):
@@ -84,6 +85,8 @@ def _read(path: Path, state: tuple[int, int], config: ExtXYZConfig) -> Frames:
 
 def _parse(path: Path, config: ExtXYZConfig) -> Sequence[ase.Atoms]:
     """The frames that the index selects."""
+    if config.format in ("extxyz", "xyz") or (config.format is None and path.suffix in (".xyz", ".extxyz")):
+        _check_counts(path)
     frames: list[ase.Atoms] = []
     try:
         for atoms in ase.io.iread(str(path), index=config.index, format=config.format, do_not_split_by_at_sign=True):
@@ -96,6 +99,24 @@ def _parse(path: Path, config: ExtXYZConfig) -> Sequence[ase.Atoms]:
             f"truncated or damaged, or its name does not tell its format: then set the option 'format'"
         ) from error
     return frames
+
+
+def _check_counts(path: Path) -> None:
+    """Make sure that the file has the lines that its numbers of atoms promise: ASE would count to any number."""
+    size, line = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while count := file.readline(1000):
+            line += 1
+            try:
+                atoms = int(count)
+            except ValueError:
+                return  # empty lines at the end, or what ASE will tell
+            if not 0 <= atoms <= size - file.tell():
+                raise DatasetError(
+                    f"{path}, line {line}: {atoms} atoms are announced, and the file has {size - file.tell()} bytes "
+                    "after it. The file is truncated or damaged"
+                )
+            line += sum(1 for _ in itertools.islice(iter(file.readline, b""), atoms + 1))
 
 
 def _place(path: Path, number: int, config: ExtXYZConfig) -> str:
@@ -156,6 +177,11 @@ def _numbers(value: Any, shape: tuple[int, ...], place: str) -> NDArray[np.float
         raise DatasetError(f"{place}: the shape is {numbers.shape}, not {shape}; correct the file")
     if not np.isfinite(numbers).all():
         raise DatasetError(f"{place}: NaN or infinite; remove the frame or correct the file")
+    if numbers.size and np.abs(numbers).max() > LARGEST:
+        raise DatasetError(
+            f"{place}: {np.abs(numbers).max():g} is beyond {LARGEST:g}, which no structure has; remove the frame or "
+            "correct the file"
+        )
     return numbers
 
 

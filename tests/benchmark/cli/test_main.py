@@ -44,6 +44,12 @@ def test_smoke_run_ends_in_records_and_a_report(smoke):
     assert "report/index.html" in stdout
 
 
+def test_files_of_the_user_with_our_names_are_not_executed(smoke):
+    """Neither by the command nor by its workers, which made the data and trained."""
+    assert (smoke[0].parent / "benchmark.py").exists()
+    assert not (smoke[0].parent / "executed").exists()
+
+
 def test_every_cell_carries_its_provenance(smoke):
     out, _ = smoke
     plan = json.loads((out / "plan.json").read_text())
