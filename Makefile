@@ -37,6 +37,9 @@ check: lint ## check style and types, and run the quick tests
 test: env ## run all tests
 	$(BIN) -m pytest $(ARGS)
 
+soak: env ## kill runs, damage run folders, feed parsers with noise (ARGS="--kills 20 --seconds 120")
+	$(BIN) -m tools.soak $(ARGS)
+
 lint: env ## check style and types
 	$(BIN) -m ruff check .
 	$(BIN) -m ruff format --check .

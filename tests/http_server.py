@@ -25,6 +25,7 @@ class File:
         location: where to redirect to.
         tells_length: whether there is a Content-Length header.
         delay_s: before each answer.
+        headers: further ones.
     """
 
     content: bytes
@@ -38,6 +39,7 @@ class File:
     location: str | None = None
     tells_length: bool = True
     delay_s: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -121,7 +123,7 @@ def answer(server: Server, handler: BaseHTTPRequestHandler) -> None:
         headers["Content-Range"] = f"bytes */{len(file.content)}"
     if file.tells_length:
         headers["Content-Length"] = str(len(body))
-    for name, value in headers.items():
+    for name, value in {**headers, **file.headers}.items():
         if value is not None:
             handler.send_header(name, value)
     handler.end_headers()

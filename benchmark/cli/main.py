@@ -267,6 +267,8 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> NoReturn:
     """Run the command line: exit code 2 and one message for what the user should correct."""
+    # Processes that are started from here must not take a benchmark.py or tasks.py of the user's for ours.
+    os.environ["PYTHONSAFEPATH"] = "1"
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()

@@ -146,7 +146,8 @@ class _Worker:
         except (EOFError, OSError):
             self.process.join()
             if job is not None and job.folder.status().state in ("pending", "running"):
-                job.give_up(f"{self._why()}; see {job.folder.log}", facts={"peak_memory_mb": self._pulse.peak_mb})
+                seen = f"; see {job.folder.log}" if job.folder.log.exists() else ""
+                job.give_up(f"{self._why()}{seen}", facts={"peak_memory_mb": self._pulse.peak_mb})
             return False
         return True
 

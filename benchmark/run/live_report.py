@@ -47,7 +47,8 @@ class LiveReport:
             self._next = now + (now - self._started) / LARGEST_SHARE
         if self._outdated and self._process is None and now >= self._next:
             self._outdated, self._started = False, now
-            command = [sys.executable, "-m", "benchmark", "report", os.fspath(self._run)]
+            # -P: a file benchmark.py of the user's, where the command was called, is not ours.
+            command = [sys.executable, "-P", "-m", "benchmark", "report", os.fspath(self._run)]
             self._process = subprocess.Popen(
                 ["nice", "-n", str(NICENESS), *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )

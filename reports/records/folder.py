@@ -175,9 +175,16 @@ class RunFolder:
                 f"{self.path} holds {held}: {remedy if self.holds_work else 'give a folder that `run` has written'}"
             )
         try:
-            return Plan.model_validate(upgrade_plan(content, lambda key: self.cell(key).read_provenance()))
+            return Plan.model_validate(upgrade_plan(content, self._readable_provenance))
         except ValidationError as error:
             raise RecordError(f"{self.plan} is not a plan ({_first(error)}): {remedy}") from error
+
+    def _readable_provenance(self, key: str) -> dict[str, Any] | None:
+        """A cell's provenance; a damaged one is no fault of the plan."""
+        try:
+            return self.cell(key).read_provenance()
+        except RecordError:
+            return None
 
     def write_plan(self, plan: Plan) -> None:
         """Replace the plan."""

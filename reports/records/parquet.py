@@ -41,7 +41,7 @@ def write_frame(frame: pd.DataFrame, path: Path, schema: pa.Schema) -> None:
     except (pa.ArrowException, TypeError) as error:
         raise RecordError(f"{path}: the columns do not fit the schema ({_line(schema)}): {error}") from error
     with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def read_table(path: Path, remedy: str, schema: pa.Schema) -> pa.Table:
     """
     try:
         # Of small files, threads cost more than they save.
-        table = pq.ParquetFile(path).read(use_threads=False)
+        table = pq.ParquetFile(path, page_checksum_verification=True).read(use_threads=False)
     except FileNotFoundError as error:
         raise RecordError(f"{path} is missing: {remedy}") from error
     except (OSError, pa.ArrowException) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -127,6 +129,12 @@ def hardware_text(hardware: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in hardware.items() if value is not None)
 
 
+def without_home(command: str) -> str:
+    """A command line as it may be published: folders of users are `~`, wherever the command was called."""
+    own = re.escape(os.path.expanduser("~"))
+    return re.sub(rf"(?<![\w/.])({own}|/home/[^/\s]+|/Users/[^/\s]+)(?=[/\s'\"]|$)", "~", command)
+
+
 def read_run(folder: Path) -> Run:
     """Read a run folder; cells that the plan does not name are ignored, cells without a record are left out.
 
@@ -137,6 +145,7 @@ def read_run(folder: Path) -> Run:
     """
     run = RunFolder(Path(folder))
     plan = run.read_plan()
+    plan = plan.model_copy(update={"command": without_home(plan.command)})
     places = [(cell, run.cell(cell.key)) for cell in plan.cells]
     statuses = {cell.key: place.status() for cell, place in places}
     rows = read_records([CellFile(cell, place.record, place.remedy) for cell, place in places])

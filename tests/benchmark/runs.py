@@ -18,7 +18,7 @@ ONE = ("--select", "model=egnn")
 def command(*arguments, cwd=ROOT, **environment):
     """What the command line did; further keywords are variables of its environment."""
     return subprocess.run(
-        [sys.executable, "-m", "benchmark", *map(str, arguments)],
+        [sys.executable, "-P", "-m", "benchmark", *map(str, arguments)],  # -P: as the installed command does
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -36,6 +36,13 @@ def start(*arguments):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+def in_turn(jobs, workers, on_change):
+    """In place of ``run_jobs``: in this process, as workers would cost seconds each to start."""
+    for job in jobs:
+        job.run()
+        on_change([], job)
 
 
 def records(run: Path) -> pd.DataFrame:

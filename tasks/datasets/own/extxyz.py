@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -39,7 +40,7 @@ from tasks.datasets.own.options import ExtXYZConfig
 from tasks.datasets.own.precision import PRECISION_FRAMES, rounding_step
 from tasks.datasets.structures.molecules import find_bonds, topology_of_bonds
 from tasks.datasets.structures.samples import make_sample
-from tasks.datasets.structures.units import energy_unit_eV, force_unit_eV_per_A, length_unit_A
+from tasks.datasets.structures.units import LARGEST, energy_unit_eV, force_unit_eV_per_A, length_unit_A
 
 
 class ExtXYZ(UserFiles):
@@ -121,6 +122,8 @@ def _read(files: tuple[tuple[str, Path, tuple[int, int]], ...], config: ExtXYZCo
 
 def _parse(path: Path, config: ExtXYZConfig) -> dict[int, ase.Atoms]:
     """The frames that the index selects, by their number in the file."""
+    if config.format in ("extxyz", "xyz") or (config.format is None and path.suffix in (".xyz", ".extxyz")):
+        _check_counts(path)
     chosen = _selection(config.index)
     # From the end of a file its frames can be numbered only once all are read.
     from_end = any(part is not None and part < 0 for part in (chosen.start, chosen.stop, chosen.step))
@@ -148,6 +151,24 @@ def _selection(index: str) -> slice:
         return slice(*parts)
     assert parts[0] is not None
     return slice(parts[0], parts[0] + 1 or None)
+
+
+def _check_counts(path: Path) -> None:
+    """Make sure that the file has the lines that its numbers of atoms promise: ASE would count to any number."""
+    size, line = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while count := file.readline(1000):
+            line += 1
+            try:
+                atoms = int(count)
+            except ValueError:
+                return  # empty lines at the end, or what ASE will tell
+            if not 0 <= atoms <= size - file.tell():
+                raise DatasetError(
+                    f"{path}, line {line}: {atoms} atoms are announced, and the file has {size - file.tell()} bytes "
+                    "after it. The file is truncated or damaged"
+                )
+            line += sum(1 for _ in itertools.islice(iter(file.readline, b""), atoms + 1))
 
 
 def _place(path: Path, number: int, config: ExtXYZConfig) -> str:
@@ -215,6 +236,11 @@ def _numbers(value: Any, shape: tuple[int, ...], place: str) -> NDArray[np.float
         raise DatasetError(f"{place}: the shape is {numbers.shape}, not {shape}; correct the file")
     if not np.isfinite(numbers).all():
         raise DatasetError(f"{place}: NaN or infinite; remove the frame or correct the file")
+    if numbers.size and np.abs(numbers).max() > LARGEST:
+        raise DatasetError(
+            f"{place}: {np.abs(numbers).max():g} is beyond {LARGEST:g}, which no structure has; remove the frame or "
+            "correct the file"
+        )
     return numbers
 
 

@@ -36,6 +36,7 @@ from tasks.datasets.own.options import TrajectoryConfig
 from tasks.datasets.own.precision import PRECISION_FRAMES, rounding_step
 from tasks.datasets.structures.molecules import HYDROGEN, Topology, find_bonds, topology_of_bonds
 from tasks.datasets.structures.samples import make_sample
+from tasks.datasets.structures.units import LARGEST
 
 FileVersion = tuple[Path, tuple[int, int]]
 """A file and its `file_version`."""
@@ -239,8 +240,11 @@ def _geometry(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Positions, (N, 3), and the reduced box, (3, 3), both in Å; None for the box if there are no dimensions."""
     pos = np.asarray(positions, dtype=np.float64)
-    if not np.isfinite(pos).all():
-        raise DatasetError(f"{place}: positions are NaN or infinite; leave the frame out with 'start', 'stop', 'every'")
+    if not (np.abs(pos) <= LARGEST).all():
+        raise DatasetError(
+            f"{place}: positions are NaN or infinite or beyond {LARGEST:g} Å; leave the frame out with 'start', "
+            "'stop', 'every'"
+        )
     if dimensions is None or not np.any(dimensions[:3]):
         return pos, None
     with np.errstate(invalid="ignore"):

@@ -15,7 +15,8 @@ from ase.formula import Formula
 from numpy.typing import NDArray
 
 from tasks.datasets.base import DatasetError, Progress
-from tasks.datasets.storage.cache import sha256
+from tasks.datasets.storage.cache import check_memory, sha256
+from tasks.datasets.structures.units import LARGEST
 
 FORMULAS = {
     "aspirin": "C9H8O4",
@@ -50,20 +51,26 @@ def read_frames(file: Path, molecule: str) -> dict[str, NDArray[Any]]:
         found = f"atomic number {wrong[0]}" if len(wrong) else Formula.from_list(symbols).format("hill")
         raise DatasetError(f"{file}: nuclear_charges has {found}, {molecule} is {FORMULAS[molecule]}; {REMEDY}")
     for key in LABELS:
-        bad = np.flatnonzero(~np.isfinite(frames[key]).reshape(len(frames[key]), -1).all(axis=1))
+        bad = np.flatnonzero(~(np.abs(frames[key]) <= LARGEST).reshape(len(frames[key]), -1).all(axis=1))
         if len(bad):
-            raise DatasetError(f"{file}: {key} of frame {bad[0]} is not finite ({len(bad)} such frames); {REMEDY}")
+            raise DatasetError(
+                f"{file}: {key} of frame {bad[0]} is not finite or beyond {LARGEST:g} ({len(bad)} such frames); "
+                f"{REMEDY}"
+            )
     return frames
 
 
 def read_arrays(file: Path, keys: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Some arrays of an npz file, with their shapes checked; whole numbers as int64, others as float64."""
     try:
+        with zipfile.ZipFile(file) as content:
+            check_memory(file, sum(entry.file_size for entry in content.infolist()))
         with np.load(file, allow_pickle=False) as archive:
             missing = [key for key in keys if key not in archive]
             arrays = {key: archive[key] for key in keys if key not in missing}
-    # An npy file is loaded as an array, which is not a context manager: TypeError or AttributeError.
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except DatasetError:
+        raise
+    except Exception as error:  # of a damaged header, NumPy's and zipfile's readers raise anything
         raise DatasetError(f"{file} cannot be read as an npz file ({error}); {REMEDY}") from error
     if missing:
         raise DatasetError(f"{file} has no {', '.join(missing)}; {REMEDY}")

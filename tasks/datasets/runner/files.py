@@ -17,7 +17,18 @@ from tasks.datasets.storage import cache
 PATTERN = "*.data*"
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip")
-ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
+MEMORY_PER_BYTE = 8
+"""That reading takes for a byte of text."""
+ARCHIVE_ERRORS = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 def read_texts(path: Path) -> Iterator[tuple[str, str]]:
@@ -83,6 +94,8 @@ def _unpack(path: Path) -> list[tuple[str, bytes]]:
     read: Callable[[Path], dict[str, bytes]] = _unzip if path.name.lower().endswith(".zip") else _untar
     try:
         files = read(path)
+    except DatasetError:
+        raise
     except ARCHIVE_ERRORS as error:
         raise DatasetError(
             f"the archive {path} is damaged or cut short ({str(error).split(chr(10))[0]}); delete it and fetch or copy "
@@ -93,15 +106,20 @@ def _unpack(path: Path) -> list[tuple[str, bytes]]:
 
 def _unzip(path: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(path) as archive:
-        return {entry.filename: archive.read(entry) for entry in archive.infolist() if _is_data(entry.filename)}
+        entries = [entry for entry in archive.infolist() if _is_data(entry.filename)]
+        cache.check_memory(path, MEMORY_PER_BYTE * sum(entry.file_size for entry in entries))
+        return {entry.filename: archive.read(entry) for entry in entries}
 
 
 def _untar(path: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
+    size = 0
     with tarfile.open(path) as archive:
         for member in archive:
             content = archive.extractfile(member) if member.isfile() and _is_data(member.name) else None
             if content is not None:
+                size += member.size
+                cache.check_memory(path, MEMORY_PER_BYTE * size)
                 files[member.name] = content.read()
         # Up to the very end, where compressed data has its checksum.
         while archive.fileobj is not None and archive.fileobj.read(1 << 20):

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from tasks.datasets.base import DatasetError
 from tasks.datasets.runner.files import read_texts
 from tasks.datasets.structures.boxes import reduced_box
-from tasks.datasets.structures.units import A_PER_BOHR, EV_PER_HARTREE
+from tasks.datasets.structures.units import A_PER_BOHR, EV_PER_HARTREE, LARGEST
 
 ATOM = np.dtype([("keyword", "U4"), ("pos", "f8", 3), ("element", "U3"), ("charges", "f8", 2), ("force", "f8", 3)])
 ATOM_COLUMNS = "atom x y z element charge unused fx fy fz"
@@ -191,6 +191,8 @@ def _check_number(word: str, name: str, number: int) -> None:
         _fail(name, number, f"{word!r} is not a number")
     if not np.isfinite(float(word)):
         _fail(name, number, f"{word!r} is not a finite number")
+    if abs(float(word)) > LARGEST:
+        _fail(name, number, f"{word} is beyond {LARGEST:g}, which no structure has")
 
 
 def _convert(text: str, name: str) -> Structures:
@@ -231,7 +233,7 @@ def _atoms(lines: list[str], indices: list[int], name: str) -> NDArray[np.void]:
     """The columns of all atom lines, converted at once."""
     try:
         table = np.loadtxt([lines[index] for index in indices], dtype=ATOM, comments=None, ndmin=1)
-        finite = bool(np.isfinite(table["pos"]).all() and np.isfinite(table["force"]).all())
+        finite = bool((np.abs(table["pos"]) <= LARGEST).all() and (np.abs(table["force"]) <= LARGEST).all())
         problem: ValueError | None = None if finite else ValueError("numbers that are not finite")
     except ValueError as error:
         problem = error

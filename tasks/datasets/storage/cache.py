@@ -21,6 +21,7 @@ from typing import Any
 
 import platformdirs
 import pooch
+import psutil
 from filelock import FileLock, Timeout
 
 from tasks.datasets.base import DatasetError, NotPreparedError, Progress
@@ -119,6 +120,20 @@ def locked(path: Path, work: str, progress: Progress | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_memory(path: Path, needed: int) -> None:
+    """Make sure that what a file unpacks to fits into memory, before any is asked for.
+
+    Raises:
+        DatasetError: naming the file.
+    """
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise DatasetError(
+            f"{path} needs {needed / 1e9:.3g} GB of memory unpacked, and {free / 1e9:.3g} GB are free. If it is not "
+            "damaged, split it or use a machine with more"
+        )
 
 
 def sha256(path: Path) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch_geometric.data import Data
 
 from tasks.datasets.base import DatasetError
+from tasks.datasets.structures.units import LARGEST
 
 TOLERANCE = 1e-6
 """Relative; box vectors in text files have at least six digits."""
@@ -30,10 +31,11 @@ def reduced_box(box: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
         DatasetError: the volume is zero, or the vectors are left-handed (negative volume) or not finite.
     """
     box = np.asarray(box, dtype=np.float64)
-    lengths = np.linalg.norm(box, axis=1)
-    volume = float(np.linalg.det(box)) if np.isfinite(box).all() else np.nan
+    usable = bool((np.abs(box) <= LARGEST).all())  # else, NaN included, lengths and volume may not be numbers
+    lengths = np.linalg.norm(box, axis=1) if usable else np.full(3, np.nan)
+    volume = float(np.linalg.det(box)) if usable else np.nan
     if not volume > TOLERANCE * float(lengths.prod()):
-        kind = "not finite" if not np.isfinite(box).all() else "left-handed" if volume < 0 else "flat"
+        kind = f"not finite or beyond {LARGEST:g}" if not usable else "left-handed" if volume < 0 else "flat"
         raise DatasetError(
             f"box vectors {box.round(4).tolist()} are {kind} (volume {volume:g}); three right-handed vectors that "
             f"span a volume are needed"

@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from ase import units
 from scipy.constants import N_A, e, physical_constants
 
+LARGEST = 1e9
+"""Largest number of a structure, in Å, eV or eV/Å: float32, in which most are stored, holds it, its square and cube."""
+
 A_PER_BOHR: float = physical_constants["Bohr radius"][0] * 1e10
 EV_PER_HARTREE: float = physical_constants["Hartree energy in eV"][0]
 KJ_PER_MOL_PER_EV: float = e * N_A / 1000

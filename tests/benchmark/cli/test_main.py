@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
+import sys
 import time
 
 import numpy as np
@@ -16,6 +18,7 @@ import torch
 import yaml
 from filelock import FileLock
 
+from benchmark.cli.main import main
 from benchmark.planning.suite_files import SUITES
 from tests.benchmark.runs import ONE, command, contents, records, start
 
@@ -42,6 +45,12 @@ def test_smoke_run_ends_in_records_and_a_report(smoke):
         assert shown in markdown
         assert shown in stdout
     assert "report/index.html" in stdout
+
+
+def test_files_of_the_user_with_our_names_are_not_executed(smoke):
+    """Neither by the command nor by its workers, which made the data and trained."""
+    assert (smoke[0].parent / "benchmark.py").exists()
+    assert not (smoke[0].parent / "executed").exists()
 
 
 def test_every_cell_carries_its_provenance(smoke):
@@ -138,6 +147,33 @@ def test_killed_run_is_resumed_and_equals_an_uninterrupted_one(smoke, data_dir, 
     pd.testing.assert_frame_equal(records(whole).drop(columns=timing), records(cut).drop(columns=timing))
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_an_interrupt_ends_a_run_with_a_word(monkeypatch, capsys, tmp_path, number, code, word):
+    def interrupted(planned, display):
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    monkeypatch.setattr("benchmark.run.execute.execute", interrupted)
+    monkeypatch.setattr(
+        sys, "argv", ["nnp-bench", "run", "--suite", "water", "--scale", "smoke", "--out", str(tmp_path)]
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == code
+    assert word in capsys.readouterr().err
+
+
+def test_an_interrupt_while_the_command_is_loaded_is_clean(tmp_path):
+    """A module of the libraries that interrupts stands for Ctrl-C in the first tenths of a second."""
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    done = command("list", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def test_divergence_is_recorded_with_its_step_and_named(data_dir, smoke, tmp_path):
     suite = yaml.safe_load((SUITES / "tip3p.yaml").read_text(encoding="utf-8"))
     suite["scales"]["smoke"]["training"]["finetune"] |= {"lr": 1e30, "lr_min": 1e29}
@@ -218,6 +254,9 @@ def test_a_refusal_as_a_user_sees_it():
         (["run", "--suite", "water", "--seeds", "0"], ["at least 1"]),
         (["run", "--suite", "water", "--device", "tpu"], ["not available", "cpu"]),
         (["run", "--suite", "water", "--scale", "smoke", "--reuse", "nowhere"], ["nowhere", "holds no run"]),
+        (["run", "--suite", "water", "--out", ""], ["empty text"]),
+        (["run", "--suite", "water", "--data-dir", " "], ["empty text"]),
+        (["run", "--suite", "water", "--seeds", "1000000", "--dry-run"], ["a run folder holds at most 100000"]),
         (["status", "nowhere"], ["holds no run"]),
         (["report", "nowhere"], ["plan.json"]),
         (["data", "prepare", "--suite", "none.yaml"], ["cannot be read"]),

@@ -15,12 +15,7 @@ from benchmark.run import execute as execution
 from benchmark.run.execute import execute, prepare
 from benchmark.run.progress import Display
 from tests.benchmark.own_suite import arms, entry, suite_writer
-
-
-def _in_turn(jobs, workers, on_change):
-    for job in jobs:
-        job.run()
-        on_change([], job)
+from tests.benchmark.runs import in_turn
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +35,7 @@ def made(tmp_path_factory):
         printed = io.StringIO()
         planned = prepare(read_suite(str(suite), "tiny"), place, out=out, jobs=1, device="cpu", **options)
         with pytest.MonkeyPatch.context() as patch, Display(Console(file=printed, width=1000)) as display:
-            patch.setattr(execution, "run_jobs", _in_turn)
+            patch.setattr(execution, "run_jobs", in_turn)
             execute(planned, display)
         torch.set_num_threads(threads)
         return printed.getvalue()

@@ -46,7 +46,7 @@ def test_a_live_report_is_made_when_cells_end_but_never_takes_much_of_the_time(m
         clock.now += FIRST_AFTER_S
         live.update(cell_ended=False)
         command, process = clock.started[0]
-        assert command[-5:] == [sys.executable, "-m", "benchmark", "report", str(tmp_path)]
+        assert command[-6:] == [sys.executable, "-P", "-m", "benchmark", "report", str(tmp_path)]
         clock.now += 4
         live.update(cell_ended=True)
         assert len(clock.started) == 1, "one at a time"

@@ -1,8 +1,12 @@
 """Files are replaced whole, and JSON is read back with a word on what to do about a damaged one."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 
-from reports.records.atomic import RecordError, read_json, replacing, write_json
+from reports.records import atomic
+from reports.records.atomic import RecordError, read_json, replacing, set_aside, write_json
 
 
 def test_json_comes_back_and_no_file_is_none(tmp_path):
@@ -27,6 +31,31 @@ def test_a_crash_leaves_the_older_file(tmp_path):
         crash()
     assert read_json(path, "") == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_named_whatever_the_library_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(OSError, match="No space left on device") as caught, replacing(tmp_path / "a.pt"):
+        raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
+    assert caught.value.filename == str(tmp_path / "a.pt")
+
+
+def test_what_is_set_aside_replaces_nothing(tmp_path):
+    for content in "abc":
+        (tmp_path / "x.json").write_text(content)
+        set_aside(tmp_path / "x.json")
+    names = ["x.json.damaged", "x.json.damaged-2", "x.json.damaged-3"]
+    assert [(tmp_path / name).read_text() for name in names] == ["a", "b", "c"]
+
+
+def test_a_durable_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    """File, rename, folder: in any other order a power cut may leave an empty file under the name."""
+    done = []
+    monkeypatch.setattr(atomic, "sync", lambda path: done.append(path.name))
+    replace = os.replace
+    monkeypatch.setattr(atomic.os, "replace", lambda *paths: (done.append("replaced"), replace(*paths)))
+    write_json(tmp_path / "a.json", {}, durable=True)
+    assert (done[0].startswith(".a.json."), done[1:]) == (True, ["replaced", tmp_path.name])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def test_a_failed_write_leaves_the_older_file(curve, tmp_path, monkeypatch):
     write_curves(curve("masked", 0, [3.0]), path)
     before = path.read_bytes()
 
-    def torn(table, where):
+    def torn(table, where, **options):
         where.write_bytes(b"half a file")
         raise OSError("No space left on device")
 
@@ -25,6 +25,17 @@ def test_a_failed_write_leaves_the_older_file(curve, tmp_path, monkeypatch):
         write_curves(curve("masked", 0, [2.0]), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_flipped_bit_in_the_numbers_is_noticed(make_run, key_of):
+    folder = make_run({"scratch": {0: (1.0, 1.0)}})
+    path = folder / "cells" / key_of("scratch", 0) / "record.parquet"
+    content = path.read_bytes()
+    data = pq.ParquetFile(path).metadata.row_group(0).column(10)
+    place = data.data_page_offset + data.total_compressed_size - 3
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(RecordError, match=r"record\.parquet cannot be read"):
+        read_run(folder)
 
 
 def relabelled(path, version):

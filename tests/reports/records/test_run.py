@@ -53,3 +53,17 @@ def test_a_record_of_another_cell_is_refused(make_run, record, key_of):
     write_records([record("scratch", 0, dataset="rpbe")], path)
     with pytest.raises(RecordError, match="rpbe"):
         read_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("command", "published"),
+    [
+        ("run --suite /home/jane/s.yaml --out=/home/jane", "run --suite ~/s.yaml --out=~"),
+        ("run --out '/Users/jane/my runs'", "run --out '~/my runs'"),
+        ("run --out /data/home/jane/x --suite water", "run --out /data/home/jane/x --suite water"),
+    ],
+)
+def test_a_published_command_does_not_name_users(make_run, command, published):
+    folder = make_run({"scratch": {0: None}}, command=command)
+    assert read_run(folder).plan.command == published
+    assert command in (folder / "plan.json").read_text(), "the record keeps it"

@@ -333,3 +333,27 @@ def test_a_crystal_of_one_atom_a_cell(write, tmp_path):
     sample = write([labelled(bulk("Cu"))]).load(tmp_path).samples[0]
     assert sample.molecule.tolist() == sample.site.tolist() == [0]
     assert torch.linalg.det(sample.box[0]).item() == pytest.approx(bulk("Cu").get_volume(), rel=1e-5)
+
+
+def test_a_number_of_atoms_beyond_the_file_is_refused_at_once(write, tmp_path):
+    own = write(ethanols(2))
+    edit(tmp_path / "own.extxyz", "9\n", "1000000000\n")
+    with pytest.raises(
+        DatasetError, match=r"own\.extxyz, line 1: 1000000000 atoms are announced, and the file has \d+"
+    ):
+        own.load(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["position", "force", "lattice"])
+def test_finite_numbers_that_float32_cannot_hold_are_refused(write, tmp_path, what):
+    atoms = labelled(water_box(np.eye(3) * 10))
+    forces = atoms.get_forces()
+    if what == "position":
+        atoms.positions[1, 2] = 1e39
+    elif what == "lattice":
+        atoms.set_cell(np.eye(3) * 1e50)
+    else:
+        forces[1, 2] = 1e39
+    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=forces)
+    with pytest.raises(DatasetError, match=r"frame 0.* beyond 1e\+09"):
+        write([atoms]).load(tmp_path)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import tarfile
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from tasks.datasets.rmd17.files import FORMULAS
 from tasks.datasets.rmd17.options import RMD17Config
 from tasks.datasets.rmd17.task import RMD17
 from tasks.datasets.splits import OfficialSplit, TrajectorySplit
-from tasks.datasets.storage import sources
+from tasks.datasets.storage import cache, sources
 from tasks.registry import DATASETS
 
 KCAL_PER_MOL_eV = 4184 / 96485.33212  # J/kcal over the Faraday constant in C/mol
@@ -395,3 +398,58 @@ def test_examples_are_as_crowded_as_molecules(molecule):
 
 def test_it_is_registered():
     assert DATASETS.get("rmd17") is RMD17
+
+
+@pytest.mark.parametrize("key", ["coords", "energies", "forces"])
+def test_finite_numbers_that_float32_cannot_hold_are_refused(tmp_path, key):
+    write_single(tmp_path)
+    content = frames(SPLITS[1][0])
+    content[key] = content[key].astype(np.float64)
+    content[key][1] = 1e39
+    np.savez(tmp_path / "rmd17_ethanol_train_01.npz", **content)
+    with pytest.raises(DatasetError, match=rf"{key} of frame 1 is not finite or beyond 1e\+09"):
+        task().load(tmp_path)
+
+
+def with_header(path, shape):
+    """The file with another shape of the forces in their header, and right checksums."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    array = members["forces.npy"]
+    begin = array.index(b"'shape': (")
+    end = array.index(b")", begin)
+    text = f"'shape': ({shape}".encode()
+    members["forces.npy"] = array[:begin] + text.ljust(end - begin) + array[end:]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("shape", ["10**9, 9, 3", "999999999999,9", "-3, 9, 3", "'a',"])
+def test_hostile_headers_are_refused(tmp_path, shape):
+    write_single(tmp_path)
+    path = tmp_path / "rmd17_ethanol_test_02.npz"
+    with_header(path, shape)
+    with pytest.raises(DatasetError, match=r"test_02\.npz cannot be read"):
+        task().load(tmp_path)
+
+
+def test_any_altered_header_is_told_in_words(tmp_path):
+    """Also what zipfile raises NotImplementedError for."""
+    write_single(tmp_path)
+    path = tmp_path / "rmd17_ethanol_test_02.npz"
+    content = path.read_bytes()
+    directory = content.index(b"PK\x01\x02")
+    for place in [*range(0, 30), *range(directory, directory + 46)]:
+        altered = bytearray(content)
+        altered[place] ^= 0xFF
+        path.write_bytes(altered)
+        with suppress(DatasetError):
+            task().load(tmp_path)
+
+
+def test_what_would_not_fit_into_memory_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    write_single(tmp_path)
+    monkeypatch.setattr(cache.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    with pytest.raises(DatasetError, match=r"npz needs .* GB of memory unpacked, and 1e-06 GB are free"):
+        task().load(tmp_path)

@@ -6,12 +6,14 @@ import io
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tasks.datasets.base import DatasetError
 from tasks.datasets.runner.files import content_sha256, read_texts
+from tasks.datasets.storage import cache
 
 ARCHIVES = ["set.tar", "set.tar.gz", "set.tar.bz2", "set.zip"]
 FILES = {
@@ -109,3 +111,12 @@ def test_the_checksum_tells_content_and_not_place(tmp_path: Path) -> None:
     assert content_sha256(first) != content_sha256(second)
     with pytest.raises(DatasetError, match="cannot be read"):
         content_sha256(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("name", ["set.zip", "set.tar.gz"])
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = pack(tmp_path / name, {"input.data": "0" * 1_000_000})
+    assert path.stat().st_size < 10_000
+    monkeypatch.setattr(cache.psutil, "virtual_memory", lambda: SimpleNamespace(available=2_000_000))
+    with pytest.raises(DatasetError, match=rf"{name} needs 0.008 GB of memory unpacked, and 0.002 GB are free"):
+        list(read_texts(path))

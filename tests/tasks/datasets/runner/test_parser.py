@@ -184,3 +184,14 @@ def test_a_file_cut_within_a_structure_is_refused(tmp_path: Path) -> None:
         else:
             with pytest.raises(DatasetError, match=r"line \d+: .*cut short"):
                 read_structures(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "line"),
+    [("10.0", 3), ("-1.0", 7), ("0.03", 6), ("-76.5", 8)],
+    ids=["lattice", "position", "force", "energy"],
+)
+def test_finite_numbers_that_float32_cannot_hold_are_refused(tmp_path: Path, old: str, line: int) -> None:
+    path = write(tmp_path, TWO.replace(old, "1e39", 1))
+    with pytest.raises(DatasetError, match=rf"line {line}: 1e39 is beyond 1e\+09"):
+        read_structures(path)

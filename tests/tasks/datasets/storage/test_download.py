@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
+import io
 import json
 import multiprocessing
 import os
 import random
+import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -309,3 +313,53 @@ def test_processes_at_once_fetch_once(server: Server, target: Path) -> None:
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert target.read_bytes() == CONTENT
     assert server.sent == [len(CONTENT)]
+
+
+def npz() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.arange(1000.0))
+    return buffer.getvalue()
+
+
+def tar_gz() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        member = tarfile.TarInfo("input.data")
+        member.size = len(CONTENT)
+        archive.addfile(member, io.BytesIO(CONTENT))
+    return buffer.getvalue()
+
+
+PAGE = b"<!DOCTYPE html><html>please log in</html>"
+
+
+@pytest.mark.parametrize(("name", "whole"), [("a.npz", npz()), ("a.tar.gz", tar_gz())])
+def test_without_a_published_checksum_a_file_must_be_what_its_name_says(
+    server: Server, tmp_path: Path, name: str, whole: bytes
+) -> None:
+    """Else a page for logging in would be kept, and its hash held to."""
+    for bad in (PAGE, whole[: len(whole) // 2], whole[:-10], gzip.compress(PAGE)):
+        with pytest.raises(fetch.UnavailableError, match="is not the file that its name says"):
+            fetch.download([server.put(name, File(bad))], tmp_path / name)
+        assert names(tmp_path) == set()
+    fetch.download([server.put(name, File(whole))], tmp_path / name)
+    assert (tmp_path / name).read_bytes() == whole
+
+
+def test_a_web_page_that_says_it_is_none_is_refused(server: Server, target: Path) -> None:
+    with pytest.raises(fetch.UnavailableError, match="it is a web page"):
+        fetch.download([server.put("file", File(PAGE))], target)
+
+
+def test_a_body_that_is_encoded_unasked_is_refused(server: Server, target: Path) -> None:
+    file = File(gzip.compress(CONTENT), headers={"Content-Encoding": "gzip"})
+    with pytest.raises(fetch.UnavailableError, match="encoded as gzip, though it was asked not to"):
+        fetch.download([server.put("file", file)], target)
+
+
+def test_a_body_without_end_is_left_at_the_known_size(server: Server, target: Path) -> None:
+    endless = File(CONTENT * 20, tells_length=False)
+    with pytest.raises(fetch.UnavailableError, match="more than the 50000 bytes of the file"):
+        fetch.download([server.put("file", endless)], target, len(CONTENT))
+    assert names(target.parent) == set()
+    assert len(server.requests) == 1
