@@ -90,7 +90,8 @@ class CellJob(Job):
             for name, entry in cell.dataset.extra_tests.items()
         }
         row = {**self._names(), **attempt.facts}
-        evaluate_cell(module, tested, extra, split.test, row, cell, self.folder, self.settings.device)
+        frames, origins = split.test, dataset.origins
+        evaluate_cell(module, tested, extra, frames, origins, row, cell, self.folder, self.settings.device)
 
     def _start(self, facts: dict[str, Any]) -> Potential:
         """The potential that finetuning starts from; what it cost so far is added to the facts."""

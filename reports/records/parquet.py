@@ -81,18 +81,24 @@ def read_table(file: CellFile, schema: pa.Schema) -> pa.Table:
     return table
 
 
-def read_tables(files: Sequence[CellFile], schema: pa.Schema, check: Callable[[pd.DataFrame], None]) -> pd.DataFrame:
+def read_tables(
+    files: Sequence[CellFile],
+    schema: pa.Schema,
+    check: Callable[[pd.DataFrame], None],
+    upgrade: Callable[[pa.Table], pa.Table] = lambda table: table,
+) -> pd.DataFrame:
     """The rows of the files that exist, as one frame with the columns of `schema`.
 
     The files of many cells are checked together, and one by one only to name the file that is wrong. `check` raises
-    `RecordError` for a frame that contradicts itself. Raises `RecordError` naming the file if one cannot be read,
+    `RecordError` for a frame that contradicts itself; `upgrade` brings a table of an earlier schema into the form of
+    today. Raises `RecordError` naming the file if one cannot be read,
     has a later version or other columns, is of another cell or does not pass.
     """
     parts: list[tuple[CellFile, pa.Table]] = []
     for file in files:
         if not file.expected:
             continue
-        table = read_table(file, schema)
+        table = upgrade(read_table(file, schema))
         remedy = file.remedy
         if not table.schema.equals(schema):
             raise RecordError(

@@ -15,7 +15,13 @@ from reports.records.folder import RunFolder
 from reports.records.parquet import CellFile, read_tables
 from reports.records.plan import Plan, PlannedCell
 from reports.records.record import CURVE_SCHEMA, check_curves, read_records, records_frame
-from reports.records.samples import ELEMENT_SCHEMA, PREDICTION_SCHEMA, check_elements, check_predictions
+from reports.records.samples import (
+    ELEMENT_SCHEMA,
+    PREDICTION_SCHEMA,
+    check_elements,
+    check_predictions,
+    upgrade_predictions,
+)
 from reports.records.status import Status
 
 
@@ -161,6 +167,6 @@ def read_run(folder: Path) -> Run:
         statuses=statuses,
         provenance=provenance,
         elements=read_tables(elements, ELEMENT_SCHEMA, check_elements),
-        predictions=read_tables(predictions, PREDICTION_SCHEMA, check_predictions),
+        predictions=read_tables(predictions, PREDICTION_SCHEMA, check_predictions, upgrade_predictions),
         sources=(_describe(run.path, plan, len(recorded), provenance),),
     )
