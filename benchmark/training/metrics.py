@@ -14,7 +14,7 @@ class ErrorSums:
     """Running sums of force and energy errors of normalised predictions.
 
     Force errors are averaged over the components of all atoms (as in the field's usual force RMSE), energy
-    errors over frames, either per simulation cell or divided by the frame's number of atoms.
+    errors over frames, either per structure (box or molecule) or divided by the frame's number of atoms.
 
     Args:
         scale_eV: the normalisation's scale, eV per normalised unit.
@@ -40,7 +40,7 @@ class ErrorSums:
                 self._sums[key] = self._sums[key] + value if key in self._sums else value
 
     def compute(self) -> dict[str, float]:
-        """RMSE and MAE in meV/Å (forces), meV per cell and meV per atom (energies), by the records' names."""
+        """RMSE and MAE in meV/Å (forces), meV per structure and meV per atom (energies), by the records' names."""
 
         def mean(key: str, count: int) -> float:
             value = float(self._sums[key]) / count
