@@ -49,7 +49,7 @@ class ErrorSums:
     """Running sums of force and energy errors, of predictions in eV or normalised.
 
     Force errors are averaged over the components of all atoms (as in the field's usual force RMSE), energy errors over
-    frames, either per simulation cell or divided by the frame's number of atoms.
+    frames, either per structure (box or molecule) or divided by the frame's number of atoms.
 
     Args:
         scale_eV: eV per unit of the predictions: the normalisation's scale, or 1.
@@ -92,11 +92,11 @@ class ErrorSums:
         self._counts[name] = self._counts.get(name, 0) + error.numel()
 
     def compute(self) -> dict[str, float]:
-        """RMSE and MAE in meV/Å (forces), meV per cell and meV per atom (energies), by the records' names.
+        """RMSE and MAE in meV/Å (forces), meV per structure and meV per atom (energies), by the records' names.
 
-        Of energies further the bias, which is the mean error (predicted less reference) and may be negative, and the
-        standard deviation over frames, which is the RMSE without it: dynamics and relative energies do not feel a
-        constant. RMSE² = sd² + bias². Per cell both are of use for boxes of one size, per atom for others. Of
+        Of energies further the constant, which is the mean error (predicted less reference) and may be negative, and
+        the standard deviation over frames, which is the RMSE without it: dynamics and relative energies do not feel the
+        constant. RMSE² = sd² + constant². Per structure both are of use for boxes of one size, per atom for others. Of
         molecules, if asked for, the RMSE of net forces (meV/Å) and of torques (meV), over all their components.
         """
         if self._waiting:

@@ -12,6 +12,7 @@ from pathlib import Path
 import ase.io
 import MDAnalysis
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from ase.build import molecule
@@ -171,6 +172,18 @@ def test_the_three_arms_run_and_pretraining_sees_the_trajectory(finished):
     # 1 epoch × 108 frames / 18 labelled ones = 6 epochs beside the 2, of three batches each.
     assert by_arm.loc["scratch", "finetune_steps"] == by_arm.loc["masked", "finetune_steps"] == 2 * 3
     assert by_arm.loc["scratch-extended", "finetune_steps"] == 8 * 3
+
+
+def test_any_prediction_can_be_looked_up_in_the_users_file(made, finished):
+    """A force by file, frame, atom and axis."""
+    frames = ase.io.read(made / "labelled.extxyz", index=":")
+    for path in finished[0].glob("cells/*/predictions.parquet"):
+        forces = pd.read_parquet(path).query("quantity == 'force'")
+        assert {*forces["file"]} == {"labelled.extxyz"}
+        wanted = [
+            1000 * frames[int(r.file_frame)].get_forces()[int(r.atom), "xyz".index(r.axis)] for r in forces.itertuples()
+        ]
+        np.testing.assert_allclose(forces["reference"], wanted, rtol=1e-5, atol=1e-3)
 
 
 def test_the_audit_has_looked_at_the_trajectory(finished):

@@ -81,6 +81,11 @@ TABLES = {
             )
             + ".",
             "frame": "Index of the frame in the dataset.",
+            "file": "The user's file that the frame is from; null for data that is made or published.",
+            "file_frame": "Index of the frame in that file, from 0, whatever frames were selected.",
+            "atom": "Index of the atom in the frame, from 0; null for energies, and in schema 1.",
+            "axis": "`x`, `y` or `z` of a force; null likewise. Where box vectors were turned (the first along x, the "
+            "second in the xy plane), of the turned frame.",
             "element": "Atomic number of the atom; null for energies.",
             "reference": "The label; of energies without the training set's reference energies of the elements.",
             "predicted": "What the best checkpoint predicts for it.",

@@ -60,7 +60,10 @@ def suite_schema() -> Schema:
         "title": "Suite of nnp-pretrain-bench",
         "type": "object",
         "properties": {
-            "extends": {"type": "string", "description": "A shipped suite to start from, at the same scale."},
+            "extends": {
+                "type": "string",
+                "description": "A suite to start from, at the same scale: a shipped one, or the path of a file.",
+            },
             **definitions["Scale"]["properties"],
             "scales": {
                 "description": "What is laid over the rest, by scale: smoke, quick, standard, paper, or names of your "
@@ -70,7 +73,8 @@ def suite_schema() -> Schema:
                 "additionalProperties": _or_null({"$ref": "#/$defs/Scale"}),
             },
         },
-        "required": ["name", "title", "description", "scales"],
+        "required": ["name"],
+        "anyOf": [{"required": ["extends"]}, {"required": ["title", "description", "scales"]}],
         "additionalProperties": False,
         "$defs": definitions,
     }

@@ -107,7 +107,8 @@ class CellJob(Job):
             for name, entry in cell.dataset.extra_tests.items()
         }
         row = {**self._names(), **attempt.facts}
-        evaluate_cell(module, tested, extra, split.test, row, cell, self.folder, self.settings.device)
+        frames, origins = split.test, dataset.origins
+        evaluate_cell(module, tested, extra, frames, origins, row, cell, self.folder, self.settings.device)
 
     def _module(self, potential: Potential, scale_eV: float) -> FinetuneModule:
         """What finetunes: energies and forces, with an auxiliary pretext if the arm has one."""

@@ -25,6 +25,7 @@ def evaluate_cell(
     tested: Mapping[str, Sequence[Data]],
     extra: Mapping[str, Sequence[Data]],
     test_frames: NDArray[np.int64],
+    origins: Sequence[tuple[str, int]] | None,
     row: Mapping[str, Any],
     cell: Cell,
     folder: JobFolder,
@@ -39,6 +40,7 @@ def evaluate_cell(
         tested: normalised samples of the split's sets, by name.
         extra: those of further test sets, by name.
         test_frames: index in the dataset of each test frame, (F,).
+        origins: the user's file of each frame of the dataset, and its index there; None if there is none.
         row: what the record says of the cell.
         cell: the cell.
         folder: its folder.
@@ -55,6 +57,15 @@ def evaluate_cell(
         elements.append(found.elements().assign(cell_key=cell.key, **place))
         if (split, checkpoint) == ("test", "best"):
             shown = found.predictions(test_frames, stream_seed(cell.seed, "predictions"))
-            write_predictions(shown.assign(cell_key=cell.key), folder.predictions)
+            write_predictions(_with_origins(shown, origins).assign(cell_key=cell.key), folder.predictions)
     write_elements(pd.concat(elements, ignore_index=True), folder.elements)
     write_records(rows, folder.record)
+
+
+def _with_origins(shown: pd.DataFrame, origins: Sequence[tuple[str, int]] | None) -> pd.DataFrame:
+    """Predictions with the file that each frame is from and its index there, so that any can be looked up."""
+    places = [(None, None) if origins is None else origins[frame] for frame in shown["frame"]]
+    return shown.assign(
+        file=pd.Series([file for file, _ in places], dtype=object),
+        file_frame=pd.array([number for _, number in places], dtype="Int64"),
+    )

@@ -101,6 +101,14 @@ class Job:
         return None
 
     @property
+    def pace_group(self) -> tuple[str, ...]:
+        """What has a pace of its own: a phase of one network on the same data, in epochs of the same size."""
+        data = (
+            part.model_dump_json(include={"kind", "options", "split", "labelled"}) for part in self.work.trains_on
+        )
+        return (self.work.model.model_dump_json(), self.phase, str(self.work.batch_size), *data)
+
+    @property
     def folder(self) -> JobFolder:
         """Where the job leaves what it made."""
         raise NotImplementedError

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from benchmark.cli.dry_run import print_inspection
-from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, errors, parse_select
+from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, errors, parse_select, table
 from tasks.datasets.storage.cache import default_data_dir, writable_dir
 from tasks.datasets.storage.sources import Source, SourceFile, find, get_file, get_source, load_sources, obtain
 
@@ -27,12 +26,16 @@ def list_sources(
     if source is not None:
         _list_files(source, folder)
         return
-    table = Table("source", "title", "files", "there", "size", "licence")
+    listing = table(
+        "source", "title", "files", "there", "size", "licence", whole=("source", "licence"), right=("files", "there")
+    )
     for name, listed in load_sources().items():
         there = sum(find(name, file.name, folder) is not None for file in listed.files)
         size = _size([file for file in listed.files if file.by_default])
-        table.add_row(name, listed.title, str(len(listed.files)), str(there), size, listed.licence)
-    console.print(table)
+        listing.add_row(name, listed.title, str(len(listed.files)), str(there), size, listed.licence)
+    console.print(listing)
+    for name, listed in load_sources().items():
+        _print_lines(f"{name}: cite {_citation(listed)}", f"    see {listed.page}")
     console.print(f"looked for in {folder}", highlight=False, soft_wrap=True)
 
 
@@ -40,11 +43,11 @@ def _list_files(name: str, folder: Path) -> None:
     """Print a source and its files."""
     source = get_source(name)
     _print_terms(source)
-    table = Table("file", "size", "there", "fetched by default")
+    listing = table("file", "size", "there", "fetched by default")
     for file in source.files:
         there = find(name, file.name, folder)
-        table.add_row(file.name, _size([file]), str(there or "no"), "yes" if file.by_default else "no")
-    console.print(table)
+        listing.add_row(file.name, _size([file]), str(there or "no"), "yes" if file.by_default else "no")
+    console.print(listing)
 
 
 @app.command()
@@ -163,9 +166,18 @@ def _print_terms(source: Source) -> None:
     lines = [
         source.title,
         f"licence: {source.licence}; see {source.page}",
-        f"cite: {source.citation.text}, doi:{source.citation.doi}",
+        f"cite: {_citation(source)}",
         f"labels: {source.level_of_theory}, in {source.units['energy']} and {source.units['force']}",
     ]
     lines += [f"note: {source.note}"] if source.note else []
     lines += [f"the authors warn: {source.warning}"] if source.warning else []
+    _print_lines(*lines)
+
+
+def _citation(source: Source) -> str:
+    return f"{source.citation.text}, https://doi.org/{source.citation.doi}"
+
+
+def _print_lines(*lines: str) -> None:
+    """Lines that a terminal may wrap, but that are whole when they are copied."""
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)

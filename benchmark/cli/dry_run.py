@@ -10,6 +10,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.cli.options import table
+
 if TYPE_CHECKING:  # some of these import torch
     from benchmark.cell.inspection import Inspection
     from benchmark.planning.cells import Cell
@@ -25,10 +27,10 @@ def summary(cells: Sequence[Cell], title: str, folder: str) -> str:
     counts = [len({getattr(cell.arm, field) for cell in cells}) for field in ("dataset", "model", "strategy")]
     words = ("dataset", "network", "arm", "seed")
     counts.append(len({cell.seed for cell in cells}))
-    table = " × ".join(counted(count, word) for count, word in zip(counts, words, strict=True))
+    product = " × ".join(counted(count, word) for count, word in zip(counts, words, strict=True))
     pretrainings = len({cell.pretraining.key for cell in cells if cell.pretraining is not None})
     before = f", after {counted(pretrainings, 'pretraining')} that cells share" if pretrainings else ""
-    return f"{title}: {counted(len(cells), 'cell')} ({table}){before}; run folder {folder}"
+    return f"{title}: {counted(len(cells), 'cell')} ({product}){before}; run folder {folder}"
 
 
 def cost(estimated: Estimate, device: str) -> str:
@@ -63,14 +65,11 @@ def counted(number: int, word: str) -> str:
 
 def cells_table(cells: Sequence[Cell]) -> Table:
     """Every cell, on request. What may have to be typed is folded, never cut."""
-    table = Table()
-    for name in ("cell", "dataset", "model", "arm", "seed"):
-        table.add_column(name, overflow="fold")
-    for name in ("pretrain epochs", "finetune epochs"):
-        table.add_column(name, justify="right")
+    epochs = ("pretrain epochs", "finetune epochs")
+    listed = table("cell", "dataset", "model", "arm", "seed", *epochs, whole=("cell",), right=("seed", *epochs))
     for cell in (cell.planned() for cell in cells):
-        table.add_row(cell.key, *cell.arm, str(cell.seed), str(cell.pretrain_epochs), str(cell.finetune_epochs))
-    return table
+        listed.add_row(cell.key, *cell.arm, str(cell.seed), str(cell.pretrain_epochs), str(cell.finetune_epochs))
+    return listed
 
 
 def print_inspection(console: Console, found: Inspection) -> None:

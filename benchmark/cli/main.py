@@ -11,7 +11,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.table import Table
 
 from benchmark.cli.data import app as data_app
 from benchmark.cli.dry_run import cells_table, cost, print_inspection, summary
@@ -26,6 +25,7 @@ from benchmark.cli.options import (
     parse_duration,
     parse_percent,
     parse_select,
+    table,
 )
 from benchmark.cli.tune import tune
 from benchmark.cli.use import app as use_app
@@ -158,7 +158,10 @@ def run(
         errors.print("interrupted; the same command resumes from the last checkpoints")
         raise typer.Exit(130) from None
     result = read_run(planned.settings.folder)
-    _print_errors(summary_table(result), title=f"{result.plan.title}: test errors, mean ± sd over seeds")
+    _print_errors(
+        summary_table(result),
+        title=f"{result.plan.title}: test errors, mean ± sd over seeds; changes with their 95 % interval",
+    )
     console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
     if any(status.state == "failed" for status in result.statuses.values()):
         errors.print("some cells failed: the report names them; run the same command again to retry them")
@@ -201,11 +204,11 @@ def status(run_folder: RunPath) -> None:
     from benchmark.run.growth import describe_widths
     from benchmark.run.status import describe_status, read_statuses
 
-    table = Table("cell", "dataset", "model", "arm", "seed", "state", "detail")
+    listed = table("cell", "dataset", "model", "arm", "seed", "state", "detail", whole=("cell",), right=("seed",))
     for cell, state in read_statuses(run_folder):
         detail = state.reason or (describe_status(state) if state.state == "running" else "")
-        table.add_row(cell.key, *cell.arm, str(cell.seed), state.state, detail)
-    console.print(table)
+        listed.add_row(cell.key, *cell.arm, str(cell.seed), state.state, detail)
+    console.print(listed)
     for line in describe_widths(run_folder):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -216,13 +219,13 @@ def list_suites() -> None:
     from benchmark.planning.suite_files import available_suites, read_suite_file
     from tasks.registry import DATASETS, LABELLERS, MODELS, PRETEXTS
 
-    table = Table("suite", "scales", "title")
+    listed = table("suite", "scales", "title", whole=("suite",))
     for name in available_suites():
         content = read_suite_file(name)
-        table.add_row(name, ", ".join(content["scales"]), content["title"])
-    console.print(table)
+        listed.add_row(name, ", ".join(content["scales"]), content["title"])
+    console.print(listed)
     for registry in (DATASETS, MODELS, PRETEXTS, LABELLERS):
-        console.print(f"{registry.noun} kinds: {', '.join(registry.kinds())}", highlight=False)
+        console.print(f"{registry.noun} kinds: {', '.join(registry.kinds())}", highlight=False, soft_wrap=True)
 
 
 app.command()(tune)
@@ -249,12 +252,11 @@ def _print_errors(frame: pd.DataFrame, title: str) -> None:
     """A table for each dataset and model with a column for each arm: it fits a terminal of 80 columns."""
     for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
         shown = rows.drop(columns=["dataset", "model"]).set_index("arm").T
-        table = Table(title=f"{title}: {dataset}, {model}")
-        for name in ("", *shown.columns):
-            table.add_column(str(name), overflow="fold")
+        listed = table("", *map(str, shown.columns))
+        listed.title = f"{title}: {dataset}, {model}"
         for name, values in shown.iterrows():
-            table.add_row(str(name), *map(str, values))
-        console.print(table)
+            listed.add_row(str(name), *map(str, values))
+        console.print(listed)
 
 
 class Terminated(KeyboardInterrupt):

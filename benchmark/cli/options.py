@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from benchmark.errors import BenchmarkError
 from tasks.datasets.storage.cache import DATA_DIR_VARIABLE
@@ -41,6 +42,21 @@ DataDir = Annotated[
         "user's cache.",
     ),
 ]
+
+
+def table(*names: str, whole: tuple[str, ...] = (), right: tuple[str, ...] = ()) -> Table:
+    """A table as wide as the terminal in which nothing is cut: what does not fit goes on in the next line.
+
+    Args:
+        names: of the columns.
+        whole: columns with short names that have to be typed, and are not to be broken either.
+        right: columns of numbers.
+    """
+    made = Table()
+    for name in names:
+        justify: Literal["left", "right"] = "right" if name in right else "left"
+        made.add_column(name, no_wrap=name in whole, overflow="fold", justify=justify)
+    return made
 
 
 def parse_select(text: str) -> dict[str, list[str]]:

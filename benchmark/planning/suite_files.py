@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,11 @@ def read_suite_file(name: str) -> dict[str, Any]:
         raise BenchmarkError(f"suite file {path} cannot be read: {error.strerror}. Check the path.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # also text that is no UTF-8, and dates of no day
         raise BenchmarkError(f"suite file {path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("scales"), dict):
+    inherits = isinstance(content, dict) and "extends" in content and content.get("scales") is None
+    if not isinstance(content, dict) or not (inherits or isinstance(content.get("scales"), dict)):
         raise BenchmarkError(
-            f"suite file {path} needs a mapping with a key 'scales' that holds at least one scale; "
-            f"see {SUITES / 'water.yaml'} for an example"
+            f"suite file {path} needs a mapping with a key 'scales' that holds at least one scale, or with 'extends', "
+            f"the suite whose scales it takes; see {SUITES / 'water.yaml'} for an example"
         )
     return content
 
@@ -54,24 +56,46 @@ def content_at_scale(name: str, scale: str) -> dict[str, Any]:
     return {**content, "datasets": _expand_labelled(content.get("datasets"))}
 
 
-def _merged(name: str, scale: str) -> dict[str, Any]:
+def _merged(name: str, scale: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A suite at one scale, laid over the one that it extends; ``extended_by`` are those that lie on it."""
     content = read_suite_file(name)
     base = content.pop("extends", None)
-    scales = {str(name): values for name, values in content.pop("scales").items()}
+    listed = content.pop("scales", None)
+    if base is None:
+        assert listed is not None
+        return merge(content, _values(name, scale, listed))
+    # Scales that a file lists are its scales; one that lists none has those of the suite that it extends.
+    over = {} if listed is None else _values(name, scale, listed)
+    below = _base(name, base)
+    chain = (*extended_by, name)
+    if below in chain:
+        raise BenchmarkError(f"suites extend each other in a circle: {' -> '.join((*chain, below))}. Correct 'extends'")
+    inherited = _merged(below, scale, chain)
+    inherited.pop("name", None)  # run folders are called after it: what extends is another suite
+    return merge(merge(inherited, content), over)
+
+
+def _values(name: str, scale: str, listed: Any) -> dict[str, Any]:
+    """What a file says of a scale."""
+    scales = {str(known): values for known, values in listed.items()}
     if scale not in scales:
         raise unknown_name("scale", scale, scales, f"These are the scales of suite {name!r}.")
     over = scales[scale] or {}
     if not isinstance(over, dict):
         raise BenchmarkError(f"suite {name!r}: scale {scale!r} is {over!r}; a mapping of values is needed")
-    if base is None:
-        return merge(content, over)
+    return over
+
+
+def _base(name: str, base: Any) -> str:
+    """The suite that a file extends: a shipped one, or a file, by its path from the folder of the first."""
     shipped = available_suites()
-    if str(base) not in shipped or base == name:
-        raise unknown_name("suite in 'extends'", str(base), shipped, f"Correct it in the file of suite {name!r}.")
-    inherited = _merged(base, scale)
-    for text in ("name", "title", "description"):
-        inherited.pop(text, None)  # what extends is another suite and says so
-    return merge(merge(inherited, content), over)
+    if isinstance(base, str) and base in shipped and base != name:
+        return base
+    if isinstance(base, str) and base.endswith((".yaml", ".yml")):
+        # A shipped suite is known by its name, any other by its path.
+        return os.fspath(Path(name).parent / base)
+    advice = f"Or give the path of a YAML file, as seen from the file of suite {name!r}."
+    raise unknown_name("suite in 'extends'", str(base), shipped, advice)
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -114,6 +114,11 @@ class SimulationJob(Job):
         return f"{of}: {self.test}"
 
     @property
+    def pace_group(self) -> tuple[str, ...]:
+        """See ``Job.pace_group``."""
+        return (self.subject.kind, self.subject.cell.arm.model, self.test)
+
+    @property
     def folder(self) -> JobFolder:
         """See ``Job.folder``."""
         return JobFolder(simulations_folder(self.settings.run) / self.key)

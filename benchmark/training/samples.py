@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from reports.records.samples import MOST_PREDICTIONS
+from reports.records.samples import AXES, MOST_PREDICTIONS
 from tasks.errors import EV_TO_MEV
 
 
@@ -56,12 +56,13 @@ class Details:
             seed: of the choice, where there are more.
 
         Returns:
-            ``quantity``, ``frame``, ``element`` (none for energies), ``reference`` and ``predicted``: energies in
-            meV/atom without the reference energies of the elements, forces in meV/Å.
+            ``quantity``, ``frame``, ``atom``, ``axis`` and ``element`` (none for energies), ``reference`` and
+            ``predicted``: energies in meV/atom without the reference energies of the elements, forces in meV/Å.
         """
         energies, forces, z, atoms = self._joined()
         rng = np.random.default_rng(seed)
         of_atom = np.repeat(frames, atoms)
+        in_frame = np.arange(len(z)) - np.repeat(np.cumsum(atoms) - atoms, atoms)
         chosen = _choose(len(energies), MOST_PREDICTIONS["energy"], rng)
         component = _choose(forces[0].size, MOST_PREDICTIONS["force"], rng)
         atom = component // 3
@@ -70,6 +71,8 @@ class Details:
                 {
                     "quantity": "energy",
                     "frame": frames[chosen],
+                    "atom": pd.array([pd.NA] * len(chosen), dtype="Int64"),
+                    "axis": None,
                     "element": pd.array([pd.NA] * len(chosen), dtype="Int64"),
                     "reference": self._unit_meV * energies[chosen, 0],
                     "predicted": self._unit_meV * energies[chosen, 1],
@@ -79,6 +82,8 @@ class Details:
                 {
                     "quantity": "force",
                     "frame": of_atom[atom],
+                    "atom": pd.array(in_frame[atom], dtype="Int64"),
+                    "axis": np.array(AXES)[component % 3],
                     "element": pd.array(z[atom], dtype="Int64"),
                     "reference": self._unit_meV * forces[0].reshape(-1)[component],
                     "predicted": self._unit_meV * forces[1].reshape(-1)[component],

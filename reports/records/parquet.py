@@ -81,27 +81,37 @@ def read_table(path: Path, remedy: str, schema: pa.Schema) -> pa.Table:
     return table
 
 
-def read_exactly(path: Path, remedy: str, schema: pa.Schema) -> pa.Table:
-    """The content of one file with the columns of `schema`; raises `RecordError` as `read_table`, and for others."""
-    table = read_table(path, remedy, schema)
+def read_exactly(
+    path: Path, remedy: str, schema: pa.Schema, upgrade: Callable[[pa.Table], pa.Table] = lambda table: table
+) -> pa.Table:
+    """The content of one file with the columns of `schema`; raises `RecordError` as `read_table`, and for others.
+
+    `upgrade` brings a table of an earlier schema into the form of today.
+    """
+    table = upgrade(read_table(path, remedy, schema))
     if not table.schema.equals(schema):
         raise RecordError(f"{path} has the columns {_line(table.schema)}; expected are {_line(schema)}: {remedy}")
     return table
 
 
-def read_tables(files: Sequence[CellFile], schema: pa.Schema, check: Callable[[pd.DataFrame], None]) -> pd.DataFrame:
+def read_tables(
+    files: Sequence[CellFile],
+    schema: pa.Schema,
+    check: Callable[[pd.DataFrame], None],
+    upgrade: Callable[[pa.Table], pa.Table] = lambda table: table,
+) -> pd.DataFrame:
     """The rows of the files that exist, as one frame with the columns of `schema`.
 
     The files of many cells are checked together, and one by one only to name the file that is wrong. `check` raises
-    `RecordError` for a frame that contradicts itself. Raises `RecordError` naming the file if one cannot be read,
-    has a later version or other columns, is of another cell or does not pass.
+    `RecordError` for a frame that contradicts itself; `upgrade` is as in `read_exactly`. Raises `RecordError` naming the
+    file if one cannot be read, has a later version or other columns, is of another cell or does not pass.
     """
     parts: list[tuple[CellFile, pa.Table]] = []
     for file in files:
         if not file.expected:
             continue
         remedy = file.remedy
-        table = read_exactly(file.path, remedy, schema)
+        table = read_exactly(file.path, remedy, schema, upgrade)
         if not pc.all(pc.equal(table["cell_key"], file.cell.key), skip_nulls=False, min_count=0).as_py():
             raise RecordError(f"{file.path} holds rows of other cells than {file.cell.key}: {remedy}")
         parts.append((file, table))

@@ -95,9 +95,9 @@ class Record(BaseModel):
     force_mae_mev_per_A: Error | None = None
     """Mean absolute error over force components, meV/Å."""
     energy_rmse_mev: Error | None = None
-    """Root mean square error of the total energy, meV per cell (simulation box or molecule)."""
+    """Root mean square error of the total energy, meV per structure (simulation box or molecule)."""
     energy_mae_mev: Error | None = None
-    """Mean absolute error of the total energy, meV per cell (simulation box or molecule)."""
+    """Mean absolute error of the total energy, meV per structure (simulation box or molecule)."""
     energy_rmse_mev_per_atom: Error | None = None
     """Root mean square, over frames, of the energy error divided by the frame's number of atoms, meV/atom."""
     energy_mae_mev_per_atom: Error | None = None

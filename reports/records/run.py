@@ -18,7 +18,13 @@ from reports.records.parquet import CellFile, read_tables
 from reports.records.plan import Plan, PlannedCell
 from reports.records.record import CURVE_SCHEMA, check_curves, read_records, records_frame
 from reports.records.references import no_references, read_references
-from reports.records.samples import ELEMENT_SCHEMA, PREDICTION_SCHEMA, check_elements, check_predictions
+from reports.records.samples import (
+    ELEMENT_SCHEMA,
+    PREDICTION_SCHEMA,
+    check_elements,
+    check_predictions,
+    upgrade_predictions,
+)
 from reports.records.status import Status
 
 
@@ -173,7 +179,7 @@ def read_run(folder: Path) -> Run:
         statuses=statuses,
         provenance=provenance,
         elements=read_tables(elements, ELEMENT_SCHEMA, check_elements),
-        predictions=read_tables(predictions, PREDICTION_SCHEMA, check_predictions),
+        predictions=read_tables(predictions, PREDICTION_SCHEMA, check_predictions, upgrade_predictions),
         references=read_references(run.references),
         sources=(_describe(run.path, plan, len(recorded), provenance),),
     )

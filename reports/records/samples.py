@@ -31,11 +31,15 @@ ELEMENT_SCHEMA = versioned(
 """Force errors by element: one row a split, checkpoint and element. Exact over atoms."""
 
 PREDICTION_SCHEMA = versioned(
-    1,
+    2,
     [
         pa.field("cell_key", pa.string(), nullable=False),
         pa.field("quantity", pa.string(), nullable=False),  # one of QUANTITY_UNITS
         pa.field("frame", pa.int64(), nullable=False),  # index of the frame in the dataset
+        pa.field("file", pa.string(), nullable=True),  # the user's file that the frame is from; null if there is none
+        pa.field("file_frame", pa.int64(), nullable=True),  # index of the frame in that file
+        pa.field("atom", pa.int64(), nullable=True),  # index of the atom in the frame; null for energies
+        pa.field("axis", pa.string(), nullable=True),  # one of AXES; null for energies
         pa.field("element", pa.int64(), nullable=True),  # atomic number; null for energies
         pa.field("reference", pa.float64(), nullable=False),
         pa.field("predicted", pa.float64(), nullable=False),
@@ -43,7 +47,10 @@ PREDICTION_SCHEMA = versioned(
 )
 """Reference and prediction: one row an energy (meV/atom, the training set's reference energies of the elements
 removed) or a force component (meV/Å). Test split, best checkpoint; a random sample of at most `MOST_PREDICTIONS` a
-cell."""
+cell. Axes are those of the dataset: where box vectors had to be turned (the first along x, the second in the xy plane),
+they are not the file's. Schema 1 did not have `file`, `file_frame`, `atom` and `axis`."""
+
+AXES = ("x", "y", "z")
 
 SPLITS = ("train", "val", "test", "extra")
 CHECKPOINTS = ("best", "last")
@@ -100,6 +107,14 @@ def check_predictions(frame: pd.DataFrame) -> None:
     _check_elements(frame["element"].dropna(), what)
     if ((frame["quantity"] == "force") != frame["element"].notna()).any():
         raise RecordError(f"{what}: a force has the element of its atom, an energy has none")
+    for column in ("atom", "axis"):
+        # What schema 1 left has neither.
+        known = frame[column].notna()
+        if (known & (frame["quantity"] != "force")).any() or (known != frame["axis"].notna()).any():
+            raise RecordError(f"{what}: a force has the atom and the axis that it is of, an energy has none")
+    _check_names(frame[frame["axis"].notna()], "axis", AXES, what)
+    if (frame["file"].notna() != frame["file_frame"].notna()).any():
+        raise RecordError(f"{what}: a file and the index of the frame in it are given together")
     if (frame["frame"] < 0).any():
         raise RecordError(f"{what}: frame {frame['frame'].min()} given; frames count from 0")
     values = frame[["reference", "predicted"]].to_numpy(dtype=float)
@@ -112,6 +127,17 @@ def check_predictions(frame: pd.DataFrame) -> None:
                 f"{what}: {counts.iloc[0]} of quantity {quantity!r} given for cell {counts.index[0]}; "
                 f"sample at most {most}"
             )
+
+
+def upgrade_predictions(table: pa.Table) -> pa.Table:
+    """Predictions of schema 1, which say of no atom, axis or file, in the form of schema 2; others as they are."""
+    new = ("file", "file_frame", "atom", "axis")
+    if not table.schema.equals(pa.schema([field for field in PREDICTION_SCHEMA if field.name not in new])):
+        return table
+    columns = [
+        pa.nulls(len(table), field.type) if field.name in new else table[field.name] for field in PREDICTION_SCHEMA
+    ]
+    return pa.table(columns, schema=PREDICTION_SCHEMA)
 
 
 def write_elements(frame: pd.DataFrame, path: Path) -> None:

@@ -63,7 +63,13 @@ def files(folder):
 def test_fetch_takes_all_but_the_alternatives_and_tells_the_terms(server, output, tmp_path):
     data = tmp_path / "data"
     printed = output("data", "fetch", "toy", "--data-dir", data)
-    for told in ("CC0-1.0", "A. Author", "doi:10.1000/1", "Not for training.", f"4 files are in {data / 'toy'}"):
+    for told in (
+        "CC0-1.0",
+        "A. Author",
+        "https://doi.org/10.1000/1",
+        "Not for training.",
+        f"4 files are in {data / 'toy'}",
+    ):
         assert told in printed
     assert files(data) == ["ethanol_1.npz", "ethanol_2.npz", "uracil_1.npz", "uracil_2.npz"]
     output("data", "fetch", "toy", "--data-dir", data)
@@ -88,6 +94,8 @@ def test_list_tells_what_is_there(server, output, tmp_path):
     row = next(line for line in output("data", "list", "--data-dir", tmp_path).splitlines() if "Toy molecules" in line)
     cells = [cell.strip() for cell in row.split("│")][1:-1]
     assert cells == ["toy", "Toy molecules", "5", "1", "not published", "CC0-1.0"]
+    told = output("data", "list", "--data-dir", tmp_path)
+    assert "toy: cite A. Author, A Title (2020), https://doi.org/10.1000/1\n    see https://example.org/toy\n" in told
     listed = output("data", "list", "toy", "--data-dir", tmp_path)
     assert "https://example.org/toy" in listed
     assert [line.split("│")[3].strip() != "no" for line in listed.splitlines() if ".npz" in line] == [False] * 3 + [

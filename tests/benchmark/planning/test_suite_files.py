@@ -53,6 +53,30 @@ def test_an_extending_suite_has_its_own_name(load_own, tmp_path):
         load_suite(str(tmp_path / "nameless.yaml"), "smoke")
 
 
+def test_what_is_inherited_is_inherited(tmp_path):
+    """Title, description and scales of the suite below, and through any number of files of one's own."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "first.yaml").write_text("extends: rmd17\nname: first\nstrategies: {denoised: null}\n", "utf-8")
+    (tmp_path / "mine" / "second.yaml").write_text(
+        "extends: ../first.yaml\nname: second\ntitle: Mine\nscales: {smoke: {seeds: 2}}\n", "utf-8"
+    )
+    below, first = load_suite("rmd17", "smoke"), load_suite(str(tmp_path / "first.yaml"), "smoke")
+    assert (first.title, first.description, first.training) == (below.title, below.description, below.training)
+    second = load_suite(str(tmp_path / "mine" / "second.yaml"), "smoke")
+    assert (second.name, second.title, second.description, second.seeds) == ("second", "Mine", below.description, 2)
+    assert [*second.strategies] == [*first.strategies] == [name for name in below.strategies if name != "denoised"]
+    assert load_suite(str(tmp_path / "first.yaml"), "quick").seeds == 3
+    with pytest.raises(BenchmarkError, match="unknown scale 'quick'; known are: smoke"):
+        load_suite(str(tmp_path / "mine" / "second.yaml"), "quick")
+
+
+def test_suites_that_extend_each_other_are_refused(tmp_path):
+    for one, other in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{one}.yaml").write_text(f"extends: {other}.yaml\nname: {one}\n", "utf-8")
+    with pytest.raises(BenchmarkError, match=r"in a circle: .*a\.yaml -> .*b\.yaml -> .*a\.yaml"):
+        load_suite(str(tmp_path / "a.yaml"), "smoke")
+
+
 def test_unknown_names_and_unreadable_files(tmp_path):
     with pytest.raises(BenchmarkError, match=r"unknown suite 'wather'.*Did you mean 'water'"):
         load_suite("wather", "quick")

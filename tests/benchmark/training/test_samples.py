@@ -59,6 +59,11 @@ def test_few_predictions_are_all_there_in_their_units():
     forces = table[table["quantity"] == "force"]
     errors = forces["predicted"] - forces["reference"]
     assert np.sqrt((errors**2).mean()) == pytest.approx(sums.compute()["force_rmse_mev_per_A"])
+    # Any of them can be found again: by frame, atom and axis.
+    truth = {name: f.neg_dy for name, f in zip(names, (frame(seed, 1 + seed % 3) for seed in range(7)), strict=True)}
+    looked_up = [700 * float(truth[r.frame][r.atom, "xyz".index(r.axis)]) for r in forces.itertuples()]
+    assert forces["reference"].tolist() == pytest.approx(looked_up)
+    assert energies[["atom", "axis"]].isna().all(axis=None)
     assert forces["element"].tolist() == np.repeat(torch.cat([b.z for b, *_ in batches]).numpy(), 3).tolist()
     sizes = [3 * (1 + seed % 3) for seed in range(7)]
     assert forces["frame"].tolist() == np.repeat(names, [3 * size for size in sizes]).tolist()

@@ -27,7 +27,8 @@ def predicted(make_run, key_of, four_arms):
         for quantity in ("force", "energy")
         for frame in range(400)
     ]
-    predictions = pd.DataFrame(rows, columns=PREDICTION_SCHEMA.names)
+    columns = ("cell_key", "quantity", "frame", "element", "reference", "predicted")
+    predictions = pd.DataFrame(rows, columns=columns).reindex(columns=PREDICTION_SCHEMA.names)
     return Results(replace(run, predictions=predictions)), offsets
 
 

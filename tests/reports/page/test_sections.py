@@ -204,6 +204,8 @@ def test_predictions_are_drawn_where_there_are_any(make_run, key_of, both):
             "cell_key": key_of("masked", 0),
             "quantity": name,
             "frame": i,
+            "file": "own.xyz",
+            "file_frame": i,
             "element": 1,
             "reference": i,
             "predicted": i + 3.0,
@@ -211,7 +213,9 @@ def test_predictions_are_drawn_where_there_are_any(make_run, key_of, both):
         for name in ("force", "energy")
         for i in range(20)
     ]
-    frame = pd.DataFrame(rows, columns=PREDICTION_SCHEMA.names).astype({"element": "Int64", "reference": float})
+    frame = pd.DataFrame(rows, columns=PREDICTION_SCHEMA.names).astype(
+        {"element": "Int64", "atom": "Int64", "axis": object, "reference": float}
+    )
     frame.loc[frame["quantity"] == "energy", "element"] = pd.NA
     write_predictions(frame, folder / "cells" / key_of("masked", 0) / "predictions.parquet")
     page, markdown = both(folder)

@@ -49,7 +49,8 @@ def test_files_tell_their_version(make_run, key_of):
     for name, schema in (("record.parquet", RECORD_SCHEMA), ("curves.parquet", CURVE_SCHEMA)):
         written = pq.read_schema(folder / "cells" / key_of("scratch", 0) / name)
         assert written.metadata == schema.metadata == {VERSION: b"1"}
-    assert ELEMENT_SCHEMA.metadata == PREDICTION_SCHEMA.metadata == {VERSION: b"1"}
+    assert ELEMENT_SCHEMA.metadata == {VERSION: b"1"}
+    assert PREDICTION_SCHEMA.metadata == {VERSION: b"2"}
 
 
 def test_a_file_without_a_version_has_the_first(make_run, key_of):

@@ -1,7 +1,10 @@
 """Errors by element and predictions: what is written is what is read, and what contradicts the schema is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +18,7 @@ from reports.records.samples import (
     write_predictions,
 )
 
+OLD = Path(__file__).parents[2] / "data" / "run-schema-1"
 OUTCOMES = {"scratch": {0: (120.0, 500.0)}, "masked": {0: (60.0, 100.0)}}
 
 
@@ -42,6 +46,10 @@ def predictions(key, **changes):
             "cell_key": key,
             "quantity": ["energy"] * 2 + ["force"] * 3,
             "frame": [0, 4, 0, 0, 4],
+            "file": "own.xyz",
+            "file_frame": [5, 9, 5, 5, 9],
+            "atom": pd.array([None, None, 2, 0, 1], dtype="Int64"),
+            "axis": [None, None, "x", "z", "y"],
             "element": pd.array([None, None, 1, 8, 1], dtype="Int64"),
             "reference": [1.0, -2.0, 10.0, 20.0, -30.0],
             "predicted": [1.5, -2.0, 11.0, 18.0, -30.0],
@@ -63,6 +71,22 @@ def test_details_come_back_with_the_run(make_run, key_of):
     pd.testing.assert_frame_equal(
         run.predictions, pd.concat(map(predictions, keys), ignore_index=True), check_dtype=False
     )
+
+
+def test_predictions_of_schema_1_are_read(make_run, key_of):
+    """A file of a run of the first schema, as it was written: its forces have no atom, and are not refused for it."""
+    folder = make_run(OUTCOMES)
+    old = pq.read_table(next(OLD.glob("cells/*/predictions.parquet")))
+    assert not {"atom", "axis", "file"} & {*old.column_names}
+    key = key_of("masked", 0)
+    place = old.schema.get_field_index("cell_key")
+    relabelled = old.set_column(place, old.schema.field(place), pa.array([key] * len(old)))
+    pq.write_table(relabelled, folder / "cells" / key / "predictions.parquet")
+    found = read_run(folder).predictions
+    assert len(found) == len(old) > 0
+    assert list(found.columns) == PREDICTION_SCHEMA.names
+    assert found[["file", "file_frame", "atom", "axis"]].isna().all(axis=None)
+    assert found["predicted"].tolist() == old["predicted"].to_pylist()
 
 
 def test_older_runs_have_none(make_run):
@@ -102,6 +126,11 @@ def test_errors_by_element_that_contradict_the_schema_are_refused(tmp_path, chan
         ({"element": pd.array([None] * 5, dtype="Int64")}, "a force has the element"),
         ({"element": pd.array([None, None, 1, 119, 1], dtype="Int64")}, "element 119"),
         ({"frame": -1}, "frame -1"),
+        ({"axis": "w"}, "a force has the atom and the axis"),
+        ({"axis": [None, None, "x", "w", "y"]}, "axis 'w'.*x, y, z"),
+        ({"atom": pd.array([0, 0, 2, 0, 1], dtype="Int64")}, "a force has the atom and the axis"),
+        ({"axis": None}, "a force has the atom and the axis"),
+        ({"file": None}, "a file and the index of the frame in it"),
         ({"predicted": np.nan}, "predicted is empty"),
         ({"reference": np.inf}, "finite"),
         ({"seed": 0}, "columns"),
