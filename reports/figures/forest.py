@@ -99,6 +99,8 @@ def _draw_row(axes: Axes, change: Change, y: float, colour: str, marker: str, se
     first, last = axes.get_xlim()
     factors = np.array([_factor(seed) for seed in seeds])
     for shape, here in (("<", factors < first), ("o", (factors >= first) & (factors <= last)), (">", factors > last)):
+        if not here.any():
+            continue
         points = pd.DataFrame({"factor": factors[here].clip(first, last), "y": y + 0.16})
         sns.scatterplot(
             points, x="factor", y="y", color=colour, s=14, alpha=0.6, linewidth=0, ax=axes, legend=False, marker=shape,
