@@ -19,6 +19,7 @@ from torchmdnet.models.utils import OptimizedDistance
 
 from tasks.datasets.structures.boxes import TOLERANCE, box_widths
 from tasks.models.base import Potential
+from tasks.models.graph import EDGES, SHIFTS, GraphPotential
 from tasks.simulation.card import Card, PotentialError
 from tasks.simulation.file import build_network, read_potential
 
@@ -147,13 +148,21 @@ class TrainedPotential:
                 + ("without a box" if self.conservative else "of a network whose forces are no gradient of its energy")
             )
         strain = torch.zeros(samples, 3, 3, dtype=self.dtype, device=self.device, requires_grad=True)
-        with _strained(self.network, strain, batch) as seen, _graph_kept(self.network):
-            energy, forces = self.network(z, pos, batch=batch, box=box)
-            if not seen:
-                raise PotentialError(
-                    f"there is no stress of model {self.card.network.kind!r}: it does not search neighbours by "
-                    "TorchMD-Net's OptimizedDistance"
-                )
+        with _graph_kept(self.network):
+            if isinstance(self.network, GraphPotential):
+                graph = self.network.graph(pos, batch, box, None)
+                stretched = pos + _times(pos, strain[batch])
+                shifts = graph.shifts + _times(graph.shifts, strain[batch[graph.edges[0]]])
+                given = {EDGES: graph.edges, SHIFTS: shifts}
+                energy, forces = self.network(z, stretched, batch=batch, box=box, extra_args=given)
+            else:
+                with _strained(self.network, strain, batch) as seen:
+                    energy, forces = self.network(z, pos, batch=batch, box=box)
+                if not seen:
+                    raise PotentialError(
+                        f"there is no stress of model {self.card.network.kind!r}: it does not search neighbours by "
+                        "TorchMD-Net's OptimizedDistance"
+                    )
             (slope,) = torch.autograd.grad(energy.sum(), strain, allow_unused=True)
         slope = torch.zeros_like(strain) if slope is None else slope
         slope = (slope + slope.transpose(1, 2)).double() / 2
@@ -194,6 +203,11 @@ def load_committee(paths: Sequence[Path | str], **options: Any) -> list[TrainedP
     return members
 
 
+def _times(vectors: Tensor, matrices: Tensor) -> Tensor:
+    """Each of the vectors (M, 3) times its matrix (M, 3, 3)."""
+    return torch.einsum("mi,mij->mj", vectors, matrices)
+
+
 @contextmanager
 def _strained(network: nn.Module, strain: Tensor, batch: Tensor) -> Iterator[list[nn.Module]]:
     """Vectors that any neighbour search in the network finds are strained; yields the searches that were asked."""
@@ -203,7 +217,7 @@ def _strained(network: nn.Module, strain: Tensor, batch: Tensor) -> Iterator[lis
     def hook(search: nn.Module, _: Any, found: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
         edges, lengths, vectors = found
         seen.append(search)
-        strained = vectors + torch.einsum("ei,eij->ej", vectors, strain[batch[edges[0].long()]])
+        strained = vectors + _times(vectors, strain[batch[edges[0].long()]])
         # An atom's edge to itself has length 0, and no direction in which it could grow.
         itself = lengths == 0
         grown = torch.where(itself, lengths, torch.where(itself[:, None], 1.0, strained).norm(dim=1))
