@@ -12,9 +12,10 @@ from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from reports.analysis.blocked import blocked_changes
-from reports.analysis.estimates import Estimate, Mean
+from reports.analysis.estimates import Change, Mean
+from reports.analysis.families import Primary, judged
 from reports.analysis.results import Results
-from reports.analysis.statistics import LEVEL, holm
+from reports.analysis.statistics import LEVEL
 from reports.records.folder import RunFolder
 from reports.records.parquet import rows_of
 from reports.records.plan import Arm
@@ -117,7 +118,7 @@ class Used:
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        """`blocked.blocked_changes` of the primaries, of arms that are no baseline, with `p_holm`."""
+        """`families.judged` of the primaries, of arms that are no baseline: a family of its own."""
         plan = self.results.run.plan
         hashes = self.results.run.records.drop_duplicates("cell_key").set_index("cell_key")["split_hash"]
         parts = []
@@ -130,14 +131,13 @@ class Used:
         names = ["dataset", "model", "strategy", "seed", "split_hash", "metric", "value"]
         frame = blocked_changes(values[names], plan.baselines)
         frame = frame[~frame["strategy"].isin(plan.baselines)].reset_index(drop=True)
-        return frame.assign(p_holm=holm(frame["p"].astype(float)))
+        places = frame[list(Primary._fields)].itertuples(index=False, name=None)
+        return judged(frame, [Primary(*place) for place in places])
 
-    def changes(self, arm: Arm) -> list[tuple[str, str, Estimate]]:
-        """(quantity, baseline, change) of an arm."""
-        rows = rows_of(self.comparisons)
-        own = [row for row in rows if (row["dataset"], row["model"], row["strategy"]) == tuple(arm)]
-        numbers = ("n", "change_percent", "low_percent", "high_percent", "p", "p_holm")
-        return [(row["metric"], row["baseline"], Estimate(*(row[name] for name in numbers))) for row in own]
+    def changes(self, arm: Arm) -> list[Change]:
+        """Changes of an arm; the metric of a place is the quantity."""
+        every = [Change.of(row, len(self.comparisons)) for row in rows_of(self.comparisons)]
+        return [change for change in every if change.place[:3] == tuple(arm)]
 
     @cached_property
     def correlations(self) -> list[Correlation]:

@@ -48,11 +48,12 @@ def sentence(used: Used) -> str:
     """One sentence for the first screen: how long simulations last, and what can be told of the arms."""
     settings: Any = used.simulations.settings
     arms = [arm for arm in used.arms if len(used.ends(arm))]
-    compared = [(arm, *change) for arm in used.arms for change in used.changes(arm) if change[2].tested]
+    compared = [change for arm in used.arms for change in used.changes(arm) if change.tested]
     told = [
-        f"{arm.strategy} of {used.results.run.plan.heading(arm.dataset, arm.model)} {change.verdict} {NAMES[quantity]} "
-        f"than {baseline} ({signed(change.percent)} %)"
-        for arm, quantity, baseline, change in compared
+        f"{at.strategy} of {used.results.run.plan.heading(at.dataset, at.model)} {change.verdict} {NAMES[at.metric]} than "
+        f"{at.baseline} ({signed(change.percent)} %)"
+        for change in compared
+        for at in [change.place]
         if change.verdict
     ]
     verdict = listing(told) if told else "no difference between arms can be told"

@@ -10,7 +10,7 @@ from reports.analysis.estimates import Mean
 from reports.analysis.results import Results
 from reports.analysis.simulations import PREDICTED, Used, used
 from reports.records.plan import Arm
-from reports.tables.table import Column, Number, Rows, Table, bracketed, p_cell, value, verdict_cell
+from reports.tables.table import Column, Number, Rows, Table, change_cell, p_cell, seen_cell, value
 from reports.text.formatting import NONE, number, plus_minus, signed
 
 MEASURED = {
@@ -81,17 +81,19 @@ def change_table(used: Used) -> Table:
     """The declared comparisons."""
     groups: dict[tuple[str, str], Rows] = {}
     for arm in used.arms:
-        for quantity, baseline, change in used.changes(arm):
+        for change in used.changes(arm):
+            quantity = change.place.metric
             where = f" at {used.hottest}" if quantity == "force_rmse_mev_per_A" else ""
             groups.setdefault((arm.dataset, arm.model), []).append(
                 [
-                    f"{arm.strategy} vs {baseline}",
+                    f"{arm.strategy} vs {change.place.baseline}",
                     f"{NAMES[quantity]}{where}",
                     Number(str(change.n), change.n),
-                    Number(signed(change.percent) + bracketed(change.low, change.high), change.percent),
+                    change_cell(change),
                     p_cell(change.p),
                     p_cell(change.p_holm),
-                    verdict_cell(change),
+                    seen_cell(change),
+                    change.verdict or NONE,
                 ]
             )
     tested = int(used.comparisons["p"].notna().sum())
@@ -104,6 +106,7 @@ def change_table(used: Used) -> Table:
             Column("change (%)"),
             Column("p"),
             Column("p, corrected"),
+            Column("seen with 80 % power (%)"),
             Column("verdict", numeric=False),
         ],
         _headed(used, groups),
