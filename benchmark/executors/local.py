@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # the command starts the workers' server before it imports al
     from benchmark.cell.job import Job
 
 POLL_SECONDS = 0.5
+PRELOAD = ["benchmark.run.jobs"]
+"""What the server imports before it forks a worker: all that a job needs."""
 
 OnChange: TypeAlias = "Callable[[Sequence[Job], Job | None], None]"
 """Called about twice a second with the running jobs, and once for each job that just ended."""
@@ -161,7 +163,7 @@ def _context(device: str) -> Any:
     """Fresh processes from a server that has imported everything; with a GPU, from scratch (CUDA forbids forks)."""
     if device == "cpu" and "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["benchmark.run.jobs"])
+        context.set_forkserver_preload(PRELOAD)
         return context
     return multiprocessing.get_context("spawn")
 
