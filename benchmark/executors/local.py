@@ -30,6 +30,8 @@ IDLE_SHARE = 0.01
 """Of a core: a process that uses less does not compute."""
 GRACE_S = 5.0
 """For a process to end when it is asked to, before it is killed."""
+PRELOAD = ["benchmark.run.jobs"]
+"""What the server imports before it forks a worker: all that a job needs."""
 
 OnChange: TypeAlias = "Callable[[Sequence[Job], Job | None], None]"
 """Called about twice a second with the running jobs, and once for each job that just ended."""
@@ -241,7 +243,7 @@ def _context(device: str) -> Any:
     """Fresh processes from a server that has imported everything; with a GPU, from scratch (CUDA forbids forks)."""
     if device == "cpu" and "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["benchmark.run.jobs"])
+        context.set_forkserver_preload(PRELOAD)
         return context
     return multiprocessing.get_context("spawn")
 

@@ -20,8 +20,8 @@ from tasks.registry import DATASETS, LABELLERS, MODELS, PRETEXTS, Registry, Unkn
 
 
 def _is_name(name: str) -> str:
-    """Names become folders, files and columns; `@`, `%` and `+` are of `NAME@SHARE%`."""
-    if not re.fullmatch(r"\w[\w.@%+-]{0,99}", name):
+    """Names become folders, files and columns; `@`, `%` and `+` are of `NAME@SHARE%`, `~` of the trials of `tune`."""
+    if not re.fullmatch(r"\w[\w.@%+~-]{0,99}", name):
         raise ValueError("a name has up to 100 letters, digits and any of - _ . and begins with a letter or digit")
     return name
 

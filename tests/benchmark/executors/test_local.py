@@ -159,7 +159,9 @@ def test_a_server_that_is_started_early_is_the_workers_and_ignores_interrupts():
     """In a process of its own: the server of this one may have been started before."""
     code = (
         "import multiprocessing.forkserver as f, signal, pathlib, os\n"
+        "from benchmark.executors import local\n"
         "from benchmark.executors.local import _context, start_server\n"
+        "local.PRELOAD = []\n"  # torch is not needed here
         "start_server('cpu', 1)\n"
         "server = f._forkserver._forkserver_pid\n"
         "process = _context('cpu').Process(target=int)\n"

@@ -45,7 +45,7 @@ def test_labels_by_others_are_of_the_frames_that_any_pretext_sees(own):
     assert part.options["labeller"]["options"]["method"] == "GFN2-xTB"
     assert cheap.phase == masked.phase
     suite = load_suite(str(own(strategies=strategies(cheap={**WARM_UP, "labels_from": {"kind": "xtb"}}))), "tiny")
-    assert {part.kind for part in pretraining_parts(suite, ["a"])} == {"extxyz", "relabelled"}
+    assert {part.kind for part in pretraining_parts(suite, ["a"], [0])} == {"extxyz", "relabelled"}
 
 
 def test_arms_that_take_over_less_share_their_pretraining(own):
