@@ -11,8 +11,8 @@ from benchmark.planning.primaries import planned_primaries
 from reports.analysis.power import POWER, power, smallest_change
 
 SPREAD = 0.126
-"""Of the log force error of one cell, residual of seeds and arms: six seeds of EGNN's four arms in trials whose frames were
-25 fs apart; eleven seeds had 0.122."""
+"""Of the log force error of one cell, residual of seeds and arms: six seeds of EGNN's four arms in trials with frames
+that were 25 fs apart; eleven seeds had 0.122."""
 
 
 @pytest.mark.parametrize("name", ["tip3p", "water"])
