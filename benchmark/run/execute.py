@@ -156,12 +156,11 @@ def execute(run: Run, display: Display) -> None:
     try:
         library = Library(settings.data_dir)
         cells, widths = run.cells, None
-        told: list[str] = []
+        begun: set[str] = set()
         with LiveReport(folder.path) as live:
             while cells:
-                notes = [note for note in _begin(run, cells, library, display) if note not in told]
-                _tell(display, notes)
-                told += notes
+                _begin(run, [cell for cell in cells if cell.key not in begun], library, display, first=not begun)
+                begun |= {cell.key for cell in cells}
                 _work(run, cells, budget, display, live)
                 if run.until is None or budget.spent:
                     break
@@ -177,8 +176,8 @@ def execute(run: Run, display: Display) -> None:
         lock.release()
 
 
-def _begin(run: Run, cells: Sequence[Cell], library: Library, display: Display) -> list[str]:
-    """Everything before training: data, what is made sure of, the plan, references; returns what is to be told."""
+def _begin(run: Run, cells: Sequence[Cell], library: Library, display: Display, first: bool) -> None:
+    """Everything before training: data, what is made sure of, the plan, references, and what can be taken over."""
     settings, folder = run.settings, run.settings.run
     prepare_data(needed_entries(run.suite, cells), settings.data_dir, run.workers, display)
     data, audits = check_data(run.suite, cells, library)
@@ -186,8 +185,9 @@ def _begin(run: Run, cells: Sequence[Cell], library: Library, display: Display) 
     write_audits(folder, audits)
     with display.preparing("references") as progress:
         measure_references(cells, library, folder, progress)
-    notes = [f"note: {warning}" for warning in [*without_cells(run.suite, cells), *warnings_of(data)]]
-    return [*notes, *take_over(cells, settings, run.reuse, library)]
+    if first:
+        _tell(display, [f"note: {text}" for text in [*without_cells(run.suite, cells), *warnings_of(data)]])
+    _tell(display, take_over(cells, settings, run.reuse, library))
 
 
 def _work(run: Run, cells: Sequence[Cell], budget: Budget, display: Display, live: LiveReport) -> None:
