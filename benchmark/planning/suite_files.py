@@ -68,8 +68,8 @@ def _merged(name: str, scale: str) -> dict[str, Any]:
     if str(base) not in shipped or base == name:
         raise unknown_name("suite in 'extends'", str(base), shipped, f"Correct it in the file of suite {name!r}.")
     inherited = _merged(base, scale)
-    for text in ("name", "title", "description"):
-        inherited.pop(text, None)  # what extends is another suite and says so
+    for own in ("name", "title", "description", "primary"):
+        inherited.pop(own, None)  # what extends is another suite, asks another question and says so
     return merge(merge(inherited, content), over)
 
 
