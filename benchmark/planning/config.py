@@ -281,7 +281,7 @@ class Suite(Strict):
                 if name not in known:
                     raise ValueError(
                         f"primary.{place}: there is no {what} {name!r}; there are {[*known]}. Name one of them, or "
-                        f"give `primary` anew: [] declares no comparison"
+                        f"declare other comparisons"
                     )
             if entry.strategy in entry.baselines:
                 raise ValueError(f"primary.{place}: {entry.strategy!r} is compared with itself; take another baseline")

@@ -71,7 +71,8 @@ def _merged(name: str, scale: str, extended_by: tuple[str, ...] = ()) -> dict[st
     if below in chain:
         raise BenchmarkError(f"suites extend each other in a circle: {' -> '.join((*chain, below))}. Correct 'extends'")
     inherited = _merged(below, scale, chain)
-    inherited.pop("name", None)  # run folders are called after it: what extends is another suite
+    for own in ("name", "primary"):
+        inherited.pop(own, None)  # run folders are called after it; another suite asks another question and says so
     return merge(merge(inherited, content), over)
 
 

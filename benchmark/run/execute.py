@@ -166,18 +166,17 @@ def execute(run: Run, display: Display) -> None:
     _make_writable(folder.path)
     lock = plan_file.lock(folder)
     try:
-        told = [f"note: {note}" for note in mend(run.cells, settings)]
-        _tell(display, told)
+        _tell(display, [f"note: {note}" for note in mend(run.cells, settings)])
         if not run.mix_commits:
             check_code(run.cells, settings)
         library = Library(settings.data_dir)
         cells, widths = run.cells, None
+        begun: set[str] = set()
         with LiveReport(folder.path) as live:
             while cells:
-                settings, notes = _begin(run, cells, library, display)
-                fresh = [note for note in notes if note not in told]
-                _tell(display, fresh)
-                told += fresh
+                new = [cell for cell in cells if cell.key not in begun]
+                settings = _begin(run, cells, new, library, display)
+                begun |= {cell.key for cell in new}
                 _work(run, cells, settings, budget, display, live)
                 if run.until is None or budget.spent:
                     break
@@ -193,22 +192,32 @@ def execute(run: Run, display: Display) -> None:
         lock.release()
 
 
-def _begin(run: Run, cells: Sequence[Cell], library: Library, display: Display) -> tuple[Settings, list[str]]:
-    """Everything before training: data, what is made sure of, the plan, references.
+def _begin(run: Run, cells: Sequence[Cell], new: Sequence[Cell], library: Library, display: Display) -> Settings:
+    """Everything before training: data, what is made sure of, the plan, references, and what can be taken over.
+
+    Args:
+        run: the run.
+        cells: all that are planned by now.
+        new: those of them for which this was not done before.
+        library: the run's.
+        display: is told.
 
     Returns:
-        The settings of the jobs, and what is to be told.
+        The settings of the jobs.
     """
     settings, folder = run.settings, run.settings.run
-    prepare_data(needed_entries(run.suite, cells), settings.data_dir, run.workers, display)
-    data, audits = check_data(run.suite, cells, library)
-    notes = plan_file.write(folder, run.suite, cells, run.command, data, settings.data_dir, run.until)
+    prepare_data(needed_entries(run.suite, new), settings.data_dir, run.workers, display)
+    data, audits = check_data(run.suite, new, library)
+    notes = plan_file.write(folder, run.suite, new, run.command, data, settings.data_dir, run.until)
     settings = replace(settings, compiled=choose_compiled(cells, settings, run.compile_steps, run.workers))
     write_audits(folder, audits)
     with display.preparing("references") as progress:
-        measure_references(cells, library, folder, progress)
-    notes = [f"note: {note}" for note in [*notes, *without_cells(run.suite, cells), *warnings_of(data)]]
-    return settings, [*notes, *take_over(cells, settings, run.reuse, library)]
+        measure_references(new, library, folder, progress)
+    if len(new) == len(cells):
+        notes += [*without_cells(run.suite, cells), *warnings_of(data)]
+    _tell(display, [f"note: {note}" for note in notes])
+    _tell(display, take_over(new, settings, run.reuse, library))
+    return settings
 
 
 def _work(

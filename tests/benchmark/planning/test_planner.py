@@ -11,6 +11,7 @@ from benchmark.cell.checks import needed_entries
 from benchmark.errors import BenchmarkError
 from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
+from benchmark.planning.primaries import planned_primaries, without_cells
 from benchmark.planning.suite_files import available_suites, read_suite_file
 from tests.benchmark.own_suite import arms, cells_of, entry
 
@@ -22,7 +23,11 @@ def test_every_scale_of_every_shipped_suite_validates_and_plans(name):
     for scale in read_suite_file(name)["scales"]:
         suite = load_suite(name, scale)
         cells = make_plan(suite)
-        assert len(cells) == suite.seeds * len(suite.datasets) * len(suite.models) * len(suite.strategies)
+        seeds = sum(entry.seeds or suite.seeds for entry in suite.models.values())
+        assert len(cells) == seeds * len(suite.datasets) * len(suite.strategies)
+        # What the suite is run for is declared, and there are cells for it.
+        assert planned_primaries(suite)
+        assert without_cells(suite, cells) == []
         assert len({c.key for c in cells}) == len(cells)
         assert suite.seeds >= 2 or scale == "smoke"
 
