@@ -24,8 +24,9 @@ def _steps(shares: pd.DataFrame, end: float) -> tuple[list[float], list[float]]:
     """A staircase through the shares in %, up to `end`."""
     xs, ys = [0.0], [100.0]
     for time, share in zip(shares["time"], 100 * shares["share"], strict=True):
-        xs += [float(time), float(time)]
-        ys += [ys[-1], float(share)]
+        if share < ys[-1]:
+            xs += [float(time), float(time)]
+            ys += [ys[-1], float(share)]
     return [*xs, end], [*ys, ys[-1]]
 
 

@@ -47,7 +47,8 @@ def _chosen(results: Results) -> tuple[list[Change], str]:
         if arm.strategy not in plan.baselines
         for baseline in results.references(arm)
     ]
-    return [*averages, *(change for change in single if change is not None)], "Exploratory comparisons"
+    found = [*averages, *(change for change in single if change is not None)]
+    return [change for change in found if change.tested], "Exploratory comparisons"
 
 
 def _is_force(results: Results, change: Change) -> bool:

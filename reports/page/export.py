@@ -101,7 +101,7 @@ def table_csv(table: Table) -> str:
 
 
 def write_tables(results: Results, tables: Mapping[str, Table], folder: Path) -> list[Path]:
-    """Write every one of these tables that is not empty as NAME.csv and NAME.tex into `folder`, and two with all digits.
+    """Write these tables, but for empty ones, as NAME.csv and NAME.tex into `folder`, and two with all digits.
 
     `all-means.csv` (`statistics.summarise`, best checkpoint) and `all-changes.csv` (`Results.comparisons`) hold
     every number, one a row. Each file is replaced in one step; `OSError` if `folder` cannot be written. Returns

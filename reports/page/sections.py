@@ -143,8 +143,9 @@ def _findings(results: Results, simulations: Used | None) -> Section:
 
 
 ESCAPED = (
-    "Training begins on a plateau, where a network does no better than to predict no force at all. Networks that have just "
-    "left it are compared by when they left it. Lines are the share of cells that are still on it (Kaplan and Meier)."
+    "Training begins on a plateau, where a network does no better than to predict no force at all. Networks that have "
+    "just left it are compared by when they left it. Lines are the share of cells that are still on it (Kaplan and "
+    "Meier)."
 )
 CONVERGENCE = (
     "Validation error during finetuning. Lines are means over the finished seeds, bands reach from the smallest to the "

@@ -114,13 +114,19 @@ def comparison_table(results: Results) -> Table:
         if change.tested:
             place = change.place
             groups.setdefault(where(results, place), []).append(
-                [_name(results, place), QUANTITIES[place.metric][0], *_estimate(change)]
-                + [_single_seeds(results, change), seen_cell(change), method_cell(change)]
+                [
+                    _name(results, place),
+                    QUANTITIES[place.metric][0],
+                    *_estimate(change),
+                    _single_seeds(results, change),
+                    seen_cell(change),
+                    method_cell(change),
+                ]
             )
     untested = _untested(every)
     return Table(
-        "Exploratory comparisons with the baselines, best checkpoint: intervals, which are not corrected for their number, "
-        "and no verdict.",
+        "Exploratory comparisons with the baselines, best checkpoint: intervals, which are not corrected for their "
+        "number, and no verdict.",
         [
             Column("comparison", numeric=False),
             Column("error", numeric=False),
@@ -151,8 +157,15 @@ def pooled_table(results: Results) -> Table:
             place = change.place
             lower = results.lower(change)
             groups.setdefault(plan.models[place.model].label, []).append(
-                [_name(results, place), QUANTITIES[place.metric][0], Number(f"{lower} of {change.members}", lower)]
-                + [*_estimate(change), seen_cell(change), method_cell(change), _kind(change)]
+                [
+                    _name(results, place),
+                    QUANTITIES[place.metric][0],
+                    Number(f"{lower} of {change.members}", lower),
+                    *_estimate(change),
+                    seen_cell(change),
+                    method_cell(change),
+                    _kind(change),
+                ]
             )
     members = plan.members(name for names in results.averages.values() for name in names) + "s"
     untested = _untested(every)
@@ -192,12 +205,18 @@ def loss_table(results: Results) -> Table:
         if counted is not None:
             behind = results.left_behind(change)
             groups.setdefault(where(results, change.place), []).append(
-                [_name(results, change.place), QUANTITIES[change.place.metric][0], Number(str(behind), behind)]
-                + [change_cell(change), change_cell(counted), _verdicts(change, counted)]
+                [
+                    _name(results, change.place),
+                    QUANTITIES[change.place.metric][0],
+                    Number(str(behind), behind),
+                    change_cell(change),
+                    change_cell(counted),
+                    _verdicts(change, counted),
+                ]
             )
     return Table(
-        "The same comparisons if lost cells, and those that never left the plateau, count with the errors of the null (no "
-        "force, the reference energy).",
+        "The same comparisons if lost cells, and those that never left the plateau, count with the errors of the null "
+        "(no force, mean energy).",
         [
             Column("comparison", numeric=False),
             Column("error", numeric=False),
@@ -241,8 +260,8 @@ def seeds_table(results: Results) -> Table:
             + [Number(str(count), count) if count else "over 2000" for count in needed]
         )
     return Table(
-        f"Seeds needed to tell a decrease of {listing([f'{percent:g}' for percent in CHANGES])} % with 80 % power, by the "
-        "spread that was measured here.",
+        f"Seeds needed to tell a decrease of {listing([f'{percent:g}' for percent in CHANGES])} % with 80 % power, by "
+        "the spread that was measured here.",
         [
             Column("error", numeric=False),
             Column("spread of a cell (%)"),
@@ -251,8 +270,8 @@ def seeds_table(results: Results) -> Table:
         ],
         list(groups.items()),
         (
-            "Spread: standard deviation of the logarithm of the error of one cell, beside what its seed and arm explain. "
-            "It is itself uncertain: with few seeds these numbers are a guide, no promise.",
+            "Spread: standard deviation of the logarithm of the error of one cell, beside what its seed and arm "
+            "explain. It is itself uncertain: with few seeds these numbers are a guide, no promise.",
         ),
         name="seeds",
         absent="No comparison has two common seeds, so that no spread is known.",

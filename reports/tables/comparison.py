@@ -90,8 +90,8 @@ def _errors(a: Results, b: Results, changes: dict[tuple[Arm, str], Change]) -> T
         ],
         list(groups.items()),
         (
-            f"Negative: {B} is better. Seeds whose splits differ are not compared. All of it is exploratory: intervals of "
-            "the paired t-test on logarithms, not corrected for their number, and no verdict.",
+            f"Negative: {B} is better. Seeds whose splits differ are not compared. All of it is exploratory: intervals "
+            "of the paired t-test on logarithms, not corrected for their number, and no verdict.",
         ),
         name="compare-errors",
         absent="Neither run has planned a cell.",
@@ -151,8 +151,8 @@ def compare(a: Run, b: Run) -> Comparison:
     tested = [change for change in changes.values() if change.tested]
     if tested:
         sentences.append(
-            f"The same seeds are compared in {plural(len({arm for arm, _ in changes}), 'arm')}; what changed from {A} to "
-            f"{B} was not declared beforehand, so the table has intervals and no verdicts."
+            f"The same seeds are compared in {plural(len({arm for arm, _ in changes}), 'arm')}; what changed from {A} "
+            f"to {B} was not declared beforehand, so the table has intervals and no verdicts."
         )
     elif changes:
         sentences.append("Only one seed is common to both: an anecdote, which tells nothing.")

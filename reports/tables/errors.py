@@ -224,7 +224,6 @@ def anchor_table(results: Results) -> Table:
 
 def error_table(results: Results, checkpoint: str = "best") -> Table:
     """All test errors, mean ± sd over seeds."""
-
     constant = [CONSTANT] if any(results.mean(arm, CONSTANT) for arm in results.run.plan.arms) else []
     shown = [name for name in GROUPS if name in (*results.metrics, *constant)]
 

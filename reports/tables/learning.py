@@ -43,13 +43,13 @@ def escape_table(results: Results) -> Table:
     for baseline in plan.baselines:
         columns += [Column(title, f"p against {baseline}") for title in ("share", "time")]
     return Table(
-        f"Escape from the plateau: the first epoch whose validation force RMSE is below {SHARE:g} of that of no force at "
-        "all. Cells that diverged or failed have not left it.",
+        f"Escape from the plateau: the first epoch whose validation force RMSE is below {SHARE:g} of that of no force "
+        "at all. Cells that diverged or failed have not left it.",
         columns,
         by_pair(results, rows),
         (
-            "p of the shares: Fisher's exact test; of the times in finetuning: log-rank test, from all permutations of the "
-            "cells. Both are exploratory and not corrected. With three cells against three no p can be below 0.1.",
+            "p of the shares: Fisher's exact test; of the times in finetuning: log-rank test, from all permutations of "
+            "the cells. Both are exploratory and not corrected. With three cells against three no p can be below 0.1.",
         ),
         name="escape",
         absent="Not known: the error of no force at all was not recorded for these data.",
@@ -75,7 +75,7 @@ def handover_table(results: Results) -> Table | None:
         return [[named(results, arm), Number(str(len(group)), len(group)), *(cell(group, name) for name in HANDOVER)]]
 
     return Table(
-        "What finetuning starts from: the forces that each network predicts before its first step, on validation frames.",
+        "What finetuning starts from: the forces that networks predict before the first step, on validation frames.",
         [
             Column("arm", numeric=False),
             Column("cells"),
@@ -85,8 +85,8 @@ def handover_table(results: Results) -> Table | None:
         ],
         by_pair(results, rows),
         (
-            "Cosine: 1 is the right direction, 0 none. Without pretraining the network is untrained. A pretext may leave "
-            "the size of the forces open, which the first steps of finetuning then set right.",
+            "Cosine: 1 is the right direction, 0 none. Without pretraining the network is untrained. A pretext may "
+            "leave the size of the forces open, which the first steps of finetuning then set right.",
         ),
         name="handover",
     )

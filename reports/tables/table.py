@@ -24,8 +24,8 @@ MARKS = {
 TOLD, UNTOLD_PRIMARY, SINGLE, OWN_SPREAD, UNLEARNED, STUCK = MARKS
 
 SIGNS = (
-    "Seeds: finished of planned. Negative changes are improvements. In brackets: 95 % interval of the model for all arms "
-    "(logarithm of the error = seed + arm + residual). Changes without * or ◦ are exploratory and have no verdict."
+    "Seeds: finished of planned. Negative changes are improvements. In brackets: 95 % interval of the model for all "
+    "arms (logarithm of the error = seed + arm + residual). Changes without * or ◦ are exploratory and have no verdict."
 )
 
 

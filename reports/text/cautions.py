@@ -85,8 +85,8 @@ def _mixed(results: Results) -> list[str]:
     for dataset, model, way in finished[["dataset", "model", "computed"]].itertuples(index=False):
         ways.setdefault((dataset, model), set()).add(way)
     return [
-        f"{results.run.plan.heading(*pair)}: the cells were computed in different ways ({listing(sorted(found))}), which "
-        "may add to differences between them."
+        f"{results.run.plan.heading(*pair)}: the cells were computed in different ways ({listing(sorted(found))}), "
+        "which may add to differences between them."
         for pair, found in ways.items()
         if len(found) > 1
     ]
@@ -100,7 +100,7 @@ def _effective(results: Results) -> list[str]:
         worth = [] if here is None else [here[name].dropna().min() for name in EFFECTIVE if here[name].notna().any()]
         if worth and here is not None and min(worth) < 0.5 * here["n_frames"].min():
             notes.append(
-                f"{plan.datasets[dataset].label}: the {int(here['n_frames'].min())} training frames follow each other so "
-                f"closely that they are worth about {number(float(min(worth)), 0)} independent ones."
+                f"{plan.datasets[dataset].label}: the {int(here['n_frames'].min())} training frames follow each other "
+                f"so closely that they are worth about {number(float(min(worth)), 0)} independent ones."
             )
     return notes

@@ -28,7 +28,7 @@ QUANTITIES = {
     "molecule_force_rmse_mev_per_A": ("RMSE of the net force on molecules", "meV/Å"),
     "molecule_torque_rmse_mev": ("RMSE of the torque on molecules", "meV"),
 }
-"""Column of a record -> (name, unit) in print. A structure is a simulation box or a molecule: plans do not say which."""
+"""Column of a record -> (name, unit) in print. A structure is a simulation box or a molecule."""
 
 
 REFERENCES = {"null": "no force, mean energy", "one molecule": "one molecule at a time"}

@@ -8,9 +8,9 @@ GLOSSARY = (
     ),
     (
         "Energy RMSE and MAE",
-        "Over the total energies of the test frames, in meV per structure (a simulation box or a molecule); and, with each "
-        "frame's error divided by its number of atoms, in meV/atom. Without its constant: the standard deviation of the "
-        "error over frames, which is what forces and differences of energies feel.",
+        "Over the total energies of the test frames, in meV per structure (a simulation box or a molecule); and, with "
+        "each frame's error divided by its number of atoms, in meV/atom. Without its constant: the standard deviation "
+        "of the error over frames, which is what forces and differences of energies feel.",
     ),
     (
         "Mean ± sd",
@@ -21,22 +21,22 @@ GLOSSARY = (
         "Change in %",
         "Of one model for all arms of a dataset and network: the logarithm of the error is a sum of seed, arm and "
         "residual. With the same seed, arms have the same split, initial weights and order of data. The change is "
-        "usually close to the ratio of the means shown beside it, but not the same. Negative is better. Seeds whose arms "
-        "had different splits are left out.",
+        "usually close to the ratio of the means shown beside it, but not the same. Negative is better. Seeds whose "
+        "arms had different splits are left out.",
     ),
     (
         "95 % interval",
         "If the experiment were repeated with other seeds, 95 of 100 such intervals would hold the true change. The "
-        "spread is estimated from all arms together; where two arms scatter more than the others, from these two (ᵖ). It "
-        "is not corrected for the number of comparisons. With one seed there is none; one that holds 0 and reaches "
+        "spread is estimated from all arms together; where two arms scatter more than the others, from these two (ᵖ). "
+        "It is not corrected for the number of comparisons. With one seed there is none; one that holds 0 and reaches "
         "beyond +300 % is called not determined.",
     ),
     (
         "Primary and exploratory",
         "Primary comparisons were declared in the suite before it ran, and get a verdict: “lower” or “higher” if p is "
-        "below 0.05 after Holm's correction over all of them, else “no difference can be told”, which does not mean that "
-        "there is none. All other comparisons are exploratory: an interval, no verdict. One in twenty of them leaves out "
-        "0 by chance.",
+        "below 0.05 after Holm's correction over all of them, else “no difference can be told”, which does not mean "
+        "that there is none. All other comparisons are exploratory: an interval, no verdict. One in twenty of them "
+        "leaves out 0 by chance.",
     ),
     (
         "Seen with 80 % power",

@@ -48,7 +48,7 @@ def headline(results: Results) -> list[str]:
 
 
 def rules(results: Results) -> str:
-    """What makes a verdict, and which of the declared comparisons this run leaves out; empty where none was declared."""
+    """What makes a verdict, and which declared comparisons this run leaves out; empty where none was declared."""
     declared = len(results.primaries)
     if not declared:
         return ""
@@ -57,6 +57,6 @@ def rules(results: Results) -> str:
     which = "This comparison was" if declared == 1 else f"These {declared} comparisons were"
     corrected = "" if declared == 1 else " after Holm's correction over them"
     return (
-        f"{which} declared before the run{without}: a difference is told where p < 0.05{corrected}. All other comparisons "
-        "are exploratory, with intervals and without verdicts."
+        f"{which} declared before the run{without}: a difference is told where p < 0.05{corrected}. All other "
+        "comparisons are exploratory, with intervals and without verdicts."
     )

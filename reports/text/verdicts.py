@@ -14,7 +14,7 @@ from reports.text.arms import all_lost, budget, lost, opening
 from reports.text.formatting import QUANTITIES, REFERENCES, UNTOLD, WIDEST, brief, interval, listing, number, plural
 
 KINDS = {"force": "force errors", "energy": "energy errors"}
-"""What sentences call an error: the first word of its column -> words."""
+"""First word of a column -> what sentences call the error."""
 
 
 def references(names: list[str]) -> str:
@@ -23,6 +23,7 @@ def references(names: list[str]) -> str:
 
 
 def errors_of(metric: str) -> str:
+    """What sentences call an error."""
     return KINDS.get(metric.split("_")[0], QUANTITIES[metric][0])
 
 

@@ -55,7 +55,7 @@ def test_strategies_are_described_with_the_numbers_of_the_records(make_run):
             f"denoised {average['denoised']} as a horizontal line."
         ) in text
     assert "force RMSE in meV/Å" in force
-    assert "energy RMSE in meV/cell" in energy
+    assert "energy RMSE in meV/structure" in energy
     assert "best checkpoint against share of molecules masked" in force
 
 

@@ -111,8 +111,8 @@ def test_arms_below_the_references_get_no_verdict(make_run):
     }
     first, second = told(make_run, weak, references={"null": (300.0, 1e6), "one molecule": (250.0, 1e6)})
     assert first == (
-        "Nothing was learned yet: no arm beats the references that need no network (no force, mean energy; one molecule "
-        "at a time) in its force errors, so that comparisons say nothing. Train longer first."
+        "Nothing was learned yet: no arm beats the references that need no network (no force, mean energy; one "
+        "molecule at a time) in its force errors, so that comparisons say nothing. Train longer first."
     )
     assert second.startswith("Neither masked nor scratch beats the references that need no network")
     # One side that has learned is enough for a verdict, and nothing is said before it.
