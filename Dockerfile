@@ -1,8 +1,20 @@
-# Build:  docker build -t nnp-pretrain-bench .
+# Build:  make docker    (docker build -t nnp-pretrain-bench --build-arg COMMIT=... .)
 # Run:    mkdir -p runs data
 #         docker run --rm -it --user "$(id -u):$(id -g)" -v "$PWD/runs:/runs" -v "$PWD/data:/data" \
 #             nnp-pretrain-bench run --suite water
+# With a read-only root, add --tmpfs /tmp.
 # On a GPU, build with --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130 and run with --gpus all.
+FROM python:3.11-slim-bookworm AS build
+
+WORKDIR /src
+COPY requirements.lock pyproject.toml README.md LICENSE ./
+COPY benchmark benchmark
+COPY tasks tasks
+COPY reports reports
+# Without build isolation: the locked setuptools builds the project.
+RUN python -m pip install --no-cache-dir "$(grep '^setuptools==' requirements.lock)" \
+    && python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
+
 FROM python:3.11-slim-bookworm
 
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -12,26 +24,34 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore \
     PYTHONUNBUFFERED=1
 
-WORKDIR /src
-# The dependencies first: this layer is built again only when the lock changes.
-COPY requirements.lock ./
-RUN python -m pip install --extra-index-url "${TORCH_INDEX}" -r requirements.lock
+# The dependencies first: these layers are built again only when the locks change. torch comes from its own index and no
+# other, so that one that cannot be reached ends the build at once, and does not bring several GB of CUDA from PyPI.
+COPY requirements.lock requirements-runtime.lock /tmp/locks/
+RUN python -m pip install --no-deps --index-url "${TORCH_INDEX}" "$(grep '^torch==' /tmp/locks/requirements.lock)"
+# What is built from source is built with the locked setuptools too.
+RUN PIP_CONSTRAINT=/tmp/locks/requirements.lock python -m pip install -r /tmp/locks/requirements-runtime.lock
 
-COPY pyproject.toml README.md LICENSE ./
-COPY benchmark benchmark
-COPY tasks tasks
-COPY reports reports
-# Without build isolation: the locked setuptools builds the project.
-RUN python -m pip install --no-deps --no-build-isolation . && rm -rf build
+COPY --from=build /wheels /tmp/wheels
+RUN python -m pip install --no-deps /tmp/wheels/*.whl \
+    && useradd --create-home --uid 1000 bench \
+    && install --directory --owner=bench --group=bench /runs /data \
+    && rm -rf /tmp/wheels /tmp/locks
 
-RUN useradd --create-home --uid 1000 bench \
-    && install --directory --owner=bench --group=bench /runs /data
+# Last, so that another commit builds no layer again. Provenance notes it, as there is no repository in the image.
+ARG COMMIT=""
+LABEL org.opencontainers.image.title="nnp-pretrain-bench" \
+      org.opencontainers.image.description="Benchmark of pretraining strategies for neural network potentials" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.revision="${COMMIT}"
 
 # Caches (compiled kernels, fonts) go beside the data, where whoever runs the container may write: the user need not
 # be `bench`. USER and HOME are named for libraries that ask for them, since such a user has no entry in /etc/passwd.
+# PYTHONSAFEPATH: a benchmark.py in the working directory is not ours.
 ENV NNP_BENCH_DATA=/data \
+    NNP_BENCH_COMMIT="${COMMIT}" \
     XDG_CACHE_HOME=/data/.cache \
     MPLCONFIGDIR=/data/.cache/matplotlib \
+    PYTHONSAFEPATH=1 \
     USER=bench \
     HOME=/home/bench
 
@@ -40,5 +60,5 @@ VOLUME ["/runs", "/data"]
 # The default output folder, runs/, is taken relative to here: /runs.
 WORKDIR /
 
-ENTRYPOINT ["python", "-m", "benchmark"]
+ENTRYPOINT ["nnp-bench"]
 CMD ["--help"]

@@ -4,7 +4,8 @@ VENV ?= .venv
 # Extra options for the benchmark, as in: make water ARGS="--seeds 4 --jobs 1"
 ARGS ?=
 IMAGE ?= nnp-pretrain-bench
-# Releases that `make lock` holds fixed; everything else is resolved to the newest that fits pyproject.toml.
+# Releases that `make lock` holds fixed, so that a new lock does not change numbers (torch) or the types of tables
+# (pandas) unasked; everything else is resolved to the newest that fits pyproject.toml.
 PINS ?= torch==2.13.0 pandas==3.1.0
 
 BIN := $(VENV)/bin/python
@@ -18,10 +19,10 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env water bench check test lint format docs dist lock docker clean
+.PHONY: help env water bench check test soak lint format docs dist lock docker docker-test clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 env: $(VENV)/.project ## create .venv with the locked dependencies and the project
 
@@ -89,12 +90,27 @@ lock: ## resolve the dependencies anew and write requirements.lock
 	$(LOCK_VENV)/bin/python -m pip check
 	@$(LOCK_VENV)/bin/python -m pip freeze --all --exclude-editable --exclude pip > $(LOCK_VENV)/frozen
 	@{ sed '/^[^#]/,$$d' requirements.lock; \
-	   sed -E '/^(nvidia-|cuda-|triton==)/d; s/\+[a-z0-9.]+$$//' $(LOCK_VENV)/frozen; } > $(LOCK_VENV)/requirements.lock
+	   sed -E '/^(nvidia-|cuda-|triton==)/d; s/\+[a-z0-9.]+$$//' $(LOCK_VENV)/frozen | LC_ALL=C sort -f; } \
+		> $(LOCK_VENV)/requirements.lock
 	@mv $(LOCK_VENV)/requirements.lock requirements.lock
+	@$(LOCK_VENV)/bin/python -m tools.runtime_lock > $(LOCK_VENV)/runtime.lock
+	@mv $(LOCK_VENV)/runtime.lock requirements-runtime.lock
 	@rm -rf $(LOCK_VENV)
 
 docker: ## build the container image (IMAGE=nnp-pretrain-bench)
-	docker build --tag $(IMAGE) .
+	docker build --tag $(IMAGE) --build-arg COMMIT="$$(git rev-parse --short=12 HEAD 2> /dev/null)" .
+
+# As a user of no name, on a read-only root, without capabilities and network.
+docker-test: ## build the image and run suite water at scale smoke in it, where there is an engine (docker, podman)
+	@engine=; for found in docker podman; do if $$found info > /dev/null 2>&1; then engine=$$found; break; fi; done; \
+	if [ -z "$$engine" ]; then echo "no container engine answers here (docker, podman): the image is not tested"; exit 0; fi; \
+	set -e; place="$$(mktemp -d)"; mkdir "$$place/runs" "$$place/data"; chmod 777 "$$place"/*; \
+	$$engine build --tag $(IMAGE) --build-arg COMMIT="$$(git rev-parse --short=12 HEAD 2> /dev/null)" .; \
+	$$engine run --rm $(IMAGE) --version; \
+	$$engine run --rm --user 12345:12345 --read-only --tmpfs /tmp --cap-drop ALL --network none \
+		-v "$$place/runs:/runs" -v "$$place/data:/data" $(IMAGE) run --suite water --scale smoke; \
+	test -s "$$place/runs/water-smoke/report/index.html"; \
+	$$engine image inspect $(IMAGE) --format 'size of the image: {{.Size}} bytes'
 
 clean: ## remove the environment, builds and caches; runs and data stay
 	test ! -e $(VENV)/pyvenv.cfg || rm -rf $(VENV)

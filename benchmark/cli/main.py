@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -41,8 +42,24 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Does pretraining help a neural network potential? Suites of paired, seeded, reproducible cells.",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"nnp-bench {version('nnp-pretrain-bench')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Does pretraining help a neural network potential? Suites of paired, seeded, reproducible cells."""
+
+
 RunPath = Annotated[Path, typer.Argument(help="A run folder, e.g. runs/water-quick.")]
 
 

@@ -21,7 +21,10 @@ def repository(tmp_path, monkeypatch):
     source = tmp_path / "benchmark" / "cell" / "provenance.py"
     source.write_text("a", encoding="utf-8")
     monkeypatch.setattr(provenance, "__file__", str(source))
+    monkeypatch.delenv(provenance.COMMIT_VARIABLE, raising=False)
     assert provenance.git_commit() is None, "no repository yet"
+    monkeypatch.setenv(provenance.COMMIT_VARIABLE, "0123456789ab")
+    assert provenance.git_commit() == "0123456789ab", "as an image says"
     git("init")
     git("add", ".")
     git("commit", "-m", "first")

@@ -29,13 +29,13 @@ SOURCE = {
 def server(tmp_path, monkeypatch):
     with serve() as running:
         unknown = {"bytes": None, "checksum": None}
-        template = {"name": "{x}_{n}.npz", "for_each": {"x": ["ethanol", "uracil"], "n": ["1", "2"]}, **unknown,
-                    "urls": [running.url("{x}_{n}.npz")]}  # fmt: skip
+        template = {"name": "{x}_{n}.dat", "for_each": {"x": ["ethanol", "uracil"], "n": ["1", "2"]}, **unknown,
+                    "urls": [running.url("{x}_{n}.dat")]}  # fmt: skip
         archive = {"name": "all.tar", "urls": [running.url("all.tar")], **unknown, "bytes": 8, "by_default": False}
         path = tmp_path / "sources.yaml"
         path.write_text(yaml.safe_dump({"toy": {**SOURCE, "files": [template, archive]}}), encoding="utf-8")
         monkeypatch.setattr(sources, "SOURCES", path)
-        for name in ("ethanol_1.npz", "ethanol_2.npz", "uracil_1.npz", "uracil_2.npz"):
+        for name in ("ethanol_1.dat", "ethanol_2.dat", "uracil_1.dat", "uracil_2.dat"):
             running.put(name, File(name.encode()))
         running.put("all.tar", File(b"all of it"[:8]))
         yield running
@@ -57,7 +57,7 @@ def output(monkeypatch, capsys):
 
 
 def files(folder):
-    return sorted(path.name for path in (folder / "toy").iterdir() if path.suffix in (".npz", ".tar"))
+    return sorted(path.name for path in (folder / "toy").iterdir() if path.suffix in (".dat", ".tar"))
 
 
 def test_fetch_takes_all_but_the_alternatives_and_tells_the_terms(server, output, tmp_path):
@@ -71,14 +71,14 @@ def test_fetch_takes_all_but_the_alternatives_and_tells_the_terms(server, output
         f"4 files are in {data / 'toy'}",
     ):
         assert told in printed
-    assert files(data) == ["ethanol_1.npz", "ethanol_2.npz", "uracil_1.npz", "uracil_2.npz"]
+    assert files(data) == ["ethanol_1.dat", "ethanol_2.dat", "uracil_1.dat", "uracil_2.dat"]
     output("data", "fetch", "toy", "--data-dir", data)
     assert len(server.requests) == 4
 
 
 @pytest.mark.parametrize(("patterns", "expected"), [
-    (["*ethanol*"], ["ethanol_1.npz", "ethanol_2.npz"]),
-    (["*_1.npz", "uracil_?.npz"], ["ethanol_1.npz", "uracil_1.npz", "uracil_2.npz"]),
+    (["*ethanol*"], ["ethanol_1.dat", "ethanol_2.dat"]),
+    (["*_1.dat", "uracil_?.dat"], ["ethanol_1.dat", "uracil_1.dat", "uracil_2.dat"]),
     (["all.tar"], ["all.tar"]),
 ])  # fmt: skip
 def test_fetch_takes_files_by_pattern(server, output, tmp_path, patterns, expected):
@@ -90,7 +90,7 @@ def test_fetch_takes_files_by_pattern(server, output, tmp_path, patterns, expect
 def test_list_tells_what_is_there(server, output, tmp_path):
     folder = tmp_path / "own"
     folder.mkdir()
-    (folder / "uracil_2.npz").write_bytes(b"own")
+    (folder / "uracil_2.dat").write_bytes(b"own")
     row = next(line for line in output("data", "list", "--data-dir", tmp_path).splitlines() if "Toy molecules" in line)
     cells = [cell.strip() for cell in row.split("│")][1:-1]
     assert cells == ["toy", "Toy molecules", "5", "1", "not published", "CC0-1.0"]
@@ -98,7 +98,7 @@ def test_list_tells_what_is_there(server, output, tmp_path):
     assert "toy: cite A. Author, A Title (2020), https://doi.org/10.1000/1\n    see https://example.org/toy\n" in told
     listed = output("data", "list", "toy", "--data-dir", tmp_path)
     assert "https://example.org/toy" in listed
-    assert [line.split("│")[3].strip() != "no" for line in listed.splitlines() if ".npz" in line] == [False] * 3 + [
+    assert [line.split("│")[3].strip() != "no" for line in listed.splitlines() if ".dat" in line] == [False] * 3 + [
         True
     ]
     assert not server.requests
@@ -107,12 +107,12 @@ def test_list_tells_what_is_there(server, output, tmp_path):
 @pytest.mark.parametrize(("arguments", "fragments"), [
     (["fetch", "tou"], ["unknown source 'tou'", "'toy'?"]),
     (["list", "tou"], ["unknown source 'tou'"]),
-    (["fetch", "toy", "*methanol*"], ["no file '*methanol*'", "ethanol_1.npz", "all.tar"]),
-    (["fetch", "toy", "uracil_1.npz"], ["uracil_1.npz: HTTP status 404", "--data-dir"]),
+    (["fetch", "toy", "*methanol*"], ["no file '*methanol*'", "ethanol_1.dat", "all.tar"]),
+    (["fetch", "toy", "uracil_1.dat"], ["uracil_1.dat: HTTP status 404", "--data-dir"]),
     (["prepare", "--suite", "none.yaml"], ["cannot be read"]),
 ])  # fmt: skip
 def test_wrong_input_ends_with_exit_code_2_and_one_message(server, refuse, tmp_path, arguments, fragments):
-    del server.files["uracil_1.npz"]
+    del server.files["uracil_1.dat"]
     refuse("data", *arguments, "--data-dir", tmp_path, fragments=fragments)
 
 
