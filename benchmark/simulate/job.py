@@ -129,13 +129,14 @@ class SimulationJob(Job):
         self.folder.set_status("running")
         try:
             torch.set_num_threads(self.settings.threads)
-            write_simulation(self.folder.path, self._tables(self._work()))
+            write_simulation(self.folder.path, self._tables(self._find()))
             self.folder.set_status("ok")
         except Exception as error:
             traceback.print_exc()
             self.give_up(f"{type(error).__name__}: {error}")
 
-    def _work(self) -> Outcome:
+    def _find(self) -> Outcome:
+        """What the test finds."""
         setting = Setting.of(self.subject, self.settings)
         if setting.absent:
             return Outcome()

@@ -65,5 +65,5 @@ def sentence(used: Used) -> str:
     else:
         counts = [used.ends(arm) for arm in arms]
         whole, every = sum(int(e["cause"].isna().sum()) for e in counts), sum(map(len, counts))
-        words = f"{whole} of {every}, of {len(arms)} arms,"
+        words = f"{whole} of {every}, of {len(arms)} arms"
     return f"In use, simulations of {settings['nvt_ps']:g} ps reached their end: {words}; {verdict}{over}."

@@ -126,6 +126,9 @@ def check_simulation(name: str, frame: pd.DataFrame) -> None:
     schema = SCHEMAS[name]
     if sorted(frame.columns) != sorted(schema.names):
         raise RecordError(f"{name} have the columns {sorted(frame.columns)}; exactly {schema.names} are expected")
+    empty = [field.name for field in schema if not field.nullable and frame[field.name].isna().any()]
+    if empty:
+        raise RecordError(f"{name}: {empty[0]} is empty in some row; give it a value in each")
     unknown = set(frame["test"]) - set(TESTS)
     if unknown:
         raise RecordError(f"{name}: test {sorted(unknown)[0]!r} is not known; allowed are {', '.join(TESTS)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,8 +32,6 @@ class PotentialCalculator(Calculator):
         CalculatorSetupError: without potentials; for a structure that they cannot be used for.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces"]
-
     def __init__(self, potentials: TrainedPotential | Sequence[TrainedPotential], **options: Any) -> None:
         super().__init__(**options)
         self.members = [potentials] if isinstance(potentials, TrainedPotential) else list(potentials)
@@ -42,7 +40,7 @@ class PotentialCalculator(Calculator):
         self._conservative = all(member.conservative for member in self.members)
         names = ["energy", "free_energy", "forces", *(["stress"] if self._conservative else [])]
         spreads = [f"{name}_sd" for name in names if name != "free_energy"] if len(self.members) > 1 else []
-        self.implemented_properties = [*names, *spreads]  # type: ignore[misc]
+        self.implemented_properties = [*names, *spreads]
         self._checked: tuple[bytes, ...] | None = None
 
     def calculate(
@@ -53,13 +51,14 @@ class PotentialCalculator(Calculator):
     ) -> None:
         """See ASE's ``Calculator.calculate``."""
         super().calculate(atoms, list(properties), list(system_changes))
-        z = self.atoms.numbers.astype(np.int64)
-        box, rotation = self._box()
+        structure: Atoms = self.atoms
+        z = structure.numbers.astype(np.int64)
+        box, rotation = _box_of(structure)
         self._check(z, box)
         stress = any(name.startswith("stress") for name in properties)
         if stress and box is None:
             raise PropertyNotImplementedError("there is no stress without a box")
-        pos = torch.from_numpy(self.atoms.positions @ rotation.T)
+        pos = torch.from_numpy(structure.positions @ rotation.T)
         boxes = None if box is None else torch.from_numpy(box).unsqueeze(0)
         found = [member.evaluate(torch.from_numpy(z), pos, None, boxes, stress) for member in self.members]
         values: dict[str, NDArray[np.float64]] = {
@@ -75,21 +74,6 @@ class PotentialCalculator(Calculator):
                 self.results[f"{name}_sd"] = each.std(axis=0, ddof=1)
         self.results["free_energy"] = self.results["energy"]
 
-    def _box(self) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
-        """Reduced box vectors (3, 3), None if not periodic, and the rotation to them."""
-        periodic = self.atoms.pbc
-        if not periodic.any():
-            return None, np.eye(3)
-        if not periodic.all():
-            raise CalculatorSetupError(
-                f"the structure is periodic in some directions only (pbc {periodic.tolist()}); the potential knows "
-                "boxes or none. Set pbc to True in all directions, with a wide box where there is nothing"
-            )
-        try:
-            return reduced_box(self.atoms.cell.array)
-        except DatasetError as error:
-            raise CalculatorSetupError(str(error)) from error
-
     def _check(self, z: NDArray[np.int64], box: NDArray[np.float64] | None) -> None:
         """Let every member refuse what it cannot be used for, once for each set of atoms and box."""
         now = (z.tobytes(), b"" if box is None else box.tobytes())
@@ -101,3 +85,19 @@ class PotentialCalculator(Calculator):
             except PotentialError as error:
                 raise CalculatorSetupError(str(error)) from error
         self._checked = now
+
+
+def _box_of(atoms: Atoms) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """Reduced box vectors (3, 3), None if not periodic, and the rotation to them."""
+    periodic = atoms.pbc
+    if not periodic.any():
+        return None, np.eye(3)
+    if not periodic.all():
+        raise CalculatorSetupError(
+            f"the structure is periodic in some directions only (pbc {periodic.tolist()}); the potential knows "
+            "boxes or none. Set pbc to True in all directions, with a wide box where there is nothing"
+        )
+    try:
+        return reduced_box(atoms.cell.array)
+    except DatasetError as error:
+        raise CalculatorSetupError(str(error)) from error

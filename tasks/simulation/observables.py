@@ -182,7 +182,7 @@ def spectrum(frames: Floats, spacing_fs: float, masses: Floats) -> Curve:
     power = (np.abs(np.fft.rfft((velocities - velocities.mean(0)) * window, axis=0)) ** 2).sum(2) @ masses
     wavenumbers = np.fft.rfftfreq(len(velocities), spacing_fs) * PER_CM_OF_PER_FS
     kept = wavenumbers <= HIGHEST_PER_CM
-    return normalised(Curve(wavenumbers[kept], power[kept]))
+    return normalised(Curve(wavenumbers[kept].astype(np.float64), power[kept]))
 
 
 def normalised(curve: Curve) -> Curve:

@@ -221,7 +221,7 @@ def run_nve(
     outcome = Outcome(_ends(how, made, replicas))
     spacing_fs = every * how.timestep_fs
     slopes = [
-        observables.drift(np.arange(len(own)) * spacing_fs / FS_PER_PS, np.array(own), len(start.z))
+        observables.drift(np.arange(len(own), dtype=np.float64) * (spacing_fs / FS_PER_PS), np.array(own), len(start.z))
         for own in totals
         if len(own) >= FEWEST_FRAMES
     ]

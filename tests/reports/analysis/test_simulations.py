@@ -1,0 +1,82 @@
+"""Survival, changes and correlations of made-up simulations against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from reports.analysis.results import Results
+from reports.analysis.simulations import used
+from reports.records.run import read_run
+from tests.reports.made_up import interval, seeds
+from tests.reports.simulated import simulate
+
+OUTCOMES = {"scratch": seeds(100, 110, 120), "masked": seeds(50, 55, 60)}
+ERRORS = {"scratch": {0: 0.4, 1: 0.5, 2: 0.6}, "masked": {0: 0.2, 1: 0.24, 2: 0.31}}
+
+
+@pytest.fixture
+def found(make_run, key_of):
+    def make(errors=ERRORS, ends=None, outcomes=OUTCOMES):
+        folder = make_run(outcomes, baselines=["scratch"])
+        simulate(folder, key_of, errors, ends)
+        return used(Results(read_run(folder)))
+
+    return make
+
+
+def test_without_simulations_there_is_nothing(make_run):
+    assert used(Results(read_run(make_run(OUTCOMES)))) is None
+
+
+def test_changes_are_paired_by_seed(found):
+    made = found()
+    _, masked = made.arms
+    changes = {quantity: change for quantity, _, change in made.changes(masked)}
+    assert set(changes) == {"rdf_error", "force_rmse_mev_per_A"}
+    logs = [np.log(ERRORS["masked"][seed] / ERRORS["scratch"][seed]) for seed in range(3)]
+    expected, _ = interval(logs)
+    one = changes["rdf_error"]
+    assert [one.percent, one.low, one.high] == pytest.approx(expected, rel=1e-6)
+    assert one.p_holm == pytest.approx(min(1, 2 * one.p))
+    assert made.hottest == "400 K"
+
+
+def test_means_and_rivals(found):
+    made = found()
+    scratch, masked = made.arms
+    assert made.mean(scratch, "rdf_error", "mean") == pytest.approx((3, 0.5, 0.1))
+    assert made.mean(masked, "rdf_error", "O-O") is None
+    assert made.rivals("tip3p") == ["own model"]
+    assert made.rival("tip3p", "own model", "rdf_error", "mean") == 0.05
+    assert made.places("force_rmse_mev_per_A") == ["300 K", "400 K"]
+
+
+def test_survival_is_kaplans_and_meiers(found):
+    """Two replicas of each of three seeds: one ends at 2 ps, one at 4 ps, in each."""
+    made = found(ends={"masked": [(2.0, "bond"), (4.0, "temperature")]})
+    scratch, masked = made.arms
+    times, shares = made.survival(masked)
+    assert times.tolist() == [0, 2, 4, 10]
+    assert shares.tolist() == pytest.approx([1, 0.5, 0, 0])
+    assert [part.tolist() for part in made.survival(scratch)] == [[0, 10], [1, 1]]
+
+
+def test_what_was_cut_off_counts_as_long_as_it_lasted(found):
+    """Three of six break at 6 ps; the others are cut off at the planned length."""
+    made = found(ends={"masked": [(6.0, "bond"), (10.0, None)]})
+    _, shares = made.survival(made.arms[1])
+    assert shares[-1] == pytest.approx(0.5)
+
+
+def test_force_errors_that_predict_structure_are_seen(found):
+    made = found()
+    by_quantity = {one.quantity: one for one in made.correlations}
+    one = by_quantity["rdf_error"]
+    assert (one.n, one.rho) == (6, pytest.approx(1))
+    assert "stable_ps" not in by_quantity  # all lasted: there is no rank
+    crossed = found(errors={"scratch": {0: 0.2, 1: 0.24, 2: 0.31}, "masked": {0: 0.4, 1: 0.5, 2: 0.6}})
+    one = next(c for c in crossed.correlations if c.quantity == "rdf_error")
+    assert one.rho == pytest.approx(-19 / 35)
+    assert one.low < one.rho < one.high
+    assert np.tanh(np.arctanh(one.rho) - 1.959964 * np.sqrt((1 + one.rho**2 / 2) / 3)) == pytest.approx(one.low)
