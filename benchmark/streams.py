@@ -3,8 +3,8 @@
 Streams: ``split``, ``labelled`` (which training frames have labels), ``weights``, ``order`` (of the training frames),
 ``corruption``, ``auxiliary`` (corruption during finetuning), ``rotation`` (of training frames, where a suite asks for
 it), ``predictions`` (which of them a report shows), and ``simulation`` (velocities and noise). None of them depends on
-how often another one was drawn from, so arms with one seed share split, labelled frames, initial weights and order: they
-are pairs.
+how often another one was drawn from, so arms with one seed share split, labelled frames, initial weights and order:
+they are pairs.
 """
 
 from __future__ import annotations

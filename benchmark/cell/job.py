@@ -103,9 +103,7 @@ class Job:
     @property
     def pace_group(self) -> tuple[str, ...]:
         """What has a pace of its own: a phase of one network on the same data, in epochs of the same size."""
-        data = (
-            part.model_dump_json(include={"kind", "options", "split", "labelled"}) for part in self.work.trains_on
-        )
+        data = (part.model_dump_json(include={"kind", "options", "split", "labelled"}) for part in self.work.trains_on)
         return (self.work.model.model_dump_json(), self.phase, str(self.work.batch_size), *data)
 
     @property

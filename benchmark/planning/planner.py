@@ -59,8 +59,9 @@ def make_plan(
     }
     if sum(arms.values()) > MOST_CELLS:
         raise BenchmarkError(
-            f"{max(arms.values())} seeds of {len(datasets)} datasets, {len(models)} models and {len(strategies)} arms are "
-            f"{sum(arms.values())} cells; a run folder holds at most {MOST_CELLS}. Choose fewer with --seeds or --select"
+            f"{max(arms.values())} seeds of {len(datasets)} datasets, {len(models)} models and {len(strategies)} arms "
+            f"are {sum(arms.values())} cells; a run folder holds at most {MOST_CELLS}. Choose fewer with --seeds or "
+            f"--select"
         )
     planner = _Planner(suite, datasets, data_dir or default_data_dir())
     return [

@@ -50,8 +50,8 @@ def sentence(used: Used) -> str:
     arms = [arm for arm in used.arms if len(used.ends(arm))]
     compared = [change for arm in used.arms for change in used.changes(arm) if change.tested]
     told = [
-        f"{at.strategy} of {used.results.run.plan.heading(at.dataset, at.model)} {change.verdict} {NAMES[at.metric]} than "
-        f"{at.baseline} ({signed(change.percent)} %)"
+        f"{at.strategy} of {used.results.run.plan.heading(at.dataset, at.model)} {change.verdict} {NAMES[at.metric]} "
+        f"than {at.baseline} ({signed(change.percent)} %)"
         for change in compared
         for at in [change.place]
         if change.verdict

@@ -103,8 +103,8 @@ def read_tables(
     """The rows of the files that exist, as one frame with the columns of `schema`.
 
     The files of many cells are checked together, and one by one only to name the file that is wrong. `check` raises
-    `RecordError` for a frame that contradicts itself; `upgrade` is as in `read_exactly`. Raises `RecordError` naming the
-    file if one cannot be read, has a later version or other columns, is of another cell or does not pass.
+    `RecordError` for a frame that contradicts itself; `upgrade` is as in `read_exactly`. Raises `RecordError` naming
+    the file if one cannot be read, has a later version or other columns, is of another cell or does not pass.
     """
     parts: list[tuple[CellFile, pa.Table]] = []
     for file in files:

@@ -11,7 +11,7 @@ from reports.analysis.results import Results
 from reports.analysis.simulations import PREDICTED, Used, used
 from reports.records.plan import Arm
 from reports.tables.table import Column, Number, Rows, Table, change_cell, p_cell, seen_cell, value
-from reports.text.formatting import NONE, number, plus_minus, signed
+from reports.text.formatting import NONE, number, plus_minus
 
 MEASURED = {
     ("stable_ps", ""): "stable (ps)",
@@ -112,8 +112,8 @@ def change_table(used: Used) -> Table:
         _headed(used, groups),
         (
             "Change in %, with its 95 % interval in brackets, from one linear model for all arms of a dataset and "
-            "model (a block for each seed). These measures were declared beforehand; how long simulations last is shown, and "
-            "not tested: it is cut off at the planned length.",
+            "model (a block for each seed). These measures were declared beforehand; how long simulations last is shown, "
+            "and not tested: it is cut off at the planned length.",
         ),
         name="simulation-changes",
     )
