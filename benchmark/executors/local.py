@@ -37,7 +37,7 @@ OnChange: TypeAlias = "Callable[[Sequence[Job], Job | None], None]"
 """Called about twice a second with the running jobs, and once for each job that just ended."""
 
 
-MayStart = Callable[[Job, Sequence[Job]], bool]
+MayStart: TypeAlias = "Callable[[Job, Sequence[Job]], bool]"
 """Whether a job may be started, given those that run."""
 
 
