@@ -72,8 +72,8 @@ def _answers(settings: Settings) -> list[Finding]:
     return found
 
 
-def _suite(folder: Path, seeds: int, epochs: int) -> Path:
-    """A suite of `seeds` cells: EGNN of scale quick from scratch, of so many epochs."""
+def _suite(folder: Path, scale: str, seeds: int, epochs: int) -> Path:
+    """A suite of `seeds` cells: EGNN of a scale of `water`, from scratch, of so many epochs."""
     path = folder / "bench.yaml"
     content = {
         "extends": "water",
@@ -84,16 +84,16 @@ def _suite(folder: Path, seeds: int, epochs: int) -> Path:
         "baselines": ["scratch"],
         "models": {"gns": None, "forcenet": None},
         "strategies": {"scratch-extended": None, "masked": None, "denoised": None},
-        "scales": {"quick": {"seeds": seeds, "training": {"finetune": {"epochs": epochs}}}},
+        "scales": {scale: {"seeds": seeds, "training": {"finetune": {"epochs": epochs}}}},
     }
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
 
 
-def _prepare(suite: Path, data_dir: Path) -> None:
+def _prepare(suite: Path, scale: str, data_dir: Path) -> None:
     """Make the data, which no row here is about."""
     subprocess.run(
-        [*COMMAND, "data", "prepare", "--suite", str(suite), "--scale", "quick", "--data-dir", str(data_dir)],
+        [*COMMAND, "data", "prepare", "--suite", str(suite), "--scale", scale, "--data-dir", str(data_dir)],
         cwd=ROOT,
         check=True,
         stdout=subprocess.DEVNULL,
@@ -105,8 +105,8 @@ def _start(settings: Settings) -> list[Finding]:
     commands, cells = [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        suite = _suite(folder, seeds=1, epochs=1)
-        _prepare(suite, folder / "data")
+        suite = _suite(folder, "smoke", seeds=1, epochs=100)
+        _prepare(suite, "smoke", folder / "data")
         for number in range(1 if settings.quick else 3):
             whole, cell = _first_step(suite, folder / "data", folder / f"run-{number}", settings.device)
             commands.append(whole)
@@ -121,7 +121,7 @@ def _start(settings: Settings) -> list[Finding]:
 
 def _first_step(suite: Path, data_dir: Path, out: Path, device: str) -> tuple[float, float]:
     """Seconds to the first step, from the command's start and from the cell's."""
-    command = [*COMMAND, "run", "--suite", str(suite), "--scale", "quick", "--jobs", "1", "--device", device]
+    command = [*COMMAND, "run", "--suite", str(suite), "--scale", "smoke", "--jobs", "1", "--device", device]
     began = time.perf_counter()
     with subprocess.Popen(
         [*command, "--data-dir", str(data_dir), "--out", str(out)], cwd=ROOT, stdout=subprocess.DEVNULL
@@ -156,8 +156,8 @@ def _jobs(settings: Settings) -> list[Finding]:
     times: dict[int, list[float]] = {2: [], 1: []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        suite = _suite(folder, seeds, epochs)
-        _prepare(suite, folder / "data")
+        suite = _suite(folder, "quick", seeds, epochs)
+        _prepare(suite, "quick", folder / "data")
         common = ["run", "--suite", str(suite), "--scale", "quick", "--data-dir", str(folder / "data")]
         for number in range(1 if settings.quick else 3):
             for jobs in times:
