@@ -14,7 +14,7 @@ from torch_geometric.data import Batch, Data
 
 import tasks.models  # noqa: F401  (before torchmdnet: it keeps warp from greeting)
 from benchmark.planning.config import Entry, Finetune, build
-from benchmark.training.callbacks import CurveRecorder, ProgressReporter, StopWithParent
+from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, StopWithParent
 from benchmark.training.data import SplitDataModule
 from benchmark.training.loop import make_trainer
 from benchmark.training.modules import FinetuneModule
@@ -108,7 +108,7 @@ def pretraining_step(potential: Potential, pretext: Pretext, samples: Sequence[D
 def fit(potential: Potential, samples: Sequence[Data], frames: int, epochs: int, device: str, watch: Any) -> None:
     """Train as a cell does, with Lightning's Trainer and the callbacks of a cell, and a callback that watches.
 
-    Checkpoints are left out: they are written once an epoch and no part of a step.
+    Checkpoints are written once an epoch and no part of a step.
 
     Args:
         potential: what is trained.
@@ -122,8 +122,8 @@ def fit(potential: Potential, samples: Sequence[Data], frames: int, epochs: int,
     split = Split(np.arange(count - 1), np.array([count - 1]), np.empty(0, dtype=np.int64))
     phase = Finetune(epochs=epochs, lr=1e-5, lr_min=1e-6, force_weight=FORCE_WEIGHT, energy_weight=ENERGY_WEIGHT)
     curves = CurveRecorder()
-    callbacks = [curves, ProgressReporter(lambda state: None, curves), StopWithParent(), watch]
     with tempfile.TemporaryDirectory() as folder:
+        cell = [curves, ProgressReporter(lambda state: None, curves), StopWithParent(), BestAndLast(Path(folder))]
         data = SplitDataModule(samples, split, Path(folder), frames, frames, order_seed=0)
-        trainer = make_trainer(device, phase, callbacks)
+        trainer = make_trainer(device, phase, [*cell, watch])
         trainer.fit(FinetuneModule(potential, phase, 1.0), datamodule=data)
