@@ -62,8 +62,8 @@ class Budget:
 
     @property
     def spent(self) -> bool:
-        """Whether a job had to be left for lack of time."""
-        return self._last_seed is not None
+        """Whether a job had to be left for lack of time, or none is left."""
+        return self._last_seed is not None or (self._end is not None and time.monotonic() >= self._end)
 
 
 def _sort(job: Job) -> str:

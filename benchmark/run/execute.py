@@ -183,8 +183,8 @@ def execute(run: Run, display: Display) -> None:
                 more, widths = more_seeds(run.suite, folder.path, run.until, widths)
                 cells = run.plan_more({**planned_seeds(folder), **more}) if more else []
                 _tell(display, [f"{'/'.join(arm)}: {number} seeds from now on" for arm, number in more.items()])
-        if budget.spent:
-            left = sum(job.cells for job in pending_jobs(cells, settings))
+        left = sum(job.cells for job in pending_jobs(cells, settings))
+        if budget.spent and (left or run.until is not None):
             _tell(display, [f"the time is spent: {left} cells are left; the same command goes on"])
         if run.until is not None:
             _tell(display, describe_widths(folder.path))

@@ -11,6 +11,7 @@ from benchmark.planning.planner import make_plan
 
 def test_a_scale_lays_its_values_over_the_common_part(load):
     def drop(c):
+        del c["primary"]  # of what is dropped
         c["scales"]["smoke"]["strategies"] = {
             "denoised": None,
             "masked": {"pretext": {"options": {"ratio": 0.75}}},
@@ -29,6 +30,9 @@ def test_an_extending_suite_holds_what_differs(load_own):
     assert [*suite.models] == ["egnn", "forcenet"]
     assert (suite.models["forcenet"].options["layers"], suite.models["forcenet"].options["hidden"]) == (1, 8)
     assert suite.training == water.training
+    # It asks a question of its own.
+    assert water.primary
+    assert not suite.primary
     keys = {c.key for c in make_plan(suite)}
     assert len(keys & {c.key for c in make_plan(water)}) == 3, "EGNN's cells are the same work"
 
