@@ -1,12 +1,16 @@
-"""What is known of an arm after several seeds: means, and changes with their intervals and p-values."""
+"""What is known of an arm after several seeds: means, and changes with what they could have seen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from reports.analysis.statistics import LEVEL
+import pandas as pd
+
+from reports.analysis.families import Primary
+from reports.analysis.power import smallest_change
 
 
 class Mean(NamedTuple):
@@ -18,75 +22,62 @@ class Mean(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A change in % with its uncertainty over `n` seeds; negative is better.
+class Change:
+    """Change in % of one error of an arm against a baseline, over `n` common seeds; negative is better.
 
-    `low` and `high` are the ends of the 95 % interval and `p` the p-value, all NaN for one seed. `p_holm` is `p`
-    corrected over the family that it was tested in, NaN for what is no part of one.
+    `low` and `high` are the ends of the 95 % interval, `p` is uncorrected; all NaN for one seed.
     """
 
+    place: Primary
+    """What is compared; its `dataset` may be the name of an average over members of a collection."""
     n: int
     percent: float
     low: float
     high: float
     p: float
     p_holm: float
+    """Corrected over the primary comparisons; NaN for what is exploratory, and for one seed."""
+    primary: bool
+    """Whether it was declared before anything ran; all others are exploratory and get no verdict."""
+    verdict: str
+    """`lower`, `higher`, or '' where no difference can be told, or none is to be."""
+    method: str
+    """`blocked` or `paired`, see `blocked.blocked_changes`."""
+    arms: int
+    """Of which the spread was estimated."""
+    sd: float
+    """The spread: of the logarithm of the error of one cell."""
+    error: float
+    """Standard error of the change, in logarithms."""
+    df: float
+    family: int
+    """With how many comparisons it is corrected; 1 for what is exploratory."""
+    members: int | None
+    """How many members of a collection it is averaged over; None for a single dataset."""
 
-    @property
-    def verdict(self) -> str:
-        """`lower`, `higher`, or '' where no difference can be told."""
-        if not self.p_holm < 1 - LEVEL:
-            return ""
-        return "lower" if self.percent < 0 else "higher"
+    @classmethod
+    def of(cls, row: Mapping[str, Any], family: int) -> Change:
+        """From a row of `families.judged`; `family`: number of primary comparisons."""
+        members = row.get("molecules")
+        return cls(
+            place=Primary(*(row[name] for name in Primary._fields)),
+            n=row["n"],
+            percent=row["change_percent"],
+            low=row["low_percent"],
+            high=row["high_percent"],
+            **{
+                name: row[name] for name in ("p", "p_holm", "primary", "verdict", "method", "arms", "sd", "error", "df")
+            },
+            family=family if row["primary"] else 1,
+            members=None if members is None or pd.isna(members) else int(members),
+        )
 
     @property
     def tested(self) -> bool:
-        """Whether there are seeds enough for an interval and a test."""
-        return self.n > 1
+        """Whether there are seeds enough for an interval."""
+        return not pd.isna(self.low)
 
-
-def _estimate(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "n": row["n"],
-        "percent": row["change_percent"],
-        "low": row["low_percent"],
-        "high": row["high_percent"],
-        "p": row["p"],
-        "p_holm": row["p_holm"],
-    }
-
-
-@dataclass(frozen=True)
-class Change(Estimate):
-    """Seed-paired change of one error of an arm against a baseline."""
-
-    lowest: float
-    """Of a single seed, %."""
-    highest: float
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Change:
-        """From a row of `statistics.paired_changes` with `p_holm`."""
-        return cls(**_estimate(row), lowest=row["lowest_percent"], highest=row["highest_percent"])
-
-
-@dataclass(frozen=True)
-class Pooled(Estimate):
-    """Change averaged over the members of a collection, each counting once; its family is corrected apart."""
-
-    datasets: tuple[str, ...]
-    """Of the collection."""
-    model: str
-    strategy: str
-    baseline: str
-    metric: str
-    members: int
-    """How many of the datasets are averaged over."""
-    lower: int
-    """Members whose change is negative."""
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any], datasets: tuple[str, ...]) -> Pooled:
-        """From a row of `statistics.pooled_changes` with `p_holm`."""
-        places = {name: row[name] for name in ("model", "strategy", "baseline", "metric", "members", "lower")}
-        return cls(**_estimate(row), **places, datasets=datasets)
+    @cached_property
+    def seen(self) -> tuple[float, float]:
+        """Decrease (negative) and increase in % that it would have told with a chance of 80 %; NaN if untested."""
+        return smallest_change(self.error, self.df, self.family)

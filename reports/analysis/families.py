@@ -32,8 +32,8 @@ def judged(
     Args:
         changes: rows of `blocked.blocked_changes`, the averages over molecules among them.
         primaries: the family, each once.
-        unlearned: (dataset, model, strategy, metric) of arms that beat no reference: where both sides of a comparison
-            are among them it stays in the family and gets no verdict.
+        unlearned: (dataset, model, strategy, metric) of arms that do not beat the references: where both sides of a
+            comparison are among them it stays in the family and gets no verdict.
 
     Returns:
         The rows with

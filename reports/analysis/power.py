@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -52,12 +54,19 @@ def smallest_effect(error: float, df: float, family: int = 1) -> float:
     if not df > 0 or np.isnan(error):
         return np.nan
 
+    return error * _ratio(df, family)
+
+
+@cache
+def _ratio(df: float, family: int) -> float:
+    """The smallest effect in standard errors; a report asks for the same few again and again."""
+
     def missing(ratio: float) -> float:
         return float(power(ratio, 1.0, df, family)) - POWER
 
     # Twice the critical value and more is enough: √(χ²/df), by which the statistic is divided, seldom reaches 2.
     high = 2 * float(stats.t.isf((1 - LEVEL) / family / 2, df)) + 2
-    return error * float(brentq(missing, 0.0, high))
+    return float(brentq(missing, 0.0, high))
 
 
 def smallest_change(error: float, df: float, family: int = 1) -> tuple[float, float]:
@@ -74,6 +83,7 @@ def half_width(error: float, df: float) -> float:
     return 100 * float(np.expm1(stats.t.ppf((1 + LEVEL) / 2, df) * error))
 
 
+@cache
 def seeds_needed(percent: float, sd: float, arms: int = 2, family: int = 1) -> int | None:
     """Fewest seeds with which a decrease is told with the chance `POWER`.
 
@@ -87,16 +97,21 @@ def seeds_needed(percent: float, sd: float, arms: int = 2, family: int = 1) -> i
     Returns:
         The number, at least 2; None if it is above `MOST_SEEDS`.
     """
-    seeds = np.arange(2, MOST_SEEDS + 1)
-    error, df = _of_seeds(seeds, sd, arms)
-    return _first(seeds, power(np.log1p(-percent / 100), error, df, family) >= POWER)
+
+    def enough(seeds: int) -> bool:
+        error, df = _of_seeds(seeds, sd, arms)
+        return bool(power(np.log1p(-percent / 100), error, df, family) >= POWER)
+
+    found = bisect_left(range(2, MOST_SEEDS + 1), True, key=enough) + 2
+    return found if found <= MOST_SEEDS else None
 
 
 def seeds_for_width(percent: float, sd: float, arms: int = 2) -> int | None:
     """Fewest seeds with which `half_width` is expected to be at most `percent`; arguments as in `seeds_needed`."""
     seeds = np.arange(2, MOST_SEEDS + 1)
     error, df = _of_seeds(seeds, sd, arms)
-    return _first(seeds, stats.t.ppf((1 + LEVEL) / 2, df) * error <= np.log1p(percent / 100))
+    enough = stats.t.ppf((1 + LEVEL) / 2, df) * error <= np.log1p(percent / 100)
+    return int(seeds[np.argmax(enough)]) if enough.any() else None
 
 
 def seeds_table(changes: pd.DataFrame, family: int, percents: Sequence[float] = CHANGES) -> pd.DataFrame:
@@ -120,10 +135,7 @@ def seeds_table(changes: pd.DataFrame, family: int, percents: Sequence[float] = 
     return changes.assign(**{f"seeds_{percent:g}": column for percent, column in needed.items()})
 
 
-def _of_seeds(seeds: NDArray[np.int64], sd: float, arms: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _of_seeds(seeds: ArrayLike, sd: float, arms: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Standard error of a difference of two arms, and its degrees of freedom, of complete blocks."""
-    return sd * np.sqrt(2 / seeds), (arms - 1) * (seeds - 1)
-
-
-def _first(seeds: NDArray[np.int64], enough: NDArray[np.bool_]) -> int | None:
-    return int(seeds[np.argmax(enough)]) if enough.any() else None
+    number = np.asarray(seeds)
+    return sd * np.sqrt(2 / number), (arms - 1) * (number - 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -31,3 +33,15 @@ def against_references(values: pd.DataFrame, references: pd.DataFrame) -> pd.Dat
     found = groups.agg(n="count", ratio="mean").reset_index()
     found["ratio"] = np.exp(found["ratio"])
     return found.assign(beaten=found["ratio"] < 1)[COLUMNS]
+
+
+def averaged(found: pd.DataFrame, datasets: Sequence[str], name: str) -> pd.DataFrame:
+    """Rows of `against_references` averaged over datasets (members of one collection) like their changes.
+
+    Logarithms of the ratios are averaged; `n` is the smallest number of seeds; the `dataset` of the averages is `name`.
+    """
+    here = found[found["dataset"].isin(datasets)]
+    groups = here.assign(ratio=np.log(here["ratio"])).groupby([*ARM[1:], "metric", "reference"], sort=False)
+    means = groups.agg(n=("n", "min"), ratio=("ratio", "mean")).reset_index()
+    means["ratio"] = np.exp(means["ratio"])
+    return means.assign(dataset=name, beaten=means["ratio"] < 1)[COLUMNS]

@@ -91,6 +91,17 @@ def log_errors(axes: Axes, lowest: float, highest: float) -> None:
     log_axis(axes.yaxis, lowest, highest)
 
 
+def _shortened(svg: str) -> str:
+    """Without comments, names of groups, space between elements, and digits of coordinates that no screen shows."""
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r">\s+<", "><", re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL))
+    return re.sub(
+        r'\b(?:d|x|y|transform)="[^"]*"',
+        lambda found: re.sub(r"\s+", " ", re.sub(r"(\.\d\d)\d+", r"\1", found[0])),
+        svg,
+    )
+
+
 def _svg(figure: Figure, prefix: str) -> str:
     """The figure as an SVG element to stand in a page: no ids shared with others, colours of the page."""
     buffer = io.StringIO()
@@ -98,6 +109,7 @@ def _svg(figure: Figure, prefix: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].rstrip()
     text = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', text, count=1)
+    text = _shortened(text)
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = re.sub(r'(url\(#|xlink:href="#)', rf"\g<1>{prefix}-", text)
     return themed(text.replace("xlink:href", "href"))

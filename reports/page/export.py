@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from reports.analysis.results import Results
 from reports.analysis.statistics import summarise
 from reports.records.atomic import replacing
-from reports.tables.every import report_tables
 from reports.tables.table import Table, sort_value
 
 _LATEX = {
@@ -19,6 +19,7 @@ _LATEX = {
     "|": r"\textbar{}", "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "Å": r"\AA{}", "–": "--", "†": r"\dag{}",
     "‡": r"\ddag{}", "§": r"\S{}", "\N{NO-BREAK SPACE}": "~", "²": r"\textsuperscript{2}", "σ": r"$\sigma$",
     "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "₂": r"\textsubscript{2}",
+    "◦": r"$\circ$", "ᵖ": r"\textsuperscript{p}", "°": r"\textdegree{}", "¶": r"\P{}",
 }  # fmt: skip
 
 
@@ -99,8 +100,8 @@ def table_csv(table: Table) -> str:
     return buffer.getvalue()
 
 
-def write_tables(results: Results, folder: Path) -> list[Path]:
-    """Write every table that is not empty as NAME.csv and NAME.tex into `folder`, and two with all digits.
+def write_tables(results: Results, tables: Mapping[str, Table], folder: Path) -> list[Path]:
+    """Write these tables, but for empty ones, as NAME.csv and NAME.tex into `folder`, and two with all digits.
 
     `all-means.csv` (`statistics.summarise`, best checkpoint) and `all-changes.csv` (`Results.comparisons`) hold
     every number, one a row. Each file is replaced in one step; `OSError` if `folder` cannot be written. Returns
@@ -108,10 +109,10 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     """
     folder = Path(folder)
     files = {
-        "all-means.csv": summarise(results.run.records).to_csv(index=False, lineterminator="\n"),
+        "all-means.csv": summarise(results.run.records, results.metrics).to_csv(index=False, lineterminator="\n"),
         "all-changes.csv": results.comparisons.to_csv(index=False, lineterminator="\n"),
     }
-    for name, table in report_tables(results).items():
+    for name, table in tables.items():
         if not table.empty:
             files |= {f"{name}.csv": table_csv(table), f"{name}.tex": table_tex(table)}
     folder.mkdir(parents=True, exist_ok=True)

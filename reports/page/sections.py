@@ -11,20 +11,24 @@ from reports.analysis.results import Results
 from reports.figures.comparison import MOST_ROWS, comparisons
 from reports.figures.convergence import MOST_PAIRS, convergence
 from reports.figures.drawing import Drawing
+from reports.figures.escape import MOST_DRAWINGS as MOST_ESCAPES
+from reports.figures.escape import escapes
+from reports.figures.forest import forest
 from reports.figures.predictions import MOST_DRAWINGS, distributions, parity
 from reports.figures.sweep import explanation, sweep_figures
 from reports.records.run import Run
 from reports.tables.comparison import Comparison
-from reports.tables.every import report_tables
 from reports.tables.table import Table
 from reports.text.cautions import cautions, data_warnings
 from reports.text.citing import how_to_cite
-from reports.text.findings import findings
 from reports.text.formatting import plural
 from reports.text.glossary import GLOSSARY
-from reports.text.headline import headline
+from reports.text.headline import headline, rules
 
 STATE_NAMES = {"ok": "finished", "diverged": "diverged", "failed": "failed", "running": "running", "pending": "pending"}
+
+SMOKE = "smoke"
+"""The scale at which suites only show that they work."""
 
 MOST_SWEEPS = 12
 """Figures of an ablation on one page."""
@@ -35,7 +39,7 @@ class Part:
     """One piece of a section.
 
     `kind` and its `content`: `heading`, `text`, `code` (str); `lead`, `notes` (list of str: sentences, warnings);
-    `table` (Table); `figure` (Drawing); `findings` (list of Finding); `terms` (pairs of str); `references`
+    `table` (Table); `figure` (Drawing); `terms` (pairs of str); `references`
     (list of Reference); `choices` (None: what the convergence figures show); `aside` (list of Part, folded away under
     the `title`).
     """
@@ -48,7 +52,6 @@ class Part:
         "notes",
         "table",
         "figure",
-        "findings",
         "terms",
         "references",
         "choices",
@@ -75,6 +78,9 @@ class Report:
     summary: str
     """What was run, in a line."""
     description: str
+    """The question."""
+    badge: str
+    """What a reader must know of all numbers at a glance; empty for nothing."""
     strategies: list[str]
     sections: list[Section]
 
@@ -111,20 +117,26 @@ def _summary(run: Run) -> str:
     return ", ".join([what, *counts]) + "."
 
 
+def _badge(run: Run) -> str:
+    return f"{SMOKE}: too short to conclude" if SMOKE in run.plan.scale.split(" + ") else ""
+
+
 def _findings(results: Results) -> Section:
-    every = [Part("notes", data_warnings(results)), Part("lead", headline(results)), Part("notes", cautions(results))]
-    parts = [part for part in every if part.content]
-    by_arm: list[Part] = []
-    for heading, items in findings(results):
-        by_arm.append(Part("heading", heading))
-        by_arm.append(
-            Part("findings", items) if items else Part("text", "Only baselines were planned: nothing to compare.")
-        )
-    if by_arm:
-        parts.append(Part("aside", by_arm, "Arm by arm, in sentences"))
-    return Section("findings", "The finding", parts)
+    every = [
+        Part("notes", data_warnings(results)),
+        Part("lead", headline(results)),
+        *(Part("figure", drawing) for drawing in forest(results)),
+        Part("text", rules(results)),
+        Part("notes", cautions(results)),
+    ]
+    return Section("findings", "The finding", [part for part in every if part.content])
 
 
+ESCAPED = (
+    "Training begins on a plateau, where a network does no better than to predict no force at all. Networks that have "
+    "just left it are compared by when they left it. Lines are the share of cells that are still on it (Kaplan and "
+    "Meier)."
+)
 CONVERGENCE = (
     "Validation error during finetuning. Lines are means over the finished seeds, bands reach from the smallest to the "
     "largest seed; hover over a marked point to see its numbers. Error axes are logarithmic. An arm starts where its "
@@ -163,9 +175,17 @@ def _sections(results: Results, made: dict[str, Table]) -> list[Section]:
         Section(
             "statistics",
             "Statistics",
-            [*shown("comparisons", "pooled"), *folded("The changes of every metric", "changes")],
+            [
+                *shown("primary", "pooled", "losses", "seeds"),
+                *folded("Exploratory comparisons, without verdicts", "comparisons"),
+                *folded("The changes of every metric", "changes"),
+            ],
         ),
     ]
+    plateau = escapes(results)
+    parts = [Part("text", ESCAPED), *(Part("figure", drawing) for drawing in plateau)] if plateau else []
+    parts.extend(_limit(len(plateau), MOST_ESCAPES, "The table has the numbers of all."))
+    sections.append(Section("escape", "Escape from the plateau", [*parts, *shown("escape", "handover")]))
     drawn = convergence(results)
     section = Section("convergence", "Convergence", [Part("text", CONVERGENCE)])
     if drawn:
@@ -220,15 +240,16 @@ def _run(results: Results, first: list[Part], shown: Any) -> Section:
     )
 
 
-def report(results: Results) -> Report:
-    """The report of a run."""
+def report(results: Results, tables: dict[str, Table]) -> Report:
+    """The report of a run, with these tables."""
     run = results.run
     return Report(
         run.plan.title,
         _summary(run),
         run.plan.description,
+        _badge(run),
         list(run.plan.strategies),
-        _sections(results, report_tables(results)),
+        _sections(results, tables),
     )
 
 
@@ -238,4 +259,5 @@ def comparison(compared: Comparison, a: Run, b: Run) -> Report:
     section.parts.extend(Part("table", table) for table in compared.tables)
     strategies = list(dict.fromkeys([*a.plan.strategies, *b.plan.strategies]))
     title = f"{a.plan.title}, {a.folder.name} and {b.folder.name}"
-    return Report(title, f"A: {_summary(a)} B: {_summary(b)}", "", strategies, [section])
+    badge = _badge(a) or _badge(b)
+    return Report(title, f"A: {_summary(a)} B: {_summary(b)}", "", badge, strategies, [section])

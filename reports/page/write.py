@@ -23,7 +23,8 @@ from reports.records.record import CURVE_SCHEMA, RECORD_SCHEMA
 from reports.records.run import Run, read_run
 from reports.tables.comparison import compare
 from reports.tables.errors import summary_frame
-from reports.tables.table import sort_value
+from reports.tables.every import report_tables
+from reports.tables.table import STUCK, sort_value
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,17 @@ def markdown_text(value: object) -> str:
 
 def unbroken(text: str) -> str:
     """Text in which no line ends between a number and its sign, sd or unit."""
-    return re.sub(r" (?=[±%]|meV)|(?<=±) ", "\N{NO-BREAK SPACE}", text)
+    return re.sub(r" (?=[±%<]|meV)|(?<=[±<]) ", "\N{NO-BREAK SPACE}", text)
 
 
 def whole(text: str) -> str:
     """A number with its sd, sign or range as one word; of text without digits only the last sign."""
     return re.sub(" " if re.search(r"\d", text) else r" (?=\W$)", "\N{NO-BREAK SPACE}", text)
+
+
+def arm_name(text: str) -> str:
+    """The arm that a row is about, from the text that heads the row."""
+    return text.partition(" vs ")[0].removesuffix(" (baseline)").removesuffix(STUCK)
 
 
 def _environment() -> jinja2.Environment:
@@ -63,6 +69,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["md"] = markdown_text
     environment.filters["unbroken"] = unbroken
     environment.filters["whole"] = whole
+    environment.filters["arm_name"] = arm_name
     environment.globals["sort_value"] = sort_value
     return environment
 
@@ -105,11 +112,12 @@ def build_report(run_folders: Path | Sequence[Path], out: Path | None = None) ->
     run = read_runs(folders)
     out = Path(out) if out is not None else folders[0] / "report"
     results = Results(run)
-    made = report(results)
+    tables = report_tables(results)
+    made = report(results, tables)
     out.mkdir(parents=True, exist_ok=True)
     write_frame(run.records, out / "records.parquet", RECORD_SCHEMA)
     write_frame(run.curves, out / "curves.parquet", CURVE_SCHEMA)
-    write_tables(results, out / "tables")
+    write_tables(results, tables, out / "tables")
     return _write(made, out)
 
 

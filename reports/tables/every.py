@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from reports.analysis.results import Results
-from reports.tables.changes import change_table, comparison_table, pooled_table
+from reports.tables.changes import (
+    change_table,
+    comparison_table,
+    loss_table,
+    pooled_table,
+    primary_table,
+    seeds_table,
+)
 from reports.tables.errors import anchor_table, error_table, main_tables
+from reports.tables.learning import escape_table, handover_table
 from reports.tables.provenance import (
     arm_table,
     audit_table,
@@ -20,7 +28,7 @@ from reports.tables.provenance import (
 from reports.tables.speed import cost_table, reach_table, speedup_table
 from reports.tables.sweep import sweep_table
 from reports.tables.systems import element_table, further_table, member_tables, quantile_table
-from reports.tables.table import Table
+from reports.tables.table import Table, explained
 
 
 def _if_any(build: Callable[[Results], Table]) -> Callable[[Results], Table | None]:
@@ -38,11 +46,16 @@ def _if_merged(build: Callable[[Results], Table]) -> Callable[[Results], Table |
 BUILDERS: dict[str, Callable[[Results], Table | list[Table] | None]] = {
     "main": main_tables,
     "anchors": _if_any(anchor_table),
+    "primary": primary_table,
     "comparisons": comparison_table,
     "pooled": _if_any(pooled_table),
+    "losses": _if_any(loss_table),
+    "seeds": seeds_table,
     "errors": error_table,
     "errors-last": lambda results: error_table(results, "last"),
     "changes": change_table,
+    "escape": escape_table,
+    "handover": handover_table,
     "reach": reach_table,
     "speedup": speedup_table,
     "sweep": sweep_table,
@@ -73,5 +86,5 @@ def report_tables(results: Results) -> dict[str, Table]:
         built = build(results)
         for table in built if isinstance(built, list) else [built]:
             if table is not None:
-                tables[table.name] = table
+                tables[table.name] = explained(table)
     return tables

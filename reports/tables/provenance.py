@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis.results import Results
+from reports.analysis.results import EFFECTIVE, Results
 from reports.records.parquet import rows_of
 from reports.records.plan import Arm
-from reports.tables.table import Column, Number, Rows, Table, by_pair, value
+from reports.tables.table import Column, Number, Rows, Table, by_pair, named, value
 from reports.text.formatting import NONE, plain, spread
 
 
@@ -26,7 +26,7 @@ def arm_table(results: Results) -> Table:
         label = plan.strategies[arm.strategy].label
         states = results.states(arm)
         ended = "; ".join(f"{count} {state}" for state, count in states.items())
-        return [[arm.strategy + role, label, value(pretraining, 0), value(finetuning, 0), seeds, ended]]
+        return [[named(results, arm) + role, label, value(pretraining, 0), value(finetuning, 0), seeds, ended]]
 
     return Table(
         "The arms: what they do, their epochs, and how their cells ended.",
@@ -45,12 +45,25 @@ def arm_table(results: Results) -> Table:
 
 def frame_counts(results: Results, dataset: str, split: str) -> pd.DataFrame:
     """`n_frames` and `n_atoms` of a split, one row a finished cell."""
-    return results.frame_counts.get((dataset, split), pd.DataFrame(columns=["n_frames", "n_atoms"]))
+    names = ["n_frames", "n_atoms", *EFFECTIVE]
+    return results.frame_counts.get((dataset, split), pd.DataFrame(columns=names))
 
 
 def value_range(values: pd.Series) -> str:
     """Smallest to largest of these counts."""
     return Number(spread(values.min(), values.max()), values.min()) if len(values) else NONE
+
+
+def worth(frames: pd.DataFrame) -> list[str]:
+    """How many independent frames the training frames are worth, by their energies and by their structures."""
+    return [_whole_range(frames[name].dropna()) for name in EFFECTIVE]
+
+
+def _whole_range(values: pd.Series) -> str:
+    return value_range(values.round()) if len(values) else NONE
+
+
+WORTH = [Column("by energies", "worth independent frames"), Column("by structures", "worth independent frames")]
 
 
 def split_table(results: Results) -> Table:
@@ -61,7 +74,9 @@ def split_table(results: Results) -> Table:
             here = frame_counts(results, dataset, split)
             if len(here):
                 label = results.run.plan.datasets[dataset].label
-                rows.append([label, split, value_range(here["n_frames"]), value_range(here["n_atoms"].dropna())])
+                effective = worth(here) if split == "train" else [NONE] * len(EFFECTIVE)
+                atoms = value_range(here["n_atoms"].dropna())
+                rows.append([label, split, value_range(here["n_frames"]), atoms, *effective])
     return Table(
         "Frames on which errors were measured.",
         [
@@ -69,8 +84,13 @@ def split_table(results: Results) -> Table:
             Column("split", numeric=False),
             Column("frames"),
             Column("atoms, summed over frames"),
+            *WORTH,
         ],
         [("", rows)],
+        (
+            "Frames of one trajectory resemble each other; what the training frames are worth follows from the "
+            "autocorrelation of their energies, and of the distances between oxygen atoms, within trajectories.",
+        ),
         name="frames",
     )
 

@@ -9,7 +9,7 @@ import pandas as pd
 from reports.analysis.results import Results
 from reports.records.parquet import rows_of
 from reports.records.plan import Arm
-from reports.tables.table import Column, Number, Rows, Table, by_pair, finished_seeds, value
+from reports.tables.table import Column, Number, Rows, Table, by_pair, finished_seeds, named, value
 from reports.text.formatting import NONE, QUANTITIES, number, spread
 
 PARTIAL = "†"
@@ -40,7 +40,7 @@ def _reach_rows(results: Results, prefix: str, digits: dict[str, int], suffix: s
             return []
         reached = Number(f"{reach['reached']} of {reach['seeds']}", reach["reached"])
         cells = [_cell(reach, prefix + name, digits[name], suffix) for name in COSTS]
-        return [[arm.strategy, value(reach["target_mean"]), reached, *cells]]
+        return [[named(results, arm), value(reach["target_mean"]), reached, *cells]]
 
     return by_pair(results, rows)
 
@@ -119,7 +119,7 @@ def cost_table(results: Results) -> Table:
             return []
         return [
             [
-                arm.strategy,
+                named(results, arm),
                 finished_seeds(results, arm),
                 *(value(mean[f"{phase}_seconds"], 1) for phase in ("pretrain", "finetune", "total")),
                 value(mean["pretrain_share"], 0),

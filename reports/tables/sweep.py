@@ -6,8 +6,8 @@ from reports.analysis.results import Results
 from reports.analysis.sweep import groups, headline_metrics
 from reports.records.plan import Arm
 from reports.tables.errors import error_columns, error_texts
-from reports.tables.provenance import frame_counts, value_range
-from reports.tables.table import LEGEND, SIGNS, Column, Table, finished_seeds
+from reports.tables.provenance import WORTH, frame_counts, value_range, worth
+from reports.tables.table import SIGNS, Column, Table, finished_seeds
 from reports.text.formatting import NONE, plain
 
 
@@ -20,26 +20,27 @@ def sweep_table(results: Results) -> Table | None:
     if sweep is None or sweep.over == "strategy":
         return None
     columns, shown = error_columns(results, headline_metrics(results))
-    frames = {arm: value_range(frame_counts(results, arm.dataset, "train")["n_frames"]) for arm in plan.arms}
+    trained = {arm: frame_counts(results, arm.dataset, "train") for arm in plan.arms}
+    frames = {arm: value_range(counts["n_frames"]) for arm, counts in trained.items()}
     every = groups(plan, sweep)
     points = [point for group in every for points in group.lines.values() for point in points]
     # A sweep over datasets may be of their very number of frames.
     counted = sweep.over == "dataset" and any(frames[arm] not in (plain(value), NONE) for value, arm in points)
 
     def row(value: float, arm: Arm) -> list[str]:
-        first = [plain(value), frames[arm]] if counted else [plain(value)]
+        first = [plain(value), frames[arm], *worth(trained[arm])] if counted else [plain(value)]
         return [*first, finished_seeds(results, arm), *error_texts(results, arm, shown)]
 
-    first = [Column(sweep.label), Column("labelled frames")] if counted else [Column(sweep.label)]
+    first = [Column(sweep.label), *([Column("labelled frames"), *WORTH] if counted else [])]
     return Table(
         f"Test errors of the best checkpoint against {sweep.label}: mean ± standard deviation over seeds; change "
-        "in %, paired by seed.",
+        "in % (95 % interval).",
         [*first, Column("seeds"), *columns],
         [
             (f"{plan.heading(group.place.dataset, group.place.model)}: {name}", [row(*point) for point in points])
             for group in every
             for name, points in group.lines.items()
         ],
-        (SIGNS, LEGEND),
+        (SIGNS,),
         name="sweep",
     )

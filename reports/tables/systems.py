@@ -10,9 +10,10 @@ from ase.data import chemical_symbols
 from reports.analysis import statistics
 from reports.analysis.results import Results
 from reports.records.plan import Arm
+from reports.records.record import METRICS
 from reports.records.samples import QUANTITY_UNITS
 from reports.tables.errors import GROUPS
-from reports.tables.table import Column, Number, Rows, Table, bracketed, by_pair
+from reports.tables.table import STUCK, Column, Number, Rows, Table, bracketed, by_pair, mark, named
 from reports.text.formatting import NONE, plus_minus, signed
 
 Cells = dict[tuple[Arm, object], str]
@@ -45,7 +46,7 @@ def element_table(results: Results) -> Table:
     def rows(arm: Arm) -> Rows:
         if arm not in with_details:
             return []
-        return [[arm.strategy, *(of.get((arm, z), NONE) for of in (rmse, mae) for z in present)]]
+        return [[named(results, arm), *(of.get((arm, z), NONE) for of in (rmse, mae) for z in present)]]
 
     return Table(
         "Test force errors by element, best checkpoint: mean ± standard deviation over seeds.",
@@ -67,7 +68,7 @@ def quantile_table(results: Results) -> Table:
     def rows(arm: Arm) -> Rows:
         if arm not in arms:
             return []
-        line = [arm.strategy]
+        line = [named(results, arm)]
         for quantity in QUANTITY_UNITS:
             count = fewest.get((*arm, quantity))
             line.append(NONE if count is None else Number(str(int(count)), int(count)))
@@ -139,11 +140,11 @@ def _with_change(results: Results, arm: Arm, metric: str) -> str:
     mean = results.mean(arm, metric)
     if mean is None:
         return NONE
-    text = plus_minus(mean.mean, mean.sd)
+    text = plus_minus(mean.mean, mean.sd) + (STUCK if results.stuck(arm) else "")
     baselines = results.run.plan.baselines[:1]
     change = results.change(arm, baselines[0], metric) if baselines else None
     if change is not None:
-        text += f"; {signed(change.percent)} %{bracketed(change.low, change.high)}"
+        text += f"; {signed(change.percent)} %{mark(change)}{bracketed(change.low, change.high)}"
     return Number(text, mean.mean)
 
 
@@ -163,8 +164,8 @@ def further_table(results: Results) -> Table:
 
     def rows(arm: Arm) -> Rows:
         return [
-            [f"{arm.strategy} on {extra}", Number(f"{count} of {results.planned(arm)}", count)]
-            + [means.get((arm, extra, metric), NONE) for metric in GROUPS]
+            [f"{named(results, arm)} on {extra}", Number(f"{count} of {results.planned(arm)}", count)]
+            + [means.get((arm, extra, metric), NONE) for metric in METRICS]
             for (other, extra), count in counts.items()
             if other == arm
         ]
@@ -175,7 +176,7 @@ def further_table(results: Results) -> Table:
         [
             Column("arm and test set", numeric=False),
             Column("seeds"),
-            *(Column(title, group) for group, title in GROUPS.values()),
+            *(Column(title, group) for group, title in (GROUPS[metric] for metric in METRICS)),
         ],
         by_pair(results, rows),
         name="further",

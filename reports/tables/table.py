@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from reports.analysis.estimates import Change, Estimate
+from reports.analysis.estimates import Change
 from reports.analysis.results import Results
 from reports.records.plan import Arm
-from reports.text.formatting import NONE, UNTOLD, number, p_value, plus_minus, signed
+from reports.text.formatting import NONE, UNTOLD, WIDEST, interval, number, p_value, plus_minus, signed
 
-TOLD, SINGLE = "*", "‡"
+MARKS = {
+    "*": "primary comparison in which a difference can be told: p < 0.05 after Holm's correction over all of them",
+    "◦": f"primary comparison in which {UNTOLD}, or no verdict is given: see the primary comparisons",
+    "‡": "only one common seed: an anecdote, without interval or test",
+    "ᵖ": "interval from the paired t-test of these two arms, because they scatter more than the others",
+    "°": "does not beat the references that need no network: comparisons among such arms say nothing",
+    "¶": "some of its finished cells never left the plateau on which training begins",
+}
+"""Sign behind a number or a name -> what it means; tables explain those that they have."""
+TOLD, UNTOLD_PRIMARY, SINGLE, OWN_SPREAD, UNLEARNED, STUCK = MARKS
+
 SIGNS = (
-    "Seeds: finished of planned. Negative changes are improvements. In brackets: 95 % interval of the paired t-test on "
-    "logarithms."
-)
-LEGEND = (
-    f"{TOLD} a difference can be told: p < 0.05 after Holm's correction over the comparisons under Statistics. "
-    "Changes between baselines are not tested. "
-    f"{SINGLE} only one common seed: an anecdote, without interval or test."
+    "Seeds: finished of planned. Negative changes are improvements. In brackets: 95 % interval of the model for all "
+    "arms (logarithm of the error = seed + arm + residual). Changes without * or ◦ are exploratory and have no verdict."
 )
 
 
@@ -49,6 +54,12 @@ class Column:
     title: str
     group: str = ""
     numeric: bool = True
+
+    @property
+    def label(self) -> str:
+        """What it is, with its unit, beside a number that stands alone."""
+        quantity, _, unit = self.group.partition(", ")
+        return f"{quantity} {self.title}".strip() + (f", {unit}" if unit and "%" not in self.title else "")
 
     @property
     def full(self) -> str:
@@ -100,11 +111,30 @@ def by_pair(
     return [(plan.heading(*pair), rows) for pair, rows in groups.items() if rows]
 
 
+def named(results: Results, arm: Arm, text: str = "") -> str:
+    """The name of an arm (or another text for it), marked if some of its cells never left the plateau."""
+    return (text or arm.strategy) + (STUCK if results.stuck(arm) else "")
+
+
+def versus(results: Results, arm: Arm, baseline: str) -> str:
+    """`masked vs scratch`, each marked as `named` does."""
+    return f"{named(results, arm)} vs {named(results, arm._replace(strategy=baseline))}"
+
+
+def explained(table: Table) -> Table:
+    """The table with a note on the marks that it has."""
+    text = "".join(cell for _, rows in table.groups for row in rows for cell in row)
+    notes = tuple(f"{mark} {meaning}." for mark, meaning in MARKS.items() if mark in text)
+    return replace(table, notes=(*table.notes, " ".join(notes))) if notes else table
+
+
 def finished_seeds(results: Results, arm: Arm) -> str:
-    """`2 of 3`: finished of planned; with what was lost, `2 of 3; 1 diverged`."""
+    """`2 of 3`: finished of planned; with what was lost or is stuck, `2 of 3 (1 diverged, 1 stuck)`."""
     counts = results.states(arm)
-    lost = [f"{counts[state]} {state}" for state in ("diverged", "failed") if counts.get(state)]
-    return Number("; ".join([f"{results.finished(arm)} of {results.planned(arm)}", *lost]), results.finished(arm))
+    behind = [f"{counts[state]} {state}" for state in ("diverged", "failed") if counts.get(state)]
+    behind += [f"{results.stuck(arm)} stuck"] if results.stuck(arm) else []
+    text = f"{results.finished(arm)} of {results.planned(arm)}"
+    return Number(text + (f" ({', '.join(behind)})" if behind else ""), results.finished(arm))
 
 
 def value(number_: float, digits: int | None = None) -> str:
@@ -113,19 +143,20 @@ def value(number_: float, digits: int | None = None) -> str:
 
 
 def mean_cell(results: Results, arm: Arm, metric: str, checkpoint: str = "best") -> str:
-    """`mean ± sd` of an arm's seeds; a dash without any."""
+    """`mean ± sd` of an arm's seeds, marked if it does not beat the references; a dash without any."""
     mean = results.mean(arm, metric, checkpoint)
-    return NONE if mean is None else Number(plus_minus(mean.mean, mean.sd), mean.mean)
+    if mean is None:
+        return NONE
+    unlearned = checkpoint == "best" and results.learned(arm, metric) is False
+    return Number(plus_minus(mean.mean, mean.sd) + (UNLEARNED if unlearned else ""), mean.mean)
 
 
 def mark(change: Change) -> str:
-    """The sign of a change that can be told, or of one seed."""
-    return SINGLE if not change.tested else TOLD if change.verdict else ""
-
-
-def interval(low: float, high: float) -> str:
-    """`low to high` in %; nothing where there is no interval."""
-    return "" if pd.isna(low) else f"{signed(low)} to {signed(high)}"
+    """The signs of a change: whether it is one seed, primary, and by which spread."""
+    if not change.tested:
+        return SINGLE
+    kind = (TOLD if change.verdict else UNTOLD_PRIMARY) if change.primary else ""
+    return kind + (OWN_SPREAD if change.method == "paired" else "")
 
 
 def bracketed(low: float, high: float) -> str:
@@ -139,13 +170,25 @@ def p_cell(p: float) -> str:
     return NONE if pd.isna(p) else Number(p_value(p), p)
 
 
-def verdict_cell(estimate: Estimate, untested: str = "one seed: not tested") -> str:
-    """What can be said of a change."""
-    return (estimate.verdict or UNTOLD) if estimate.tested else untested
+def seen_cell(change: Change) -> str:
+    """The smallest changes that a comparison could have seen, to both sides."""
+    low, high = change.seen
+    if pd.isna(low):
+        return NONE
+    return Number("hardly any" if high > WIDEST else f"{signed(low)} or {signed(high)}", high)
+
+
+def method_cell(change: Change) -> str:
+    """By which spread a comparison was made."""
+    if not change.tested:
+        return NONE
+    if change.method == "paired":
+        return "of these two arms, which scatter more"
+    return "of the two arms" if change.arms == 2 else f"of all {change.arms} arms"
 
 
 def change_cell(change: Change | None) -> str:
-    """A change in %, its mark and its interval; a dash without one."""
+    """A change in %, its marks and its interval; a dash without one."""
     if change is None:
         return NONE
     return Number(signed(change.percent) + mark(change) + bracketed(change.low, change.high), change.percent)

@@ -1,4 +1,4 @@
-"""What is said of an arm in the middle of a sentence: its epochs, its seeds, what it lost."""
+"""What is said of an arm in the middle of a sentence: what it is, its epochs, what it lost."""
 
 from __future__ import annotations
 
@@ -6,19 +6,29 @@ from reports.analysis.results import Results
 from reports.records.plan import Arm, Plan
 from reports.text.formatting import listing, plural
 
-NO_BASELINE = ": nothing to compare with"
-"""What follows on a baseline that lost all its cells."""
+
+def subject(plan: Plan, strategy: str) -> str:
+    """What to call an arm: the kind of its pretext, if no other arm has it, else its name."""
+    pretext = plan.strategies[strategy].pretext
+    kinds = [planned.pretext for name, planned in plan.strategies.items() if name not in plan.baselines]
+    return f"pretraining by {pretext}" if pretext and kinds.count(pretext) == 1 else strategy
+
+
+def opening(plan: Plan, strategy: str) -> str:
+    """The same at the start of a sentence; the name of a strategy stays as it is."""
+    text = subject(plan, strategy)
+    return text if text == strategy else text[0].upper() + text[1:]
 
 
 def budget(plan: Plan, arm: Arm, baseline: Arm) -> str:
-    """How the epochs of an arm and its baseline compare; begins with a space."""
+    """How the epochs of an arm and its baseline compare, after the name of the baseline."""
     pretraining, finetuning = plan.epochs(arm)
     base_pretraining, base_finetuning = plan.epochs(baseline)
     if pretraining + finetuning == base_pretraining + base_finetuning:
-        return f" at the same total of {pretraining + finetuning} epochs"
+        return " at equal compute"
     if finetuning == base_finetuning:
-        return f" with the same {finetuning} epochs of finetuning"
-    return f" after {base_pretraining + base_finetuning} epochs"
+        return " with the same finetuning"
+    return ""
 
 
 def lost(results: Results, arm: Arm) -> str:
@@ -35,11 +45,3 @@ def all_lost(results: Results, arm: Arm) -> str:
     if sum(ended.values()) < planned:
         return ""
     return listing([f"{state} in {count} of {plural(planned, 'seed')}" for state, count in ended.items()])
-
-
-def seeds_text(results: Results, arm: Arm, baseline: Arm, n: int) -> str:
-    """`3 seeds`, or `2 of 3 seeds; masked: 1 diverged`: what a comparison rests on and what was lost."""
-    planned = max(results.planned(arm), results.planned(baseline))
-    text = plural(n, "seed") if n == planned else f"{n} of {plural(planned, 'seed')}"
-    losses = [f"{place.strategy}: {lost(results, place)}" for place in (arm, baseline) if lost(results, place)]
-    return "; ".join([text, *losses])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from reports.analysis import statistics
-from reports.analysis.results import Results
-from reports.text.formatting import listing, plural
+from reports.analysis.results import EFFECTIVE, Results
+from reports.text.formatting import listing, number, plural
 
 NEAR_FRAMES = 10
 """A test frame this near to a training frame of its trajectory is hardly a new one."""
@@ -32,6 +32,12 @@ def cautions(results: Results) -> list[str]:
         notes.append(
             f"{unfinished} of {plural(len(run.plan.cells), 'cell')} have not finished yet: this report is preliminary."
         )
+    stuck = sum(results.stuck(arm) for arm in run.plan.arms)
+    if stuck:
+        notes.append(
+            f"{plural(stuck, 'finished cell')} never left the plateau on which training begins (see Escape from the "
+            "plateau): their errors are those of a network that learned nothing."
+        )
     lost = run.count("diverged", "failed")
     if lost:
         notes.append(
@@ -41,12 +47,6 @@ def cautions(results: Results) -> list[str]:
     seeds = len({cell.seed for cell in run.plan.cells})
     if seeds == 1:
         notes.append("Only one seed was planned. One seed is an anecdote: it cannot tell arms apart.")
-    elif 1 < seeds < 5:
-        t = statistics.t_factor(seeds)
-        notes.append(
-            f"With {seeds} seeds the 95 % interval reaches {t:.1f} standard errors to each side: only large and "
-            "consistent differences can be told."
-        )
     cells = run.conflicts["cell_key"].nunique()
     if cells:
         have = "has" if cells == 1 else "have"
@@ -62,6 +62,8 @@ def cautions(results: Results) -> list[str]:
             f"{run.plan.heading(dataset, model)}, seed {seed}: the arms were trained on different splits, so "
             "comparisons between them leave this seed out."
         )
+    notes += _mixed(results)
+    notes += _effective(results)
     nearest = run.records.loc[run.records["status"] == "ok", "audit_nearest_frames"].min()
     if pd.notna(nearest) and nearest <= NEAR_FRAMES:
         notes.append(
@@ -70,4 +72,35 @@ def cautions(results: Results) -> list[str]:
         )
     if run.sweeps_differ:
         notes.append("The runs are different ablations; their figures are left out: report each run alone to see them.")
+    return notes
+
+
+def _mixed(results: Results) -> list[str]:
+    """Models on data whose cells were computed in several ways, where cells say it."""
+    records = results.run.records
+    if "computed" not in records:
+        return []
+    finished = records[records["status"] == "ok"].dropna(subset=["computed"])
+    ways: dict[tuple[str, str], set[str]] = {}
+    for dataset, model, way in finished[["dataset", "model", "computed"]].itertuples(index=False):
+        ways.setdefault((dataset, model), set()).add(way)
+    return [
+        f"{results.run.plan.heading(*pair)}: the cells were computed in different ways ({listing(sorted(found))}), "
+        "which may add to differences between them."
+        for pair, found in ways.items()
+        if len(found) > 1
+    ]
+
+
+def _effective(results: Results) -> list[str]:
+    """Where training frames are worth less than half of what they are counted as."""
+    plan, notes = results.run.plan, []
+    for dataset in dict.fromkeys(arm.dataset for arm in plan.arms):
+        here = results.frame_counts.get((dataset, "train"))
+        worth = [] if here is None else [here[name].dropna().min() for name in EFFECTIVE if here[name].notna().any()]
+        if worth and here is not None and min(worth) < 0.5 * here["n_frames"].min():
+            notes.append(
+                f"{plan.datasets[dataset].label}: the {int(here['n_frames'].min())} training frames follow each other "
+                f"so closely that they are worth about {number(float(min(worth)), 0)} independent ones."
+            )
     return notes

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 
 NONE = "–"
 MINUS = "\N{MINUS SIGN}"
 
 UNTOLD = "no difference can be told"
-"""The verdict where the corrected p-value is not below 0.05."""
+"""What is said of a primary comparison without a verdict, always with what it could not have seen."""
+
+UNDETERMINED = "not determined"
+"""In place of an interval that tells next to nothing: one that holds 0 and reaches beyond `WIDEST`."""
+WIDEST = 300.0
 
 QUANTITIES = {
     "force_rmse_mev_per_A": ("force RMSE", "meV/Å"),
     "force_mae_mev_per_A": ("force MAE", "meV/Å"),
-    "energy_rmse_mev": ("energy RMSE", "meV/cell"),
-    "energy_mae_mev": ("energy MAE", "meV/cell"),
+    "energy_rmse_mev": ("energy RMSE", "meV/structure"),
+    "energy_mae_mev": ("energy MAE", "meV/structure"),
     "energy_rmse_mev_per_atom": ("energy RMSE per atom", "meV/atom"),
     "energy_mae_mev_per_atom": ("energy MAE per atom", "meV/atom"),
+    "energy_sd_mev": ("energy sd without its constant", "meV/structure"),
+    "energy_bias_mev": ("energy constant", "meV/structure"),
+    "molecule_force_rmse_mev_per_A": ("RMSE of the net force on molecules", "meV/Å"),
+    "molecule_torque_rmse_mev": ("RMSE of the torque on molecules", "meV"),
 }
-"""Column of a record -> (name, unit) in print."""
+"""Column of a record -> (name, unit) in print. A structure is a simulation box or a molecule."""
+
+
+REFERENCES = {"null": "no force, mean energy", "one molecule": "one molecule at a time"}
+"""Name of a reference that needs no network -> what it predicts."""
 
 
 def titled(metric: str) -> str:
@@ -61,6 +75,19 @@ def signed(value: float) -> str:
         return NONE
     text = f"{value:+.0f}" if abs(value) >= 1000 else f"{value:+.1f}"
     return "0.0" if float(text) == 0 else text.replace("-", MINUS)
+
+
+def brief(value: float) -> str:
+    """A signed number for a sentence: no decimals, one below 2."""
+    text = f"{value:+.0f}" if abs(value) >= 2 else f"{value:+.1f}"
+    return "0" if float(text) == 0 else text.replace("-", MINUS)
+
+
+def interval(low: float, high: float, text: Callable[[float], str] = signed) -> str:
+    """`low to high` in %; nothing where there is no interval, a word where it says next to nothing."""
+    if pd.isna(low):
+        return ""
+    return UNDETERMINED if low < 0 and high > WIDEST else f"{text(low)} to {text(high)}"
 
 
 def spread(lowest: float, highest: float, digits: int = 0) -> str:

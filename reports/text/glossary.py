@@ -8,8 +8,9 @@ GLOSSARY = (
     ),
     (
         "Energy RMSE and MAE",
-        "Over the total energies of the test frames, in meV per cell (a simulation box or a molecule); and, with each "
-        "frame's error divided by its number of atoms, in meV/atom.",
+        "Over the total energies of the test frames, in meV per structure (a simulation box or a molecule); and, with "
+        "each frame's error divided by its number of atoms, in meV/atom. Without its constant: the standard deviation "
+        "of the error over frames, which is what forces and differences of energies feel.",
     ),
     (
         "Mean ± sd",
@@ -17,29 +18,51 @@ GLOSSARY = (
         "order of the data and the corruption; the sd is the spread of single runs, not the error of the mean.",
     ),
     (
-        "Change in %, paired by seed",
-        "With the same seed, two arms have the same split, initial weights and order of data. The ratio of their "
-        "errors is taken for every common seed; the change is the geometric mean of these ratios, minus one. It is "
-        "usually close to the ratio of the means shown beside it, but not the same. Seeds whose arms had different "
-        "splits are left out.",
+        "Change in %",
+        "Of one model for all arms of a dataset and network: the logarithm of the error is a sum of seed, arm and "
+        "residual. With the same seed, arms have the same split, initial weights and order of data. The change is "
+        "usually close to the ratio of the means shown beside it, but not the same. Negative is better. Seeds whose "
+        "arms had different splits are left out.",
     ),
     (
         "95 % interval",
-        "Of Student's t for the mean of the logarithms of these ratios, with n − 1 degrees of freedom. It assumes "
-        "that the logarithms scatter normally, which few seeds cannot show. With two or three seeds it is very wide, "
-        "because they tell that little. With one seed there is none.",
+        "If the experiment were repeated with other seeds, 95 of 100 such intervals would hold the true change. The "
+        "spread is estimated from all arms together; where two arms scatter more than the others, from these two (ᵖ). "
+        "It is not corrected for the number of comparisons. With one seed there is none; one that holds 0 and reaches "
+        "beyond +300 % is called not determined.",
     ),
     (
-        "p and corrected p",
-        "Two-sided p-value of the same t-test, and the same after Holm's correction over a family of comparisons: "
-        "every arm against every baseline, in force and in energy, with at least two common seeds. Averages over the "
-        "members of a collection (molecules, say) are a family of their own, with intervals over seeds: they say "
-        "nothing about other members. “Lower” and “higher” appear only where the corrected p is below 0.05; otherwise "
-        "no difference can be told, which does not mean that there is none.",
+        "Primary and exploratory",
+        "Primary comparisons were declared in the suite before it ran, and get a verdict: “lower” or “higher” if p is "
+        "below 0.05 after Holm's correction over all of them, else “no difference can be told”, which does not mean "
+        "that there is none. All other comparisons are exploratory: an interval, no verdict. One in twenty of them "
+        "leaves out 0 by chance.",
+    ),
+    (
+        "Seen with 80 % power",
+        "The smallest decrease and increase that a comparison would have told in four of five repetitions, with its "
+        "seeds and spread. Smaller ones would mostly have been missed.",
+    ),
+    (
+        "References",
+        "Predictions that need no network, made from the training frames: no force and the mean energy (null), or one "
+        "molecule at a time. An arm that does not beat them all (°) has not learned what the data are about, and "
+        "comparisons among such arms get no verdict.",
+    ),
+    (
+        "Plateau, stuck",
+        "Training begins on a plateau where a network is no better than no force at all. A cell has left it once its "
+        "validation force RMSE is below half of that. One that never does is stuck (¶). A verdict is made again with "
+        "stuck and lost cells counted as having learned nothing.",
+    ),
+    (
+        "Worth independent frames",
+        "Frames of one trajectory resemble each other. By how fast their energies and structures change, the training "
+        "frames are worth fewer independent ones.",
     ),
     (
         "Diverged and failed cells",
-        "They are counted and listed, and enter no mean, interval or test. An arm that loses its worst seeds looks "
+        "They are counted and listed, and enter no mean or interval. An arm that loses its worst seeds looks "
         "better than it is.",
     ),
     (

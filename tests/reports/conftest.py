@@ -15,6 +15,7 @@ import pytest
 
 from reports.page.write import build_report
 from reports.records.record import Record, write_curves, write_records
+from reports.records.references import write_references
 
 EPOCHS = {"scratch": (0, 4), "scratch-extended": (0, 6), "masked": (2, 4), "denoised": (2, 4)}
 """(pretraining, finetuning) epochs of the arms; `PRETRAINED` of any other."""
@@ -228,8 +229,9 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
     """`make_run({"masked": {0: (66.0, 108.0), 1: ("failed", "why"), 2: None}, ...})` -> the run folder.
 
     A key may also be (dataset, model, strategy). `train_frames`: training frames by dataset, else 100. `datasets`,
-    `models` and `strategies` describe names, beside or in place of `DATASETS` and so on. Further arguments replace
-    entries of the plan.
+    `models` and `strategies` describe names, beside or in place of `DATASETS` and so on. `references`: (force RMSE,
+    energy RMSE) by name of the reference, the same for all data, seeds and splits. `columns`: further columns of the
+    records of finished cells. Further arguments replace entries of the plan.
     """
     return _run_factory(tmp_path)
 
@@ -251,6 +253,8 @@ def _run_factory(parent: Path) -> Callable[..., Path]:
         datasets: Described | None = None,
         models: Described | None = None,
         strategies: Described | None = None,
+        references: Mapping[str, tuple[float, float]] | None = None,
+        columns: Mapping[str, Any] | None = None,
         **plan: Any,
     ) -> Path:
         folder = parent / name
@@ -274,7 +278,8 @@ def _run_factory(parent: Path) -> Callable[..., Path]:
                 )
                 if outcome is not None:
                     frames = (train_frames or {}).get(dataset, 100)
-                    _write_cell(folder / "cells" / key, strategy, seed, outcome, frames, dataset=dataset, model=model)
+                    place = {"dataset": dataset, "model": model}
+                    _write_cell(folder / "cells" / key, strategy, seed, outcome, frames, columns or {}, **place)
         content = {
             "schema": 3,
             "suite": "water",
@@ -291,9 +296,24 @@ def _run_factory(parent: Path) -> Callable[..., Path]:
         }
         folder.mkdir(exist_ok=True)
         (folder / "plan.json").write_text(json.dumps(content | plan))
+        if references:
+            sets = dict.fromkeys((cell["dataset"], cell["seed"]) for cell in cells)
+            write_references(_references(references, sets), folder / "references.parquet")
         return folder
 
     return make
+
+
+def _references(errors: Mapping[str, tuple[float, float]], sets: Iterable[tuple[str, int]]) -> pd.DataFrame:
+    """The same errors of references on all splits of these datasets and seeds."""
+    rows = [
+        {"dataset": dataset, "seed": seed, "split": split, "reference": name, "metric": metric, "value": value}
+        for dataset, seed in sets
+        for split in ("train", "val", "test")
+        for name, pair in errors.items()
+        for metric, value in _errors(*pair).items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def _write_cell(
@@ -302,6 +322,7 @@ def _write_cell(
     seed: int,
     outcome: tuple[float, float] | tuple[str, str],
     train_frames: int,
+    columns: Mapping[str, Any],
     **place: str,
 ) -> None:
     here.mkdir(parents=True)
@@ -319,6 +340,7 @@ def _write_cell(
             checkpoint=checkpoint,
             n_frames=train_frames if split == "train" else 100,
             **_errors(factor * force, factor * energy),
+            **columns,
             **place,
         )
         for checkpoint, later in (("best", 1.0), ("last", 1.05))

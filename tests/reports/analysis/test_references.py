@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from reports.analysis.references import against_references
+from reports.analysis.references import against_references, averaged
 
 FORCE = "force_rmse_mev_per_A"
 
@@ -31,3 +31,17 @@ def test_the_geometric_mean_over_seeds_decides():
     assert found.loc["masked", "ratio"] == pytest.approx(math.sqrt(0.5 * 0.75))
     assert found.loc["scratch", "ratio"] == pytest.approx(math.sqrt(3 * 0.5))
     assert found["beaten"].to_dict() == {"masked": True, "scratch": False, "none": True}
+
+
+def test_averages_over_molecules_are_of_the_logarithms():
+    found = pd.DataFrame(
+        [
+            {"dataset": name, "model": "m", "strategy": "masked", "metric": FORCE, "reference": "null", "n": n}
+            | {"ratio": ratio, "beaten": ratio < 1}
+            for name, n, ratio in (("aspirin", 3, 0.25), ("uracil", 2, 1.0), ("water", 3, 9.0))
+        ]
+    )
+    (row,) = averaged(found, ["aspirin", "uracil"], "average").to_dict("records")
+    assert (row["dataset"], row["n"], row["beaten"]) == ("average", 2, True)
+    assert row["ratio"] == pytest.approx(0.5)
+    assert averaged(found, [], "none").empty

@@ -55,7 +55,7 @@ def test_strategies_are_described_with_the_numbers_of_the_records(make_run):
             f"denoised {average['denoised']} as a horizontal line."
         ) in text
     assert "force RMSE in meV/Å" in force
-    assert "energy RMSE in meV/cell" in energy
+    assert "energy RMSE in meV/structure" in energy
     assert "best checkpoint against share of molecules masked" in force
 
 
@@ -189,7 +189,7 @@ def test_hostile_labels_stay_text_and_the_bytes_repeat(make_run):
     assert "<script>alert" not in page + markdown
     assert "\n# no" not in markdown
     assert markdown_text(f"Ablation: {hostile}") in markdown
-    assert "| 0.01 | 50 | 1 of 1 | 64.0 | 101.0 |" in markdown
+    assert "| 0.01 | 50 | – | – | 1 of 1 | 64.0 | 101.0 |" in markdown
     assert page == second.html.read_text(encoding="utf-8")
     levels = [int(level) for level in re.findall(r"<h(\d)", page)]
     assert all(after <= before + 1 for before, after in pairwise(levels))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reports.analysis.results import Results
 from reports.page.export import latex_text, table_csv, table_tex, write_tables
 from reports.records.run import read_run
+from reports.tables.every import report_tables
 from reports.tables.table import Column, Number, Table
 
 FULL = {
@@ -29,17 +30,20 @@ TABLE = Table(
 
 def test_all_tables_of_a_report_are_written(make_run, tmp_path):
     results = Results(read_run(make_run(FULL)))
-    paths = write_tables(results, tmp_path / "tables")
+    paths = write_tables(results, report_tables(results), tmp_path / "tables")
     assert sorted(paths) == sorted((tmp_path / "tables").iterdir())
     names = {path.name for path in paths}
     assert {"main-rmse.csv", "main-rmse.tex", "comparisons.csv", "costs.tex", "all-means.csv"} <= names
     assert "elements.csv" not in names  # nothing was recorded
     first = {path.name: path.read_bytes() for path in paths}
-    assert first == {path.name: path.read_bytes() for path in write_tables(results, tmp_path / "tables")}
+    assert first == {
+        path.name: path.read_bytes() for path in write_tables(results, report_tables(results), tmp_path / "tables")
+    }
 
 
 def test_numbers_are_there_in_full(make_run, tmp_path):
-    write_tables(Results(read_run(make_run(FULL))), tmp_path)
+    results = Results(read_run(make_run(FULL)))
+    write_tables(results, report_tables(results), tmp_path)
     with (tmp_path / "main-rmse.csv").open(encoding="utf-8") as file:
         rows = {row["arm"]: row for row in csv.DictReader(file)}
     mean = closed_form.mean(pair[0] for pair in FULL["masked"].values())
@@ -87,7 +91,8 @@ def test_latex_is_a_booktabs_table_with_escaped_text():
 
 
 def test_every_latex_row_has_as_many_cells_as_columns(make_run, tmp_path):
-    for path in write_tables(Results(read_run(make_run(FULL))), tmp_path):
+    results = Results(read_run(make_run(FULL)))
+    for path in write_tables(results, report_tables(results), tmp_path):
         if path.suffix == ".tex":
             text = path.read_text(encoding="utf-8")
             width = len(re.search(r"\\begin\{tabular\}\{([lr]+)\}", text).group(1))
@@ -102,5 +107,5 @@ def test_no_active_sign_is_left_in_latex(text):
     escaped = latex_text(text)
     assert "\n" not in escaped
     # What remains after the commands and escapes that the function itself writes.
-    rest = re.sub(r"\\(text[a-z]+|AA|dag|ddag|S)\{[^{}]*\}|\$\\?[a-z−-]+\$|\\[{}$&%#_]|~", "", escaped)
+    rest = re.sub(r"\\(text[a-z]+|AA|dag|ddag|S|P)\{[^{}]*\}|\$\\?[a-z−-]+\$|\\[{}$&%#_]|~", "", escaped)
     assert not re.search(r"[\\{}$&%#_^~]", rest)

@@ -48,8 +48,9 @@ def test_headings_tables_and_figures_are_accessible(full):
     tables = [tag for tag, _ in page.tags if tag == "table"]
     assert len(tables) == len([tag for tag, _ in page.tags if tag == "caption"]) > 5
     images = [value for _, value in page.tags if value.get("role") == "img"]
-    # Force and energy against epochs, steps and seconds, and side by side as in the paper.
-    assert len(images) == 8
+    # The forest, force and energy against epochs, steps and seconds, and side by side as in the paper.
+    assert len(images) == 9
+    images = images[1:]
     means = number(closed_form.mean(0.9 * pair[0] for pair in FULL["masked"].values()))
     assert f"to {means} at epoch 4 after 2 of pretraining" in images[0]["aria-label"]
     assert all(image["aria-label"] for image in images)
@@ -59,7 +60,7 @@ def test_headings_tables_and_figures_are_accessible(full):
 def test_figures_beside_the_markdown_exist_and_are_small(full):
     folder, _, markdown = full
     names = re.findall(r"\]\((figures/[^)]+\.svg)\)", markdown)
-    assert names == ["figures/convergence-1.svg", "figures/longer-or-pretrained.svg"]
+    assert names == ["figures/forest.svg", "figures/convergence-1.svg", "figures/longer-or-pretrained.svg"]
     for name in names:
         content = (folder / "report" / name).read_text(encoding="utf-8")
         assert ElementTree.fromstring(content).tag == "{http://www.w3.org/2000/svg}svg"
@@ -167,7 +168,7 @@ def test_summary_for_the_terminal(make_run):
         "arm",
         "seeds",
         "force RMSE (meV/Å)",
-        "energy RMSE (meV/cell)",
+        "energy RMSE (meV/structure)",
         "force vs scratch",
         "energy vs scratch",
         "force vs scratch-extended",

@@ -14,9 +14,11 @@ from tests.reports.ablations import FRAMES, LABEL_EFFICIENCY, LABELLED, MASKED, 
 def test_datasets_have_a_table_with_labelled_frames(make_run):
     folder = make_run(LABEL_EFFICIENCY, sweep=FRAMES, train_frames=LABELLED)
     table = sweep_table(Results(read_run(folder)))
-    assert [column.full for column in table.columns[:4]] == [
+    assert [column.full for column in table.columns[:6]] == [
         "share of frames labelled",
         "labelled frames",
+        "worth independent frames: by energies",
+        "worth independent frames: by structures",
         "seeds",
         "force, meV/Å: RMSE",
     ]
@@ -26,8 +28,8 @@ def test_datasets_have_a_table_with_labelled_frames(make_run):
     (row, _) = dict(table.groups)["tensornet: masked"]
     few = [values_of(LABEL_EFFICIENCY["few", "tensornet", "masked"], i) for i in (0, 1)]
     base = [values_of(LABEL_EFFICIENCY["few", "tensornet", "scratch"], i) for i in (0, 1)]
-    assert row[:3] == ["0.01", "50", "2 of 2"]
-    for i, column in ((0, 3), (1, 6)):
+    assert row[:5] == ["0.01", "50", "–", "–", "2 of 2"]
+    for i, column in ((0, 5), (1, 8)):
         assert row[column] == plus_minus(mean(few[i]), stdev(few[i]))
         # Every seed of `masked` has 1.5 / 2 of the error of `scratch`.
         assert row[column + 1].startswith(signed(100 * (mean(few[i]) / mean(base[i]) - 1)))

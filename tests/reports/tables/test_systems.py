@@ -61,8 +61,8 @@ def test_members_of_a_kind_of_its_own_have_a_table(make_run):
         "molecule",
         "force, meV/Å: MAE: scratch",
         "force, meV/Å: MAE: masked",
-        "energy, meV per cell: MAE: scratch",
-        "energy, meV per cell: MAE: masked",
+        "energy, meV per structure: MAE: scratch",
+        "energy, meV per structure: MAE: masked",
     ]
     ((model, rows),) = table.groups
     assert model == "EGNN"

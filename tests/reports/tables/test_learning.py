@@ -1,0 +1,53 @@
+"""Escape from the plateau, and what pretraining hands over, with chosen curves and columns."""
+
+import pytest
+
+from reports.analysis.results import Results
+from reports.records.record import write_curves
+from reports.records.run import read_run
+from reports.tables.every import report_tables
+from reports.tables.learning import escape_table, handover_table
+from tests.reports.made_up import SURE, results_of
+
+
+def test_shares_and_times_stand_with_their_tests(make_run, curve, key_of):
+    folder = make_run(SURE, references={"null": (800.0, 300.0)})
+    for strategy, curves in {
+        "scratch": ([790.0, 700.0, 600.0, 500.0], [790.0, 700.0, 600.0, 500.0], [790.0, 700.0, 600.0, 300.0]),
+        "masked": ([300.0] * 4, [700.0, 300.0, 200.0, 100.0], [300.0] * 4),
+    }.items():
+        for seed, values in enumerate(curves):
+            write_curves(curve(strategy, seed, values), folder / "cells" / key_of(strategy, seed) / "curves.parquet")
+    ((_, (scratch, masked)),) = escape_table(Results(read_run(folder))).groups
+    assert scratch[:4] == ["scratch¶", "1 of 3", "half are stuck", "half are stuck"]
+    assert masked[:4] == ["masked", "3 of 3", "1.0", "3.0"]
+    # Fisher: 3 of 3 against 1 of 3; tables as extreme have 2 × C(4, 3) of C(6, 3) ways. Log-rank: 2 of 20 ways.
+    assert masked[4].value == pytest.approx(2 * 4 / 20)
+    assert masked[5].value == pytest.approx(0.1)
+    assert scratch[4:6] == ["–", "–"]
+
+
+def test_without_the_error_of_no_force_nothing_is_known(make_run):
+    results = results_of(make_run, SURE)
+    assert escape_table(results).empty
+    assert handover_table(results) is None
+    assert "handover" not in report_tables(results)
+
+
+def test_what_is_handed_over_is_shown(make_run):
+    columns = {"handover_force_rms": 1.67, "handover_cosine": -0.05, "handover_force_rmse_mev_per_A": 912.0}
+    table = handover_table(results_of(make_run, SURE, columns=columns))
+    ((_, rows),) = table.groups
+    assert rows[1] == ["masked", "3", "1.67 ± 0.00", "−0.050 ± 0.000", "912.0 ± 0.0"]
+
+
+def test_training_frames_stand_beside_what_they_are_worth(make_run):
+    columns = {"effective_train_frames_energy": 14.2, "effective_train_frames_structure": 22.9}
+    rows = [
+        row for _, rows in report_tables(results_of(make_run, SURE, columns=columns))["frames"].groups for row in rows
+    ]
+    assert [row[1:3] + row[4:] for row in rows] == [
+        ["train", "100", "14", "23"],
+        ["val", "100", "–", "–"],
+        ["test", "100", "–", "–"],
+    ]
