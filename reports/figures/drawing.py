@@ -95,8 +95,11 @@ def _shortened(svg: str) -> str:
     """Without comments, names of groups, space between elements, and digits of coordinates that no screen shows."""
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r">\s+<", "><", re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL))
-    svg = re.sub(r'\b(?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)
-    return svg.replace("\n", " ")
+    return re.sub(
+        r'\b(?:d|x|y|transform)="[^"]*"',
+        lambda found: re.sub(r"\s+", " ", re.sub(r"(\.\d\d)\d+", r"\1", found[0])),
+        svg,
+    )
 
 
 def _svg(figure: Figure, prefix: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports.analysis.families import Primary
 from reports.analysis.results import Results
-from reports.text.verdicts import paragraph, planned, references
+from reports.text.verdicts import no_contest, paragraph, planned, references
 
 UNDECLARED = (
     "No primary comparison was declared before this run, so that it has no verdicts: all comparisons are exploratory. "
@@ -44,7 +44,9 @@ def headline(results: Results) -> list[str]:
     for place in results.primaries:
         if planned(results, place):
             by_arm.setdefault((place.dataset, place.model, place.strategy, place.metric), []).append(place)
-    return [*first, *(paragraph(results, places) for places in by_arm.values())]
+    # Where nothing was learned anywhere, the first sentence has said it of every comparison of force errors.
+    left = [places for places in by_arm.values() if not (first and all(no_contest(results, one) for one in places))]
+    return [*first, *(paragraph(results, places) for places in left)]
 
 
 def rules(results: Results) -> str:

@@ -45,7 +45,7 @@ def conclusion(results: Results, change: Change) -> str:
         return "exploratory"
     if not change.tested:
         return "one seed: not tested"
-    if _nothing_learned(results, change.place):
+    if no_contest(results, change.place):
         return "no verdict: neither arm beats the references"
     text = change.verdict or f"{UNTOLD} ({unseen(change)})"
     counted = results.with_losses(change.place)
@@ -69,7 +69,8 @@ def planned(results: Results, place: Primary) -> bool:
     return bool(_arms(results, place))
 
 
-def _nothing_learned(results: Results, place: Primary) -> bool:
+def no_contest(results: Results, place: Primary) -> bool:
+    """Whether neither side beats the references."""
     sides = [Arm(place.dataset, place.model, name) for name in (place.strategy, place.baseline)]
     return all(results.learned(side, place.metric) is False for side in sides)
 
@@ -102,8 +103,8 @@ def _basis(results: Results, change: Change) -> str:
 
 def paragraph(results: Results, places: Sequence[Primary]) -> str:
     """The verdicts on an arm against its baselines in one error, a sentence each."""
-    unlearned = [place for place in places if place in results.changes and _nothing_learned(results, place)]
-    said = [_no_contest(results, unlearned)] if unlearned else []
+    unlearned = [place for place in places if place in results.changes and no_contest(results, place)]
+    said = [_neither(results, unlearned)] if unlearned else []
     who = opening(results.run.plan, places[0].strategy)
     for place in places:
         if place not in unlearned:
@@ -111,7 +112,7 @@ def paragraph(results: Results, places: Sequence[Primary]) -> str:
     return " ".join(said)
 
 
-def _no_contest(results: Results, places: Sequence[Primary]) -> str:
+def _neither(results: Results, places: Sequence[Primary]) -> str:
     """Of comparisons in which neither side learned anything."""
     place = places[0]
     others = [place.baseline for place in places]

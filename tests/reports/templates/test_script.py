@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reports.page.write import build_report
+from tests.reports.made_up import primary
 
 pytestmark = pytest.mark.slow
 
@@ -46,11 +47,17 @@ def browser():
 
 @pytest.fixture(scope="module")
 def report(run_factory, tmp_path_factory):
-    """A run with two models, four arms, a cell that diverged and one that is not there yet."""
+    """A smoke run with two models, four arms, references, a cell that diverged and one that is not there yet."""
     outcomes = {arm: dict(seeds) for arm, seeds in OUTCOMES.items()}
     outcomes["tip3p", "gns", "denoised"] |= {1: ("diverged", "loss is nan at step 12"), 2: None}
     sweep = {"over": "model", "label": "width", "log": False, "values": {"egnn": 1.0, "gns": 2.0}}
-    folder = run_factory(tmp_path_factory.mktemp("browser"))(outcomes, sweep=sweep)
+    folder = run_factory(tmp_path_factory.mktemp("browser"))(
+        outcomes,
+        sweep=sweep,
+        scale="smoke",
+        primary=[primary(baselines=["scratch", "scratch-extended"])],
+        references={"null": (800.0, 900.0), "one molecule": (286.0, 700.0)},
+    )
     return build_report(folder).html
 
 
@@ -199,6 +206,25 @@ def test_it_reads_without_scripts(visit):
     assert page.locator("table[data-name=main-rmse]").is_visible()
     assert page.locator("thead button").count() == 0
     assert page.locator("#convergence-1 .by-epoch").first.is_visible()
+
+
+def test_on_a_phone_the_changes_of_the_main_table_are_in_sight(visit):
+    page = visit(viewport=PHONE)
+    table = page.locator("table[data-name=main-rmse]")
+    for change in table.locator("td[data-label*=' vs ']:not(.none)").all():
+        box = change.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
+    assert page.evaluate("document.querySelector('table[data-name=main-rmse]').closest('.scroll').scrollWidth") <= 360
+
+
+def test_at_a_desk_verdict_and_figure_stand_side_by_side_on_the_first_screen(visit):
+    page = visit()
+    lead, figure = page.locator(".lead").first.bounding_box(), page.locator("#forest").bounding_box()
+    assert figure["x"] > lead["x"] + lead["width"] - 1
+    assert figure["y"] + figure["height"] <= DESK["height"]
+    main = page.locator("table[data-name=main-rmse]").bounding_box()
+    assert main["x"] + main["width"] <= DESK["width"]
 
 
 def test_the_skip_link_comes_first(visit):
