@@ -113,7 +113,7 @@ def tuned_content(
         "models": {name: None for name in suite.models if name != model},
     }
     arms = {name: None if name not in chosen else {"training": dict(chosen[name])} for name in suite.strategies}
-    over = {
+    over: dict[str, Any] = {
         "name": f"{suite.name}-tuned",
         "title": f"{suite.title}, tuned",
         "description": suite.description,
