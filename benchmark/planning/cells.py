@@ -41,6 +41,11 @@ class Work(Strict):
         """All datasets that the result depends on."""
         raise NotImplementedError
 
+    @property
+    def forwards(self) -> int:
+        """How often each frame is seen in an epoch: twice with an auxiliary task."""
+        return 1
+
 
 class Pretraining(Work):
     """All that determines a pretrained potential; cells that need the same one share it.
@@ -97,6 +102,11 @@ class Cell(Work):
     def reads(self) -> tuple[Entry, ...]:
         """See ``Work.reads``."""
         return self.own + (self.pretraining.reads if self.pretraining else ())
+
+    @property
+    def forwards(self) -> int:
+        """See ``Work.forwards``."""
+        return 2 if self.auxiliary else 1
 
     @property
     def name(self) -> str:

@@ -71,7 +71,7 @@ def estimate(run: Run) -> Estimate:
                 step_seconds[key] = _time_step(part, work, run.settings)
             count = math.ceil(work.phase.epochs * frames / work.batch_size)
             steps += count
-            seconds += count * step_seconds[key]
+            seconds += work.forwards * count * step_seconds[key]
     return Estimate(len(jobs), steps, seconds, run.workers)
 
 

@@ -11,6 +11,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import DatasetEntry, Suite, build
 from benchmark.planning.primaries import planned_primaries, pool_of
+from benchmark.planning.strategies import is_variant
 from reports.records.folder import RunFolder
 from reports.records.plan import Plan, PlannedCell, PlannedDataset, PlannedModel, PlannedStrategy
 from tasks.datasets.base import Dataset, DatasetTask
@@ -116,6 +117,7 @@ def write(run: RunFolder, suite: Suite, cells: Sequence[Cell], command: str, dat
                     pretext=arm.pretext.kind if arm.pretext else None,
                     options=arm.pretext.options if arm.pretext else {},
                     extended=bool(arm.extended),
+                    variant=is_variant(arm),
                 )
                 for name, arm in suite.strategies.items()
             },

@@ -61,7 +61,8 @@ class Statement:
 
 def _subject(plan: Plan, strategy: str) -> tuple[str, bool]:
     """What to call an arm, and whether that is its name: the kind of its pretext, if no other arm has it."""
-    pretext = plan.strategies[strategy].pretext
+    planned_arm = plan.strategies[strategy]
+    pretext = None if planned_arm.variant else planned_arm.pretext
     kinds = [planned.pretext for name, planned in plan.strategies.items() if name not in plan.baselines]
     return (f"pretraining by {pretext}", False) if pretext and kinds.count(pretext) == 1 else (strategy, True)
 
