@@ -40,6 +40,15 @@ NO_COST: dict[str, Any] = {"pretrain_steps": 0, "pretrain_seconds": 0.0, "finetu
 """What a record says of training before there was any."""
 
 
+def finetuning_module(cell: Cell, potential: Potential, scale_eV: float) -> FinetuneModule:
+    """What finetunes: energies and forces, with an auxiliary pretext if the arm has one."""
+    auxiliary, rotate = cell.auxiliary, cell.rotation_seed
+    if auxiliary is None:
+        return FinetuneModule(potential, cell.phase, scale_eV, rotate)
+    pretext = build(PRETEXTS, auxiliary)
+    return AuxiliaryModule(potential, cell.phase, scale_eV, pretext, auxiliary.weight, cell.seed, rotate)
+
+
 class CellJob(Job):
     """Finetunes and tests; leaves the record, whatever happens."""
 
@@ -93,7 +102,7 @@ class CellJob(Job):
             contents=[*library.contents(cell.own), *before.get("contents", [])],
             pretraining_frames=before.get("frames"),
         )
-        module = self._module(potential, normalisation.scale_eV)
+        module = finetuning_module(cell, potential, normalisation.scale_eV)
         done = self._fit(module, samples, split, whole, attempt)
         attempt.facts.update(
             finetune_steps=done.steps,
@@ -109,16 +118,6 @@ class CellJob(Job):
         row = {**self._names(), **attempt.facts}
         frames, origins = split.test, dataset.origins
         evaluate_cell(module, tested, extra, frames, origins, row, cell, self.folder, self.settings.device)
-
-    def _module(self, potential: Potential, scale_eV: float) -> FinetuneModule:
-        """What finetunes: energies and forces, with an auxiliary pretext if the arm has one."""
-        auxiliary = self.cell.auxiliary
-        if auxiliary is None:
-            return FinetuneModule(potential, self.cell.phase, scale_eV, self.rotation_seed)
-        pretext = build(PRETEXTS, auxiliary)
-        return AuxiliaryModule(
-            potential, self.cell.phase, scale_eV, pretext, auxiliary.weight, self.seed, self.rotation_seed
-        )
 
     def _start(self, facts: dict[str, Any], training: list[Data]) -> Potential:
         """The potential that finetuning starts from; what it cost so far is added to the facts.

@@ -112,11 +112,6 @@ class Job:
         raise NotImplementedError
 
     @property
-    def rotation_seed(self) -> int | None:
-        """Seed of the random rotations of training frames; None without."""
-        return self.seed if self.work.rotate else None
-
-    @property
     def finished(self) -> bool:
         """Whether an earlier or this run brought it to an end that is not tried again."""
         return self.folder.status().state in FINISHED

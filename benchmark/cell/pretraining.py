@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from torch_geometric.data import Data
-
 from benchmark.cell.checks import describe
 from benchmark.cell.job import Attempt, Job, Settings
-from benchmark.cell.library import Library, Pool, pool_structures
+from benchmark.cell.library import Library, pool_structures
 from benchmark.planning.cells import Pretraining
 from benchmark.planning.config import Finetune, build
 from benchmark.training.modules import FinetuneModule, PotentialModule, PretrainModule
@@ -22,6 +20,16 @@ from tasks.models.base import Potential
 from tasks.normalisation import Normalisation
 from tasks.pretexts.base import Pretext, PretrainingTask
 from tasks.registry import PRETEXTS
+
+
+def pretraining_module(
+    work: Pretraining, potential: Potential, task: PretrainingTask, scale_eV: float
+) -> PotentialModule:
+    """What pretrains: a pretext on bare structures, or energies and forces in units of a scale."""
+    if isinstance(task, Pretext):
+        return PretrainModule(potential, work.phase, task, work.seed, work.rotation_seed)
+    weights = task.config.model_dump(include={"loss", "force_weight", "energy_weight"})
+    return FinetuneModule(potential, Finetune(**work.phase.model_dump(), **weights), scale_eV, work.rotation_seed)
 
 
 class PretrainingJob(Job):
@@ -55,7 +63,13 @@ class PretrainingJob(Job):
             contents=library.contents(self.pretraining.parts),
             frames={"train": len(pool.split.train), "val": len(pool.split.val), "left_out": pool.left_out},
         )
-        module, samples = self._module(potential, pretext, pool)
+        samples, scale_eV = pool.samples, 1.0
+        if not isinstance(pretext, Pretext):  # labels, in units of their own training set
+            normalisation = Normalisation.fit([samples[i] for i in pool.split.train])
+            self.add_provenance(normalisation=normalisation.describe())
+            samples = [normalisation.normalise(sample) for sample in samples]
+            scale_eV = normalisation.scale_eV
+        module = pretraining_module(self.pretraining, potential, pretext, scale_eV)
         done = self._fit(module, samples, pool.split, pool.epoch_frames, attempt)
         write_weights(potential.cpu().state_dict(), self.folder.potential, self.key)
         result = PretrainingResult(
@@ -65,18 +79,6 @@ class PretrainingJob(Job):
             label_seconds=pool.label_seconds or None,
         )
         write_json(self.folder.result, result.model_dump(by_alias=True, exclude_none=True))
-
-    def _module(self, potential: Potential, pretext: PretrainingTask, pool: Pool) -> tuple[PotentialModule, list[Data]]:
-        """What trains, and on what: a pretext on bare structures, or the labels in units of their own training set."""
-        phase = self.pretraining.phase
-        if isinstance(pretext, Pretext):
-            return PretrainModule(potential, phase, pretext, self.seed, self.rotation_seed), pool.samples
-        normalisation = Normalisation.fit([pool.samples[i] for i in pool.split.train])
-        self.add_provenance(normalisation=normalisation.describe())
-        weights = pretext.config.model_dump(include={"loss", "force_weight", "energy_weight"})
-        supervised = Finetune(**phase.model_dump(), **weights)
-        samples = [normalisation.normalise(sample) for sample in pool.samples]
-        return FinetuneModule(potential, supervised, normalisation.scale_eV, self.rotation_seed), samples
 
     def unreadable(self) -> dict[Path, RecordError]:
         """See ``Job.unreadable``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -99,11 +100,12 @@ def _print(table: pd.DataFrame) -> None:
     shown = Table(
         "arm", "trial", "lr pretraining", "lr finetuning", "finished", "validation loss", "force error, meV/Å", ""
     )
-    for row in table.itertuples():
-        numbers = [row.pretrain_lr, row.finetune_lr, row.validation_loss, row.validation_force_error_mev_per_A]
-        pretrain, finetune, loss, force = ("–" if value != value else f"{value:.3g}" for value in numbers)
-        done = f"{row.finished} of {row.cells}"
-        shown.add_row(str(row.strategy), str(row.trial), pretrain, finetune, done, loss, force, "←" * bool(row.chosen))
+    columns = ["pretrain_lr", "finetune_lr", "validation_loss", "validation_force_error_mev_per_A"]
+    numbers = table[columns].to_numpy(dtype=float).tolist()
+    for row, values in zip(table.itertuples(), numbers, strict=True):
+        pretrain, finetune, loss, force = ("–" if math.isnan(value) else f"{value:.3g}" for value in values)
+        done, mark = f"{row.finished} of {row.cells}", "←" if row.chosen else ""
+        shown.add_row(str(row.strategy), str(row.trial), pretrain, finetune, done, loss, force, mark)
     console.print(shown)
     for name, rows in table.groupby("strategy", sort=False):
         for phase in ("pretrain", "finetune"):

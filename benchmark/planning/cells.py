@@ -40,13 +40,23 @@ class Work(Strict):
     @property
     def function(self) -> str:
         """Name of what its training steps compute: equal for fits that can share compiled code."""
-        content = json.dumps(self.model_dump(mode="json", include={"model", "pretext"}), sort_keys=True)
+        content = json.dumps(self.model_dump(mode="json", include={"model", "pretext", "rotate"}), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
     def reads(self) -> tuple[Entry, ...]:
         """All datasets that the result depends on."""
         raise NotImplementedError
+
+    @property
+    def rotation_seed(self) -> int | None:
+        """Seed of the random rotations of training frames; None without."""
+        return self.seed if self.rotate else None
+
+    @property
+    def forwards(self) -> int:
+        """How often each frame is seen in an epoch: twice with an auxiliary task."""
+        return 1
 
 
 class Pretraining(Work):
@@ -104,6 +114,11 @@ class Cell(Work):
     def reads(self) -> tuple[Entry, ...]:
         """See ``Work.reads``."""
         return self.own + (self.pretraining.reads if self.pretraining else ())
+
+    @property
+    def forwards(self) -> int:
+        """See ``Work.forwards``."""
+        return 2 if self.auxiliary else 1
 
     @property
     def name(self) -> str:

@@ -83,3 +83,9 @@ def needs_labels(pretext: Entry) -> bool:
     """Whether a pretext learns energies and forces; torch is not imported."""
     options: Any = PRETEXTS.options(pretext.kind)
     return bool(options.needs_labels)
+
+
+def is_variant(arm: Strategy) -> bool:
+    """Whether an arm departs from what its pretext, or training from scratch, is known for."""
+    options: Any = PRETEXTS.options(arm.pretext.kind)(**arm.pretext.options) if arm.pretext else None
+    return bool(options and options.control) or arm.transfer != "all" or arm.auxiliary is not None

@@ -19,7 +19,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch_geometric.data import Data
 
+from benchmark.cell.cell import finetuning_module
 from benchmark.cell.job import Settings
+from benchmark.cell.pretraining import pretraining_module
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell, Pretraining, Work
 from benchmark.planning.config import DatasetEntry, Part, build
@@ -31,7 +33,7 @@ from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.compiled import read_measured
 from benchmark.training.data import SplitDataModule
 from benchmark.training.loop import fit
-from benchmark.training.modules import FinetuneModule, PotentialModule, PretrainModule
+from benchmark.training.modules import PotentialModule
 from tasks.datasets.base import DatasetTask
 from tasks.datasets.splits import Split
 from tasks.registry import DATASETS, MODELS, PRETEXTS
@@ -93,7 +95,9 @@ def estimate(run: Run) -> Estimate:
                     f"frames of dataset kind {part.kind!r} cannot be counted before its data is there. Prepare it "
                     f"first: python -m benchmark data prepare, with the same --suite, --scale and --data-dir"
                 )
-            key = f"{part.model_dump_json(include={'kind', 'options'})} {work.function} {work.batch_size}"
+            key = (
+                f"{part.model_dump_json(include={'kind', 'options'})} {work.function} {work.forwards} {work.batch_size}"
+            )
             if key not in paces:
                 paces[key] = _pace(part, work, settings)
             steps += count
@@ -177,6 +181,6 @@ def _labelled(structure: Data) -> Data:
 def _module(work: Work) -> PotentialModule:
     potential = build(MODELS, work.model)
     if isinstance(work, Pretraining):
-        return PretrainModule(potential, work.phase, build(PRETEXTS, work.pretext), work.seed)
+        return pretraining_module(work, potential, build(PRETEXTS, work.pretext), 1.0)
     assert isinstance(work, Cell)
-    return FinetuneModule(potential, work.phase, 1.0)
+    return finetuning_module(work, potential, 1.0)

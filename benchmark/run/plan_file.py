@@ -13,6 +13,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import DatasetEntry, Suite, build
 from benchmark.planning.primaries import planned_primaries, pool_of
+from benchmark.planning.strategies import is_variant
 from benchmark.run.recovery import Recovered, recover
 from reports.records.atomic import LaterSchemaError, RecordError, set_aside
 from reports.records.folder import RunFolder
@@ -154,6 +155,7 @@ def write(
                     pretext=arm.pretext.kind if arm.pretext else None,
                     options=arm.pretext.options if arm.pretext else {},
                     extended=bool(arm.extended),
+                    variant=is_variant(arm),
                 )
                 for name, arm in suite.strategies.items()
             },

@@ -90,11 +90,15 @@ class PlannedStrategy(BaseModel):
     """The options of the pretext, defaults written out."""
     extended: bool = False
     """Whether it trains longer from scratch, to match a pretraining."""
+    variant: bool = False
+    """Whether it is not what its pretext, or training from scratch, is published as: a placebo, an arm that takes over
+    some of the weights, or one with an auxiliary task. Published numbers are not its own."""
 
     @property
     def role(self) -> str:
-        """Kind of the pretext, else `extended` or `scratch`."""
-        return self.pretext or ("extended" if self.extended else "scratch")
+        """Kind of the pretext, else `extended` or `scratch`; marked where it is a variant of that."""
+        role = self.pretext or ("extended" if self.extended else "scratch")
+        return f"{role} (variant)" if self.variant else role
 
 
 class PlannedPrimary(BaseModel):

@@ -9,7 +9,8 @@ from reports.text.formatting import listing, plural
 
 def subject(plan: Plan, strategy: str) -> str:
     """What to call an arm: the kind of its pretext, if no other arm has it, else its name."""
-    pretext = plan.strategies[strategy].pretext
+    arm = plan.strategies[strategy]
+    pretext = None if arm.variant else arm.pretext
     kinds = [planned.pretext for name, planned in plan.strategies.items() if name not in plan.baselines]
     return f"pretraining by {pretext}" if pretext and kinds.count(pretext) == 1 else strategy
 

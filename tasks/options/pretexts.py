@@ -28,6 +28,11 @@ class PretextConfig(BaseModel):
         "atoms.",
     )
 
+    @property
+    def control(self) -> bool:
+        """Whether nothing can be learned with these options: a control, not the pretext that its kind names."""
+        return False
+
 
 class MaskingConfig(PretextConfig):
     """Options of masking."""
@@ -64,6 +69,11 @@ class MaskingConfig(PretextConfig):
         description="removed: atoms point to the removed one. random: to a direction drawn anew for each of them, "
         "uniform on the sphere: a placebo, with the same removal, labels, steps and loss, and nothing to learn.",
     )
+
+    @property
+    def control(self) -> bool:
+        """See `PretextConfig.control`."""
+        return self.directions == "random"
 
     @field_validator("species")
     @classmethod

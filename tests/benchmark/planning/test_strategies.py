@@ -7,6 +7,7 @@ import pytest
 from benchmark.errors import BenchmarkError
 from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan, pretraining_parts
+from benchmark.planning.strategies import is_variant
 from tests.benchmark.own_suite import arms, cells_of, entry
 
 WARM_UP = {"label": "w", "pretext": {"kind": "labels"}}
@@ -139,3 +140,16 @@ def test_a_potential_that_declares_no_readout_cannot_be_taken_over_in_part(own, 
         BenchmarkError, match=r"strategy 'reset' has transfer 'body', but model 'egnn'.*readout_modules"
     ):
         planned(own, reset=reset)
+
+
+def test_controls_are_not_what_their_pretext_is_published_as(own):
+    """Published numbers of masking are not those of a placebo, or of masking of which a part is taken over."""
+    masking = strategies()["masked"]
+    placebo = {"label": "p", "pretext": {"kind": "masking", "options": {"target": "bonded", "directions": "random"}}}
+    noisy = {"label": "n", "auxiliary": {"kind": "denoising"}}
+    more = {"placebo": placebo, "reset": {**masking, "transfer": "body"}, "noisy": noisy, "warm": WARM_UP}
+    suite = load_suite(str(own(strategies=strategies(**more))), "tiny")
+    found = {name for name, arm in suite.strategies.items() if is_variant(arm)}
+    assert found == {"placebo", "reset", "noisy"}
+    cells = {(c.arm.dataset, c.arm.strategy): c for c in make_plan(suite)}
+    assert (cells["a", "noisy"].forwards, cells["a", "scratch"].forwards) == (2, 1)

@@ -52,6 +52,7 @@ def test_a_strategy_has_the_role_of_its_pretext():
     assert PlannedStrategy(label="s").role == "scratch"
     assert PlannedStrategy(label="s", extended=True).role == "extended"
     assert PlannedStrategy(label="s", pretext="masking").role == "masking"
+    assert PlannedStrategy(label="s", pretext="masking", variant=True).role == "masking (variant)"
 
 
 def test_members_of_a_pool_are_named_by_what_they_differ_in(make_run):
