@@ -1,0 +1,68 @@
+"""Locks, declared dependencies and workflows agree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tools.runtime_lock import runtime_lock
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if re.match(r"\w", line))
+
+
+def test_locks_are_sorted_whatever_the_language_of_who_writes_them():
+    for name in ("requirements.lock", "requirements-runtime.lock"):
+        lines = [f"{package}=={release}" for package, release in pins(name).items()]
+        assert lines == sorted(lines, key=str.upper), name
+
+
+def test_the_lock_of_the_image_is_the_part_of_the_lock_that_running_needs():
+    assert (ROOT / "requirements-runtime.lock").read_text(encoding="utf-8") == runtime_lock()
+    small, whole = pins("requirements-runtime.lock"), pins("requirements.lock")
+    assert small.items() < whole.items()
+    assert {"torch", "warp-lang", "typer", "ase"} <= small.keys()
+    assert not {"pytest", "mypy", "playwright", "zensical"} & small.keys()
+
+
+def test_the_lock_is_within_the_ranges_of_the_project():
+    locked = {canonicalize_name(package): release for package, release in pins("requirements.lock").items()}
+    extras = [text for group in PROJECT["optional-dependencies"].values() for text in group]
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *extras]):
+        release = locked[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(release), f"{requirement} and {release}"
+
+
+def test_what_is_imported_is_declared():
+    """By the package that ships a module; what merely comes along may go away again."""
+    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    owners = metadata.packages_distributions()
+    imported = set()
+    for path in (path for room in ("benchmark", "tasks", "reports") for path in (ROOT / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            imported |= {name.partition(".")[0] for name in names}
+    outside = imported - {*sys.stdlib_module_names, "benchmark", "tasks", "reports"}
+    missing = [name for name in outside if not {canonicalize_name(owner) for owner in owners[name]} & declared]
+    assert not missing
+
+
+def test_workflows_test_the_versions_that_the_project_names():
+    content = yaml.safe_load((ROOT / ".github" / "workflows" / "platforms.yml").read_text(encoding="utf-8"))
+    versions = content["jobs"]["newest"]["strategy"]["matrix"]["python"]
+    assert PROJECT["requires-python"] == f">={versions[0]}"
+    assert f"Python {versions[0]} to\n{versions[-1]}" in (ROOT / "README.md").read_text(encoding="utf-8")
