@@ -17,7 +17,7 @@ from benchmark.cell.library import Library
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
-from benchmark.planning.config import Entry, Suite, build, check_entries, load_suite
+from benchmark.planning.config import Entry, Suite, build, check_entries
 from benchmark.planning.planner import check_numbers, make_plan, select_names
 from benchmark.run import plan_file
 from benchmark.run.jobs import pending_jobs
@@ -145,7 +145,7 @@ def execute(run: Run, display: Display) -> None:
 
 
 def prepare_suite(
-    name: str, scale: str, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
+    suite: Suite, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
 ) -> None:
     """Make sure that the chosen datasets of a suite, and all that its arms name for pretraining, are there.
 
@@ -153,7 +153,6 @@ def prepare_suite(
         BenchmarkError: for anything the user should correct.
         DatasetError: for what cannot be had, naming the dataset.
     """
-    suite = load_suite(name, scale)
     datasets, _, _ = select_names(suite, select)
     prepare_data(named_entries(suite, datasets), data_dir, _workers(jobs, "cpu"), display)
 
@@ -161,7 +160,7 @@ def prepare_suite(
 def try_to_prepare(
     suite: Suite, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
 ) -> dict[str, str]:
-    """The same for a suite that has been read, without an end at what cannot be had: its names, and why."""
+    """The same without an end at what cannot be had: its names, and why."""
     failed = {}
     for name, entry in named_entries(suite, select_names(suite, select)[0]).items():
         try:
