@@ -333,3 +333,10 @@ def test_a_crystal_of_one_atom_a_cell(write, tmp_path):
     sample = write([labelled(bulk("Cu"))]).load(tmp_path).samples[0]
     assert sample.molecule.tolist() == sample.site.tolist() == [0]
     assert torch.linalg.det(sample.box[0]).item() == pytest.approx(bulk("Cu").get_volume(), rel=1e-5)
+
+
+def test_a_file_without_labels_is_told_what_it_is_for(write, tmp_path):
+    with pytest.raises(
+        DatasetError, match="no energy under the name 'energy'; nothing in the file has the right shape"
+    ):
+        write([molecule("CH3SH")]).load(tmp_path)
