@@ -92,7 +92,7 @@ def prepare(
     jobs: Annotated[int | None, typer.Option(help="Processes at a time; default one a core.")] = None,
 ) -> None:
     """Prepare the datasets of a suite, without training."""
-    from benchmark.planning.config import read_suite
+    from benchmark.planning.config import load_suite, read_suite
     from benchmark.planning.planner import check_numbers, select_names
 
     # What is wrong is refused before torch is imported.
@@ -103,8 +103,10 @@ def prepare(
     from benchmark.run.progress import Display
 
     folder = data_dir or default_data_dir()
+    # Before the display begins: building networks has libraries print what they think of the machine.
+    loaded = load_suite(suite, scale)
     with Display(console) as display:
-        prepare_suite(suite, scale, parse_select(select), folder, jobs, display)
+        prepare_suite(loaded, parse_select(select), folder, jobs, display)
     done = f"datasets of suite {suite}, scale {scale}, are in {writable_dir(folder)}"
     console.print(done, highlight=False, soft_wrap=True)
 

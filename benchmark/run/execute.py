@@ -15,7 +15,7 @@ from benchmark.cell.references import measure_references
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
-from benchmark.planning.config import Entry, Suite, build, check_entries, load_suite
+from benchmark.planning.config import Entry, Suite, build, check_entries
 from benchmark.planning.planner import Choice, make_plan
 from benchmark.planning.primaries import planned_primaries, without_cells
 from benchmark.run import plan_file
@@ -243,7 +243,7 @@ def _tell(display: Display, lines: Sequence[str]) -> None:
 
 
 def prepare_suite(
-    name: str, scale: str, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
+    suite: Suite, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
 ) -> None:
     """Make sure that the chosen datasets of a suite, and all that its arms name for pretraining, are there.
 
@@ -251,14 +251,14 @@ def prepare_suite(
         BenchmarkError: for anything the user should correct.
         DatasetError: for what cannot be had, naming the dataset.
     """
-    entries = chosen_entries(load_suite(name, scale), select)
+    entries = chosen_entries(suite, select)
     prepare_data(entries, data_dir, count_workers(jobs, "cpu"), display)
 
 
 def try_to_prepare(
     suite: Suite, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
 ) -> dict[str, str]:
-    """The same for a suite that has been read, without an end at what cannot be had: its names, and why."""
+    """The same without an end at what cannot be had: its names, and why."""
     failed = {}
     for name, entry in chosen_entries(suite, select).items():
         try:

@@ -357,3 +357,10 @@ def test_finite_numbers_that_float32_cannot_hold_are_refused(write, tmp_path, wh
     atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=forces)
     with pytest.raises(DatasetError, match=r"frame 0.* beyond 1e\+09"):
         write([atoms]).load(tmp_path)
+
+
+def test_a_file_without_labels_is_told_what_it_is_for(write, tmp_path):
+    with pytest.raises(
+        DatasetError, match="no energy under the name 'energy'; nothing in the file has the right shape"
+    ):
+        write([molecule("CH3SH")]).load(tmp_path)
