@@ -87,6 +87,8 @@ def run(
     result = read_run(planned.settings.folder)
     _print_errors(summary_table(result), title=f"{result.plan.title}: test errors, mean ± sd over seeds")
     console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
+    worth = f"what these potentials are worth in simulations: nnp-bench simulate {planned.settings.folder}"
+    console.print(worth, highlight=False, soft_wrap=True)
     if any(status.state == "failed" for status in result.statuses.values()):
         errors.print("some cells failed: the report names them; run the same command again to retry them")
         raise typer.Exit(1)

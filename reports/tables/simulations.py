@@ -109,8 +109,8 @@ def change_table(used: Used) -> Table:
         _headed(used, groups),
         (
             "Change in %, with its 95 % interval in brackets, from one linear model for all arms of a dataset and "
-            "model (a block for each seed). These measures were declared beforehand; how long simulations last is shown, and "
-            "not tested: it is cut off at the planned length.",
+            "model (a block for each seed). These measures were declared beforehand; how long simulations last is "
+            "shown, and not tested: it is cut off at the planned length.",
         ),
         name="simulation-changes",
     )
