@@ -77,18 +77,28 @@ def run(
 
         _print_plan(planned, estimate(planned))
         return
+    failed: list[str] = []
     try:
         with Display(console) as display:
             execute(planned, display)
-            paths = build_report(planned.settings.folder)
+        if loaded.simulation is not None:
+            from benchmark.simulate.run import simulate_finished
+
+            with Display(console, "simulations") as display:
+                failed += simulate_finished(planned.settings.folder, planned.settings.data_dir, jobs, display)
+        paths = build_report(planned.settings.folder)
     except KeyboardInterrupt:
         errors.print("interrupted; the same command resumes from the last checkpoints")
         raise typer.Exit(130) from None
     result = read_run(planned.settings.folder)
     _print_errors(summary_table(result), title=f"{result.plan.title}: test errors, mean ± sd over seeds")
     console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
-    worth = f"what these potentials are worth in simulations: nnp-bench simulate {planned.settings.folder}"
-    console.print(worth, highlight=False, soft_wrap=True)
+    if loaded.simulation is None:
+        worth = f"what these potentials are worth in simulations: nnp-bench simulate {planned.settings.folder}"
+        console.print(worth, highlight=False, soft_wrap=True)
+    if failed:
+        errors.print("some simulations failed; run the same command again to retry them:\n  " + "\n  ".join(failed))
+        raise typer.Exit(1)
     if any(status.state == "failed" for status in result.statuses.values()):
         errors.print("some cells failed: the report names them; run the same command again to retry them")
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import BenchmarkError, describe_validation
+from benchmark.planning.simulation import SimulationSettings
 from benchmark.planning.suite_files import content_at_scale, merge
 from reports.records.plan import Sweep
 from tasks.datasets.base import DatasetTask
@@ -192,6 +193,12 @@ class Suite(Strict):
     strategies: dict[str, Strategy] = Field(min_length=1, description="Arms, by name.")
     training: Training = Field(description="How all cells are trained, unless a dataset or a model says otherwise.")
     sweep: Sweep | None = Field(None, description="For an ablation: the axis against which errors are drawn.")
+    simulation: SimulationSettings | None = Field(
+        None,
+        exclude_if=lambda settings: settings is None,
+        description="Simulate with the potentials after training, with these settings ({} for the defaults); without "
+        "this, `simulate RUN` does when it is asked.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:

@@ -117,6 +117,14 @@ def prepare(
     return Simulation(run, settings, references, others, workers, threads, notes)
 
 
+def simulate_finished(folder: Path, data_dir: Path, jobs: int | None, display: Display) -> list[str]:
+    """Simulate with all potentials of a run, as its suite says, if there are any; see `execute`."""
+    run = RunFolder(folder)
+    if all(run.cell(cell.key).status().state != "ok" for cell in run.read_plan().cells):
+        return []
+    return execute(prepare(folder, data_dir, jobs=jobs), display)
+
+
 def read_settings(plan: Plan, changes: Mapping[str, str]) -> SimulationSettings:
     """Settings of the suite (its section ``simulation``), or the defaults, with changes laid over them.
 
