@@ -34,6 +34,7 @@ UNITS = {
     "_A": "Å",
     "_K": "K",
     "_ps": "ps",
+    "_per_ps": "1/ps",
     "_fs": "fs",
     "_g_per_cm3": "g/cm³",
     "_mev": "meV",
@@ -195,6 +196,7 @@ def suite_page() -> str:
         ("Pretraining", "training.pretrain", config.Phase),
         ("Finetuning", "training.finetune", config.Finetune),
         ("Sweep", "sweep", config.Sweep),
+        ("Simulation", "simulation", SimulationSettings),
     ]
     lines = [
         "# Suite files",

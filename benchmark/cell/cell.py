@@ -144,9 +144,9 @@ class CellJob(Job):
                 self.add_provenance(transfer_factor=factor)
         return potential
 
-    def unreadable(self) -> dict[Path, RecordError]:
+    def unreadable(self, folder: JobFolder) -> dict[Path, RecordError]:
         """See ``Job.unreadable``."""
-        return unreadable_files(self.cell.planned(), self.folder)
+        return unreadable_files(self.cell.planned(), folder)
 
     def give_up(self, reason: str, state: Unfinished = "failed", facts: dict[str, Any] | None = None) -> None:
         """Leave the one row of a cell that diverged or failed: never a gap."""

@@ -136,8 +136,8 @@ class Job:
                 attempt.facts["audit_duplicates"] = error.found
             self._stop("failed", f"{type(error).__name__}: {error}", attempt, steps=attempt.curves.steps)
 
-    def unreadable(self) -> dict[Path, RecordError]:
-        """Of a job that ended, the files which its readers refuse, with the reason."""
+    def unreadable(self, folder: JobFolder) -> dict[Path, RecordError]:
+        """Of a job that ended and left a folder, the files which its readers refuse, with the reason."""
         raise NotImplementedError
 
     def give_up(self, reason: str, state: Unfinished = "failed", facts: dict[str, Any] | None = None) -> None:

@@ -80,9 +80,8 @@ class PretrainingJob(Job):
         )
         write_json(self.folder.result, result.model_dump(by_alias=True, exclude_none=True))
 
-    def unreadable(self) -> dict[Path, RecordError]:
+    def unreadable(self, folder: JobFolder) -> dict[Path, RecordError]:
         """See ``Job.unreadable``."""
-        folder = self.folder
         return failing(
             {
                 folder.potential: lambda: read_weights(folder.potential, self.key, folder.remedy),

@@ -164,10 +164,16 @@ def run(
         _print_plan(planned, list_cells)
         print_inspection(console, inspection)
         return
+    failed: list[str] = []
     try:
         with Display(console) as display:
             execute(planned, display)
-            paths = build_report(planned.settings.folder)
+        if loaded.simulation is not None:
+            from benchmark.simulate.run import simulate_finished
+
+            with Display(console, "simulations") as display:
+                failed += simulate_finished(planned.settings.folder, planned.settings.data_dir, jobs, display)
+        paths = build_report(planned.settings.folder)
     except Terminated:
         errors.print("ended by SIGTERM; the same command resumes from the last checkpoints")
         raise typer.Exit(143) from None
@@ -180,6 +186,12 @@ def run(
         title=f"{result.plan.title}: test errors, mean ± sd over seeds; changes with their 95 % interval",
     )
     console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
+    if loaded.simulation is None:
+        worth = f"what these potentials are worth in simulations: nnp-bench simulate {planned.settings.folder}"
+        console.print(worth, highlight=False, soft_wrap=True)
+    if failed:
+        errors.print("some simulations failed; run the same command again to retry them:\n  " + "\n  ".join(failed))
+        raise typer.Exit(1)
     if any(status.state == "failed" for status in result.statuses.values()):
         errors.print("some cells failed: the report names them; run the same command again to retry them")
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_va
 
 from benchmark.errors import BenchmarkError, describe_validation
 from benchmark.planning.entries import Entry, Strict
+from benchmark.planning.simulation import SimulationSettings
 from benchmark.planning.strategies import Strategy, needs_labels
 from benchmark.planning.suite_files import content_at_scale, merge
 from reports.records.plan import Sweep
@@ -240,6 +241,12 @@ class Suite(Strict):
     strategies: dict[Name, Strategy] = Field(min_length=1, description="Arms, by name.")
     training: Training = Field(description="How all cells are trained, unless a dataset or a model says otherwise.")
     sweep: Sweep | None = Field(None, description="For an ablation: the axis against which errors are drawn.")
+    simulation: SimulationSettings | None = Field(
+        None,
+        exclude_if=lambda settings: settings is None,
+        description="Simulate with the potentials after training, with these settings ({} for the defaults); without "
+        "this, `simulate RUN` does when it is asked.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:

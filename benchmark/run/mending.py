@@ -42,7 +42,7 @@ def _mend(job: Job) -> list[str]:
     found = failing({folder.status_file: folder.status, folder.provenance: folder.read_provenance})
     finished = folder.status_file not in found and job.finished
     if finished:
-        found |= job.unreadable()
+        found |= job.unreadable(job.folder)
         if not folder.provenance.exists():
             found[folder.provenance] = RecordError(f"{folder.provenance} is missing: {folder.remedy}")
     if (found or not finished) and last.exists():

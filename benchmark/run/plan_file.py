@@ -42,7 +42,7 @@ def lock(run: RunFolder) -> FileLock:
 def check(run: RunFolder, suite: Suite, data_dir: Path) -> None:
     """Make sure that the folder is free, or was made by the same suite at the same scale; writes nothing.
 
-    The number of seeds, all texts and the axis of figures may differ: they say nothing about a cell.
+    The number of seeds, all texts, the axis of figures and simulations may differ: they say nothing about a cell.
 
     Raises:
         BenchmarkError: if the folder holds something else, or was made by another plan.
@@ -61,7 +61,7 @@ def check(run: RunFolder, suite: Suite, data_dir: Path) -> None:
         if key not in ("seeds", "title", "description")
         and not re.fullmatch(r"models\.[^.]+\.seeds", key)
         and not (key.endswith(".label") and ".options." not in key)
-        and not key.startswith("sweep")
+        and not key.startswith(("sweep", "simulation"))
         and old.get(key) != new.get(key)
     ]
     if differing:

@@ -91,10 +91,10 @@ def _copy(source: Job, job: Job, provenance: dict[str, Any]) -> None:
     shutil.rmtree(staged, ignore_errors=True)
     staged.parent.mkdir(parents=True, exist_ok=True)
     try:
-        for damaged in source.unreadable().values():
-            raise damaged
         shutil.copytree(source.folder.path, staged)
         job.relabel(staged)
+        for damaged in job.unreadable(JobFolder(staged)).values():
+            raise damaged
         write_json(JobFolder(staged).provenance, {**provenance, "taken_over_from": str(source.settings.folder)})
         shutil.rmtree(target, ignore_errors=True)
         staged.rename(target)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from benchmark.cell.finished import choose, read_cell
 from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
+from benchmark.cell.provenance import describe_environment
 from benchmark.errors import BenchmarkError, describe_validation
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
@@ -51,6 +52,7 @@ class Simulation:
         references: jobs of the data's own models, to which others are compared; they come first.
         jobs: all others.
         workers: processes at a time.
+        threads: of each.
         notes: what the user is to know.
     """
 
@@ -59,6 +61,7 @@ class Simulation:
     references: list[SimulationJob]
     jobs: list[SimulationJob]
     workers: int
+    threads: int
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -112,7 +115,15 @@ def prepare(
     for cell in cells:
         tests = [test for test in settings.tests if test != "elsewhere" or cell.arm.dataset not in without]
         others += [SimulationJob(Subject(CELL, cell), test, settings, where) for test in tests]
-    return Simulation(run, settings, references, others, workers, notes)
+    return Simulation(run, settings, references, others, workers, threads, notes)
+
+
+def simulate_finished(folder: Path, data_dir: Path, jobs: int | None, display: Display) -> list[str]:
+    """Simulate with all potentials of a run, as its suite says, if there are any; see `execute`."""
+    run = RunFolder(folder)
+    if all(run.cell(cell.key).status().state != "ok" for cell in run.read_plan().cells):
+        return []
+    return execute(prepare(folder, data_dir, jobs=jobs), display)
 
 
 def read_settings(plan: Plan, changes: Mapping[str, str]) -> SimulationSettings:
@@ -146,7 +157,9 @@ def execute(simulation: Simulation, display: Display) -> list[str]:
         folder = simulations_folder(simulation.run)
         folder.mkdir(exist_ok=True)
         _check_same(simulation.run, simulation.plan)
-        write_json(folder / "settings.json", {"schema": 1, **simulation.plan.model_dump(mode="json", exclude={*FREE})})
+        settings = simulation.plan.model_dump(mode="json", exclude={*FREE})
+        made_with = describe_environment("cpu", simulation.threads)
+        write_json(folder / "settings.json", {"schema": 1, **settings, "made_with": made_with})
         for note in simulation.notes:
             display.console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
         left = simulation.left

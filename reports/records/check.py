@@ -10,7 +10,13 @@ from reports.records.folder import JobFolder
 from reports.records.parquet import CellFile, read_tables
 from reports.records.plan import PlannedCell
 from reports.records.record import CURVE_SCHEMA, check_curves, read_records
-from reports.records.samples import ELEMENT_SCHEMA, PREDICTION_SCHEMA, check_elements, check_predictions
+from reports.records.samples import (
+    ELEMENT_SCHEMA,
+    PREDICTION_SCHEMA,
+    check_elements,
+    check_predictions,
+    upgrade_predictions,
+)
 
 
 def unreadable_files(cell: PlannedCell, place: JobFolder) -> dict[Path, RecordError]:
@@ -29,7 +35,9 @@ def unreadable_files(cell: PlannedCell, place: JobFolder) -> dict[Path, RecordEr
             place.record: lambda: read_records([file(place.record, required=True)]),
             place.curves: lambda: read_tables([file(place.curves, required=ok)], CURVE_SCHEMA, check_curves),
             place.elements: lambda: read_tables([file(place.elements)], ELEMENT_SCHEMA, check_elements),
-            place.predictions: lambda: read_tables([file(place.predictions)], PREDICTION_SCHEMA, check_predictions),
+            place.predictions: lambda: read_tables(
+                [file(place.predictions)], PREDICTION_SCHEMA, check_predictions, upgrade_predictions
+            ),
         }
     )
 

@@ -51,7 +51,8 @@ class PotentialCalculator(Calculator):
     ) -> None:
         """See ASE's ``Calculator.calculate``."""
         super().calculate(atoms, list(properties), list(system_changes))
-        structure: Atoms = self.atoms
+        structure = self.atoms
+        assert structure is not None
         z = structure.numbers.astype(np.int64)
         box, rotation = _box_of(structure)
         self._check(z, box)

@@ -54,8 +54,8 @@ class TrainedPotential:
     def __init__(self, card: Card, network: Potential, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         if not card.finetuned:
             raise PotentialError(
-                "this file holds a pretrained body: it predicts no energies or forces yet. Name it in a suite, "
-                "`pretext: {kind: file, options: {path: ...}}`, to finetune it, or export a cell"
+                "this file holds a pretrained body: it predicts no energies or forces yet. Finetune it, "
+                "or export a cell"
             )
         self.card, self.device, self.dtype = card, device, dtype
         self.network = network.to(device=device, dtype=dtype).eval().requires_grad_(False)

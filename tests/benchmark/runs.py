@@ -38,7 +38,7 @@ def start(*arguments):
     )
 
 
-def in_turn(jobs, workers, on_change):
+def in_turn(jobs, workers, on_change, may_start=None):
     """In place of ``run_jobs``: in this process, as workers would cost seconds each to start."""
     for job in jobs:
         job.run()

@@ -94,5 +94,5 @@ def test_a_warm_up_sees_the_labelled_frames_in_the_units_of_finetuning(rows, run
 def test_what_was_scaled_says_by_how_much(rows, run):
     provenance = json.loads((run / "cells" / rows.loc["scaled", "cell_key"] / "provenance.json").read_text())
     assert provenance["transfer_factor"] > 0
-    state = torch.load(pretraining(run, rows.loc["scaled"]) / "potential.pt", weights_only=True)
+    state = torch.load(pretraining(run, rows.loc["scaled"]) / "potential.pt", weights_only=True)["state_dict"]
     assert "readout.2.weight" in state

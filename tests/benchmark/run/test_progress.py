@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from benchmark.cell.job import Job
 from benchmark.planning.cells import Work
 from benchmark.planning.config import Entry, Phase
 from benchmark.run.pace import Pace
@@ -36,7 +37,9 @@ def job(key, model="egnn", epochs=10, phase="finetune", name="", status=None, ce
     schedule = Phase(epochs=epochs, lr=1e-3, lr_min=1e-4)
     work = Made(model=Entry(kind=model), batch_size=4, eval_batch_size=4, seed=0, phase=schedule)
     folder = SimpleNamespace(status=lambda: status or Status(state="running"))
-    return SimpleNamespace(key=key, work=work, phase=phase, epochs=epochs, cells=cells, name=name or key, folder=folder)
+    made = SimpleNamespace(key=key, work=work, phase=phase, epochs=epochs, cells=cells, name=name or key, folder=folder)
+    made.pace_group = Job.pace_group.fget(made)
+    return made
 
 
 def test_networks_are_weighed_by_their_own_pace():

@@ -117,7 +117,7 @@ def test_the_report_has_its_section(simulated, folder, tmp_path):
     assert "In use, simulations of 0.02 ps reached their end" in text
     assert "the data's own model" in text
     assert (tmp_path / "tables" / "simulations.csv").exists()
-    assert (tmp_path / "figures" / "rdf-0.svg").exists()
+    assert (tmp_path / "figures" / "survival-0.svg").exists()
 
 
 @pytest.mark.parametrize(

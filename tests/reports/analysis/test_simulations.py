@@ -17,8 +17,8 @@ ERRORS = {"scratch": {0: 0.4, 1: 0.5, 2: 0.6}, "masked": {0: 0.2, 1: 0.24, 2: 0.
 
 @pytest.fixture
 def found(make_run, key_of):
-    def make(errors=ERRORS, ends=None, outcomes=OUTCOMES):
-        folder = make_run(outcomes, baselines=["scratch"])
+    def make(errors=ERRORS, ends=None, name="run"):
+        folder = make_run(OUTCOMES, name, baselines=["scratch"])
         simulate(folder, key_of, errors, ends)
         return used(Results(read_run(folder)))
 
@@ -75,7 +75,7 @@ def test_force_errors_that_predict_structure_are_seen(found):
     one = by_quantity["rdf_error"]
     assert (one.n, one.rho) == (6, pytest.approx(1))
     assert "stable_ps" not in by_quantity  # all lasted: there is no rank
-    crossed = found(errors={"scratch": {0: 0.2, 1: 0.24, 2: 0.31}, "masked": {0: 0.4, 1: 0.5, 2: 0.6}})
+    crossed = found(name="crossed", errors={"scratch": {0: 0.2, 1: 0.24, 2: 0.31}, "masked": {0: 0.4, 1: 0.5, 2: 0.6}})
     one = next(c for c in crossed.correlations if c.quantity == "rdf_error")
     assert one.rho == pytest.approx(-19 / 35)
     assert one.low < one.rho < one.high
