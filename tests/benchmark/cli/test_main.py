@@ -254,8 +254,6 @@ def test_a_refusal_as_a_user_sees_it():
         (["run", "--suite", "water", "--seeds", "0"], ["at least 1"]),
         (["run", "--suite", "water", "--device", "tpu"], ["not available", "cpu"]),
         (["run", "--suite", "water", "--scale", "smoke", "--reuse", "nowhere"], ["nowhere", "holds no run"]),
-        (["run", "--suite", "water", "--out", ""], ["empty text"]),
-        (["run", "--suite", "water", "--data-dir", " "], ["empty text"]),
         (["run", "--suite", "water", "--seeds", "1000000", "--dry-run"], ["a run folder holds at most 100000"]),
         (["status", "nowhere"], ["holds no run"]),
         (["report", "nowhere"], ["plan.json"]),
@@ -264,6 +262,15 @@ def test_a_refusal_as_a_user_sees_it():
 )
 def test_wrong_input_ends_with_exit_code_2_and_one_message(refuse, arguments, fragments):
     refuse(*arguments, fragments=fragments)
+
+
+@pytest.mark.parametrize("option", ["--out", "--data-dir"])
+def test_an_empty_folder_name_is_no_folder(monkeypatch, capsys, option):
+    monkeypatch.setattr(sys, "argv", ["nnp-bench", "run", "--suite", "water", option, ""])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "empty" in capsys.readouterr().err
 
 
 def test_foreign_folders_are_left_alone(refuse, smoke, tmp_path, data_dir):
