@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -102,9 +103,10 @@ class Job:
 
     @property
     def pace_group(self) -> tuple[str, ...]:
-        """What has a pace of its own: a phase of one network on the same data, in epochs of the same size."""
-        data = (part.model_dump_json(include={"kind", "options", "split", "labelled"}) for part in self.work.trains_on)
-        return (self.work.model.model_dump_json(), self.phase, str(self.work.batch_size), *data)
+        """What takes as long an epoch: a phase of one network with one batch size, on the same data or as much of it."""
+        # Data that differ in their seed are of the same size.
+        parts = [(part.kind, {k: v for k, v in part.options.items() if k != "seed"}) for part in self.work.trains_on]
+        return (self.phase, self.work.model.model_dump_json(), str(self.work.batch_size), json.dumps(parts))
 
     @property
     def folder(self) -> JobFolder:

@@ -12,7 +12,7 @@ from benchmark.cell.job import Job
 class Budget:
     """What is left of a wall time, and which jobs fit.
 
-    How long a job takes is taken from jobs of the same sort (phase, model, data and batch) in the run folder, by their
+    How long a job takes is taken from jobs of the same sort (`Job.pace_group`) in the run folder, by their
     seconds an epoch, or from one that is running; the first of a sort is started as long as any time is left. Jobs come
     seed by seed; where one does not fit, none of a later seed is started, so that seeds stay whole.
 
@@ -22,7 +22,7 @@ class Budget:
 
     def __init__(self, seconds: float | None) -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
-        self._rates: dict[str, float] = {}
+        self._rates: dict[tuple[str, ...], float] = {}
         self._last_seed: int | None = None
 
     def know(self, jobs: Sequence[Job]) -> None:
@@ -38,13 +38,13 @@ class Budget:
             started, finished = (datetime.fromisoformat(provenance[name]) for name in ("started_at", "finished_at"))
             # Times are noted in whole seconds.
             rate = ((finished - started).total_seconds() + 1) / job.epochs
-            self._rates[_sort(job)] = max(rate, self._rates.get(_sort(job), 0.0))
+            self._rates[job.pace_group] = max(rate, self._rates.get(job.pace_group, 0.0))
 
     def expected(self, job: Job, running: Sequence[Job]) -> float:
         """Wall time of a job in s; 0 where nothing is known of its sort."""
-        if (rate := self._rates.get(_sort(job))) is not None:
+        if (rate := self._rates.get(job.pace_group)) is not None:
             return rate * job.epochs
-        alike = [other.folder.status() for other in running if _sort(other) == _sort(job)]
+        alike = [other.folder.status() for other in running if other.pace_group == job.pace_group]
         totals = [s.seconds_left / (1 - s.fraction) for s in alike if s.seconds_left is not None and s.fraction < 1]
         return max(totals, default=0.0)
 
@@ -64,10 +64,3 @@ class Budget:
     def spent(self) -> bool:
         """Whether a job had to be left for lack of time, or none is left."""
         return self._last_seed is not None or (self._end is not None and time.monotonic() >= self._end)
-
-
-def _sort(job: Job) -> str:
-    work = job.work
-    # Data of other seeds are of the same size.
-    data = [(part.kind, sorted((k, v) for k, v in part.options.items() if k != "seed")) for part in work.trains_on]
-    return f"{job.phase} {work.model.model_dump_json()} {work.batch_size} {data}"

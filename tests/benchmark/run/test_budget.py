@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmark.cell.job import Job
 from benchmark.planning.config import Entry
 from benchmark.run.budget import Budget
 from reports.records.status import Status
@@ -27,6 +28,8 @@ class Made:
     def work(self):
         data = Entry(kind="tip3p", options={"molecules": 8, "seed": self.seed})
         return SimpleNamespace(model=Entry(kind=self.model), batch_size=2, trains_on=(data,))
+
+    pace_group = Job.pace_group
 
     @property
     def folder(self):
