@@ -14,18 +14,25 @@ from torch_geometric.data import Batch, Data
 
 import tasks.models  # noqa: F401  (before torchmdnet: it keeps warp from greeting)
 from benchmark.planning.config import Entry, Finetune, build
+from benchmark.training.batches import FrameStore
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, StopWithParent
+from benchmark.training.compiled import compile_step
 from benchmark.training.data import SplitDataModule
 from benchmark.training.loop import make_trainer
-from benchmark.training.modules import FinetuneModule
+from benchmark.training.modules import FinetuneModule, seen_by_network
 from tasks.datasets.base import DatasetTask
 from tasks.datasets.splits import Split
 from tasks.models.base import Potential
+from tasks.models.graph import EDGES, POINTERS, SHIFTS
 from tasks.pretexts.base import Pretext
 from tasks.registry import DATASETS, MODELS, PRETEXTS
 
 FORCE_WEIGHT, ENERGY_WEIGHT = 1.0, 0.01
+PHASE = Finetune(epochs=1, lr=1e-5, lr_min=1e-6, force_weight=FORCE_WEIGHT, energy_weight=ENERGY_WEIGHT)
+KEY = "0" * 12
 Step = Callable[[], float]
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor | None, dict[str, Tensor]]
+"""z, pos, batch, box and ``extra_args``."""
 
 
 def network(kind: str, device: str, **options: Any) -> Potential:
@@ -49,9 +56,16 @@ def water(molecules: int, frames: int, density_g_per_cm3: float = 0.997) -> list
     return samples
 
 
-def collate(samples: Sequence[Data], device: str) -> Batch:
-    """A batch in its place on the device."""
-    return Batch.from_data_list(list(samples)).to(device)
+def loader(potential: Potential, samples: Sequence[Data], device: str) -> Callable[[], Batch]:
+    """Makes the batch of these samples, anew each time, as the loader of a fit does: with kept neighbours."""
+    frames = FrameStore(samples, FinetuneModule(potential, PHASE, 1.0).search)
+    every = list(range(len(samples)))
+    return lambda: frames.__getitems__(every).to(device)
+
+
+def collate(potential: Potential, samples: Sequence[Data], device: str) -> Batch:
+    """A batch in its place on the device, with its neighbours."""
+    return loader(potential, samples, device)()
 
 
 def optimizer(potential: nn.Module) -> torch.optim.Optimizer:
@@ -59,14 +73,35 @@ def optimizer(potential: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(potential.parameters(), lr=1e-5, fused=True)
 
 
-def finetuning_step(potential: Potential, batch: Batch) -> Step:
-    """Forward, forces, loss, backward, optimizer, on a batch that is in its place; gives the loss."""
+def predictor(potential: Potential, inputs: Callable[[], Inputs], compiled: bool) -> Callable[..., Any]:
+    """The potential's energies and forces as a training step computes them.
+
+    Raises:
+        RuntimeError: where they are to be compiled and cannot be, saying why.
+    """
+    if not compiled:
+        return lambda z, pos, batch, box, seen: potential(z, pos, batch=batch, box=box, extra_args=seen)
+    kind = type(potential).__name__
+    step, computed = compile_step(potential, "predict", f"performance-{kind}", inputs)
+    if step is None:
+        raise RuntimeError(f"{kind} is not compiled: {computed.why}")
+    return step
+
+
+def _inputs(batch: Batch) -> Inputs:
+    seen = {name: batch[name] for name in (EDGES, SHIFTS, POINTERS)}
+    return batch.z, batch.pos.detach(), batch.batch, batch.box if "box" in batch else None, seen
+
+
+def finetuning_step(potential: Potential, batches: Callable[[], Batch], compiled: bool = False) -> Step:
+    """Batch, forward, forces, loss, backward, optimizer; gives the loss."""
     update = optimizer(potential)
-    box = batch.box if "box" in batch else None
+    predict = predictor(potential, lambda: _inputs(batches()), compiled)
 
     def step() -> float:
+        batch = batches()
         update.zero_grad()
-        energy, force = potential(batch.z, batch.pos.detach(), batch.batch, box)
+        energy, force = predict(*_inputs(batch))
         loss = FORCE_WEIGHT * nn.functional.mse_loss(force, batch.neg_dy)
         loss = loss + ENERGY_WEIGHT * nn.functional.mse_loss(energy, batch.y)
         loss.backward()
@@ -82,22 +117,28 @@ def masking(ratio: float) -> Pretext:
     return pretext
 
 
-def corruption(pretext: Pretext, samples: Sequence[Data], device: str) -> Callable[[], Data]:
-    """Collates samples and corrupts the batch on its device, each time anew."""
+def corruption(pretext: Pretext, batches: Callable[[], Batch], device: str) -> Callable[[], tuple[Data, Batch]]:
+    """Makes a batch and corrupts it on its device, each time anew; gives both."""
     draw = Generator(device).manual_seed(0)
-    return lambda: pretext.corrupt(collate(samples, device), draw)
+
+    def corrupt() -> tuple[Data, Batch]:
+        batch = batches()
+        return pretext.corrupt(batch, draw), batch
+
+    return corrupt
 
 
-def pretraining_step(potential: Potential, pretext: Pretext, samples: Sequence[Data], device: str) -> Step:
-    """Collation, corruption, prediction, loss, backward, optimizer; gives the loss."""
-    update, corrupt = optimizer(potential), corruption(pretext, samples, device)
+def pretraining_step(
+    potential: Potential, pretext: Pretext, batches: Callable[[], Batch], device: str, compiled: bool = False
+) -> Step:
+    """Batch, corruption, prediction, loss, backward, optimizer; gives the loss."""
+    update, corrupt = optimizer(potential), corruption(pretext, batches, device)
+    predict = predictor(potential, lambda: seen_by_network(*corrupt()), compiled)
 
     def step() -> float:
-        corrupted = corrupt()
+        corrupted, batch = corrupt()
         update.zero_grad()
-        seen: dict[str, Tensor] = {"mask_label": corrupted.mask_label}
-        place = (corrupted.z, corrupted.pos, corrupted.batch, corrupted.box)
-        loss = pretext.loss(potential.vectors("force", *place, seen), corrupted)
+        loss = pretext.loss(predict(*seen_by_network(corrupted, batch))[1], corrupted)
         loss.backward()
         update.step()
         return float(loss.detach())
@@ -120,10 +161,11 @@ def fit(potential: Potential, samples: Sequence[Data], frames: int, epochs: int,
     """
     count = len(samples)
     split = Split(np.arange(count - 1), np.array([count - 1]), np.empty(0, dtype=np.int64))
-    phase = Finetune(epochs=epochs, lr=1e-5, lr_min=1e-6, force_weight=FORCE_WEIGHT, energy_weight=ENERGY_WEIGHT)
+    phase = PHASE.model_copy(update={"epochs": epochs})
+    module = FinetuneModule(potential, phase, 1.0)
     curves = CurveRecorder()
     with tempfile.TemporaryDirectory() as folder:
-        cell = [curves, ProgressReporter(lambda state: None, curves), StopWithParent(), BestAndLast(Path(folder))]
-        data = SplitDataModule(samples, split, Path(folder), frames, frames, order_seed=0)
+        cell = [curves, ProgressReporter(lambda state: None, curves), StopWithParent(), BestAndLast(Path(folder), KEY)]
+        data = SplitDataModule(samples, split, Path(folder), frames, frames, order_seed=0, search=module.search)
         trainer = make_trainer(device, phase, [*cell, watch])
-        trainer.fit(FinetuneModule(potential, phase, 1.0), datamodule=data)
+        trainer.fit(module, datamodule=data)

@@ -34,8 +34,10 @@ def _axis(axis: str, varied: dict[str, tuple[Any, ...]], settings: Settings) -> 
     steps, sizes = [], []
     for point in points:
         options = {name: point[name] for name in ("cutoff_A", "hidden", "layers")}
-        batch = ours.collate(ours.water(point["molecules"], point["frames"]), settings.device)
-        steps.append(ours.finetuning_step(ours.network("egnn", settings.device, **options), batch))
+        potential = ours.network("egnn", settings.device, **options)
+        batches = ours.loader(potential, ours.water(point["molecules"], point["frames"]), settings.device)
+        batch = batches()
+        steps.append(ours.finetuning_step(potential, batches))
         edges = edges_of(batch, point["cutoff_A"])
         sizes.append({"atoms": batch.num_nodes, "edges": edges, "width": point["hidden"]} | _rest(point))
     times = medians(steps, settings.budget(20))

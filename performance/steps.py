@@ -36,11 +36,15 @@ def _compare(
     potential = ours.network(kind, settings.device, **options)
     config: Any = potential.config
     plain = plain_of(kind, potential, config)
-    batch = ours.collate(samples, settings.device)
-    step = ours.finetuning_step(potential, batch)
-    pairs = alternate(step, finetuning_step(plain, batch), settings.budget(budget_s))
+    batches = ours.loader(potential, samples, settings.device)
+    batch = batches()
+    other = finetuning_step(plain, batch)
+    compiled = settings.device == "cpu"
+    pairs = alternate(ours.finetuning_step(potential, batches, compiled), other, settings.budget(budget_s))
+    eager = alternate(ours.finetuning_step(potential, batches), other, settings.budget(budget_s / 2))
     what = f"finetuning step, {kind} {config.layers} × {config.hidden}, {frames} × {3 * molecules} atoms"
     details = {"edges": edges_of(batch, config.cutoff_A), "threads": settings.threads, "device": settings.device}
+    details |= {"compiled": compiled, "eager_ratio": eager.ratio}
     return of_pairs(_name(kind, molecules, frames, config), what, PLAIN, pairs, wanted, **details)
 
 
@@ -62,7 +66,8 @@ def _pretraining(molecules: int, frames: int, settings: Settings) -> list[Findin
     pretext = ours.masking(RATIO)
     potential = ours.network("egnn", settings.device, **LARGE)
     plain = plain_of("egnn", potential, potential.config)
-    step = ours.pretraining_step(potential, pretext, samples, settings.device)
+    batches = ours.loader(potential, samples, settings.device)
+    step = ours.pretraining_step(potential, pretext, batches, settings.device, compiled=settings.device == "cpu")
     update = torch.optim.AdamW(plain.parameters(), lr=1e-5)
 
     def other() -> float:
@@ -77,7 +82,7 @@ def _pretraining(molecules: int, frames: int, settings: Settings) -> list[Findin
     against = "the plain step, masked sample by sample in the data loader"
     size = f"{frames} × {3 * molecules} atoms"
     whole = alternate(step, other, settings.budget(60), warm_up=1, fewest=3)
-    corrupt = ours.corruption(pretext, samples, settings.device)
+    corrupt = ours.corruption(pretext, batches, settings.device)
     alone = alternate(corrupt, partial(masked_batch, samples, RATIO), settings.budget(5))
     return [
         of_pairs("pretraining", f"pretraining step with corruption, egnn 5 × 128, {size}", against, whole, 5.0),
@@ -89,8 +94,9 @@ def _products(settings: Settings) -> list[Finding]:
     """Share of a step's time in matrix products of which a side is as long as the list of edges."""
     torch.set_num_threads(settings.threads)
     potential = ours.network("egnn", settings.device, **LARGE)
-    batch = ours.collate(ours.water(32, 10), settings.device)
-    step = ours.finetuning_step(potential, batch)
+    batches = ours.loader(potential, ours.water(32, 10), settings.device)
+    batch = batches()
+    step = ours.finetuning_step(potential, batches, compiled=settings.device == "cpu")
     config: Any = potential.config
     edges = edges_of(batch, config.cutoff_A)
     for _ in range(2):

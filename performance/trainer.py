@@ -50,8 +50,9 @@ def measure(settings: Settings) -> list[Finding]:
     potential = ours.network("egnn", settings.device, hidden=48, layers=3)
     steps = 30 if settings.quick else STEPS
     samples = ours.water(MOLECULES, FRAMES * steps + 1)
-    batch = ours.collate(samples[:FRAMES], settings.device)
-    watch = BareStepsBetween(ours.finetuning_step(copy.deepcopy(potential), batch))
+    bare = copy.deepcopy(potential)
+    batch = ours.collate(bare, samples[:FRAMES], settings.device)
+    watch = BareStepsBetween(ours.finetuning_step(bare, lambda: batch))
     ours.fit(potential, samples, FRAMES, epochs=1 if settings.quick else 3, device=settings.device, watch=watch)
     pairs = watch.pairs()
     low, high = pairs.quartiles

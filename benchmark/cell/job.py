@@ -103,10 +103,10 @@ class Job:
 
     @property
     def pace_group(self) -> tuple[str, ...]:
-        """What takes as long an epoch: a phase of one network with one batch size, on the same data or as much of it."""
+        """What takes as long an epoch, the most telling first: network, phase, batch size, and data of one sort."""
         # Data that differ in their seed are of the same size.
         parts = [(part.kind, {k: v for k, v in part.options.items() if k != "seed"}) for part in self.work.trains_on]
-        return (self.phase, self.work.model.model_dump_json(), str(self.work.batch_size), json.dumps(parts))
+        return (self.work.model.model_dump_json(), self.phase, str(self.work.batch_size), json.dumps(parts))
 
     @property
     def folder(self) -> JobFolder:

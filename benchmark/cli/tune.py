@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from benchmark.cli.dry_run import cost
 from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, errors, parse_select
 from benchmark.errors import BenchmarkError
 from tasks.datasets.storage.cache import default_data_dir
@@ -68,7 +69,7 @@ def tune(
         from benchmark.run.estimate import estimate
 
         count = f"{len(strategies)} arms × {trials} settings × {seeds} seeds × {len(datasets)} datasets"
-        console.print(f"{count}; {estimate(planned).describe()}", highlight=False)
+        console.print(f"{count}; {cost(estimate(planned), planned.settings.device)}", highlight=False, soft_wrap=True)
         return
     folder = planned.settings.folder
     try:

@@ -27,6 +27,7 @@ class Recovered:
     data: Mapping[str, str]
     datasets: Mapping[str, PlannedDataset] = field(default_factory=dict)
     command: str = ""
+    until_percent: float | None = None
 
 
 def recover(run: RunFolder, suite: Suite, data_dir: Path) -> Recovered:

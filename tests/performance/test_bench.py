@@ -74,9 +74,9 @@ def test_the_extrapolation_is_steps_times_seconds_over_workers():
 def test_both_sides_of_a_row_make_the_same_steps(kind):
     """Losses of a few steps from equal weights: that both compute, differentiate and update alike."""
     potential = ours.network(kind, "cpu", hidden=8, layers=2, cutoff_A=3.0)
-    batch = ours.collate(ours.water(8, 2), "cpu")
+    batch = ours.collate(potential, ours.water(8, 2), "cpu")
     other = finetuning_step(plain_of(kind, potential, potential.config), batch)
-    step = ours.finetuning_step(potential, batch)
+    step = ours.finetuning_step(potential, lambda: batch)
     losses = torch.tensor([[step(), other()] for _ in range(4)])
     torch.testing.assert_close(losses[:, 0], losses[:, 1], rtol=1e-4, atol=1e-5)
     assert losses[3, 0] < losses[0, 0]
