@@ -19,8 +19,9 @@ def test_a_stored_run_of_schema_1_is_read_with_its_numbers():
     assert heading == "EGNN on TIP3P water, flexible, 8 molecules, 300 K"
     # Forces against both baselines, the paper's value for another number of molecules, and energies.
     assert rows[2][:6] == ["masked", "1 of 1", "637.4", "−0.3‡", "+1.7‡", "39.3 ± 2.0 § (ratio 0.9)"]
-    assert rows[2][6:] == ["11933.6", "−14.7‡", "+70.2‡", "241.9 ± 27.3 § (ratio 0.9)", "497.2"]
-    assert tables["frames"].groups[0][1][0][1:] == ["train", "16", "384"]
+    assert rows[2][6:] == ["11933.6", "−14.7‡", "+70.2‡", "241.9 ± 27.3 § (ratio 0.9)"]
+    assert tables["errors"].groups[0][1][2][6] == "497.2"  # meV/atom
+    assert tables["frames"].groups[0][1][0][1:] == ["train", "16", "384", "–", "–"]
     assert tables["audit"].groups[0][1][0][1:5] == ["4 of 4", "16 to 32", "16", "0"]
     assert tables["elements"].groups[0][1][2][:3] == ["masked", "555.1", "776.2"]
     assert tables["quantiles"].groups[0][1][2][:4] == ["masked", "8", "494.2", "512.2"]
