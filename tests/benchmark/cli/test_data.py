@@ -31,13 +31,13 @@ def server(tmp_path, monkeypatch):
         unknown = {"bytes": None, "checksum": None}
         template = {"name": "{x}_{n}.dat", "for_each": {"x": ["ethanol", "uracil"], "n": ["1", "2"]}, **unknown,
                     "urls": [running.url("{x}_{n}.dat")]}  # fmt: skip
-        archive = {"name": "all.tar", "urls": [running.url("all.tar")], **unknown, "bytes": 8, "by_default": False}
+        archive = {"name": "all.bin", "urls": [running.url("all.bin")], **unknown, "bytes": 8, "by_default": False}
         path = tmp_path / "sources.yaml"
         path.write_text(yaml.safe_dump({"toy": {**SOURCE, "files": [template, archive]}}), encoding="utf-8")
         monkeypatch.setattr(sources, "SOURCES", path)
         for name in ("ethanol_1.dat", "ethanol_2.dat", "uracil_1.dat", "uracil_2.dat"):
             running.put(name, File(name.encode()))
-        running.put("all.tar", File(b"all of it"[:8]))
+        running.put("all.bin", File(b"all of it"[:8]))
         yield running
 
 
@@ -57,7 +57,7 @@ def output(monkeypatch, capsys):
 
 
 def files(folder):
-    return sorted(path.name for path in (folder / "toy").iterdir() if path.suffix in (".dat", ".tar"))
+    return sorted(path.name for path in (folder / "toy").iterdir() if path.suffix in (".dat", ".bin"))
 
 
 def test_fetch_takes_all_but_the_alternatives_and_tells_the_terms(server, output, tmp_path):
@@ -79,7 +79,7 @@ def test_fetch_takes_all_but_the_alternatives_and_tells_the_terms(server, output
 @pytest.mark.parametrize(("patterns", "expected"), [
     (["*ethanol*"], ["ethanol_1.dat", "ethanol_2.dat"]),
     (["*_1.dat", "uracil_?.dat"], ["ethanol_1.dat", "uracil_1.dat", "uracil_2.dat"]),
-    (["all.tar"], ["all.tar"]),
+    (["all.bin"], ["all.bin"]),
 ])  # fmt: skip
 def test_fetch_takes_files_by_pattern(server, output, tmp_path, patterns, expected):
     output("data", "fetch", "toy", *patterns, "--data-dir", tmp_path)
@@ -107,7 +107,7 @@ def test_list_tells_what_is_there(server, output, tmp_path):
 @pytest.mark.parametrize(("arguments", "fragments"), [
     (["fetch", "tou"], ["unknown source 'tou'", "'toy'?"]),
     (["list", "tou"], ["unknown source 'tou'"]),
-    (["fetch", "toy", "*methanol*"], ["no file '*methanol*'", "ethanol_1.dat", "all.tar"]),
+    (["fetch", "toy", "*methanol*"], ["no file '*methanol*'", "ethanol_1.dat", "all.bin"]),
     (["fetch", "toy", "uracil_1.dat"], ["uracil_1.dat: HTTP status 404", "--data-dir"]),
     (["prepare", "--suite", "none.yaml"], ["cannot be read"]),
 ])  # fmt: skip
