@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,8 @@ from torch import Tensor
 from benchmark.cell.library import Library
 from benchmark.errors import BenchmarkError, unknown_name
 from benchmark.planning.cells import Cell, Pretraining
-from reports.records.folder import JobFolder, RunFolder
+from benchmark.training.weights import read_weights
+from reports.records.folder import RunFolder
 from reports.records.plan import Arm, Plan, PlannedCell
 from tasks.simulation.card import Card, Network, spanning
 from tasks.simulation.file import build_network
@@ -124,7 +124,7 @@ def cell_content(
             **_origin(provenance),
         },
     )
-    weights = _load(folder, f"{checkpoint}.ckpt")["state_dict"]
+    weights = read_weights(folder.checkpoint(checkpoint), cell.key, folder.remedy)["state_dict"]
     return card, {name.removeprefix(PREFIX): tensor for name, tensor in weights.items() if name.startswith(PREFIX)}
 
 
@@ -168,20 +168,11 @@ def pretraining_content(run: RunFolder, key: str, plan: Plan, library: Library) 
             **_origin(provenance),
         },
     )
-    return card, _load(folder, folder.potential.name)
+    return card, read_weights(folder.potential, key, folder.remedy)["state_dict"]
 
 
 def _origin(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {name: provenance.get(name) for name in ("config", "versions", "git_commit", "finished_at")}
-
-
-def _load(folder: JobFolder, name: str) -> dict[str, Any]:
-    path: Path = folder.path / name
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise BenchmarkError(f"{path} is missing: {folder.remedy}") from error
-    return content
 
 
 def _composition(z: Tensor) -> dict[int, int]:

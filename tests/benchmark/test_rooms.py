@@ -8,7 +8,7 @@ from tests.benchmark.runs import ROOT
 
 STATISTICS = {"benchmark/run/growth.py": {"reports.analysis.stopping"}}
 """A run that stops when it knows enough goes by the same intervals as its report."""
-PRINTS = {"benchmark/cli/main.py": {"reports.page.write"}}
+PRINTS = {f"benchmark/cli/{verb}.py": {"reports.page.write"} for verb in ("main", "use")}
 """The command line ends with the report."""
 
 

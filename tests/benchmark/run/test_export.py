@@ -109,7 +109,8 @@ def test_bodies_are_taken_away_too(smoke, data_dir, tmp_path):
     card, weights = read_potential(paths[0])
     assert not card.finetuned
     key = card.provenance["pretraining"]["key"]
-    for name, tensor in torch.load(folder / "pretrainings" / key / "potential.pt", weights_only=True).items():
+    stored = torch.load(folder / "pretrainings" / key / "potential.pt", weights_only=True)
+    for name, tensor in stored["state_dict"].items():
         assert torch.equal(weights[name], tensor)
     with pytest.raises(PotentialError, match="pretrained body"):
         load(paths[0])
