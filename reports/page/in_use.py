@@ -7,10 +7,16 @@ from typing import Any, NamedTuple
 from reports.analysis.simulations import Used
 from reports.figures.drawing import Drawing
 from reports.figures.simulations import MOST_PAIRS, simulation_figures
-from reports.tables.simulations import NAMES, correlation_rows, lasting
+from reports.tables.simulations import correlation_rows, lasting
 from reports.text.formatting import listing, plural, signed
 
 TITLE = "In use"
+SAID = {
+    "rdf_error": "error of g(r)",
+    "distances_error": "error of h(r)",
+    "force_rmse_mev_per_A": "force error at the highest temperature",
+}
+"""Measures that are compared, in the middle of a sentence."""
 TABLES = ("simulations", "simulation-changes", "elsewhere", "scans")
 ABOUT = (
     "Each potential was simulated from test frames of its own seed, with and without a thermostat, and asked about "
@@ -50,7 +56,7 @@ def sentence(used: Used) -> str:
     arms = [arm for arm in used.arms if len(used.ends(arm))]
     compared = [change for arm in used.arms for change in used.changes(arm) if change.tested]
     told = [
-        f"{at.strategy} of {used.results.run.plan.heading(at.dataset, at.model)} {change.verdict} {NAMES[at.metric]} "
+        f"{at.strategy} of {used.results.run.plan.heading(at.dataset, at.model)} {change.verdict} {SAID[at.metric]} "
         f"than {at.baseline} ({signed(change.percent)} %)"
         for change in compared
         for at in [change.place]

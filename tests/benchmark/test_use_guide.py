@@ -16,7 +16,12 @@ from tests.own_package import FILE_BLOCK
 pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "docs" / "guide" / "use.md"
-SMALLER = {"MOLECULES, SIDE_A = 16, 7.83": "MOLECULES, SIDE_A = 8, 6.22", "STEPS = 20_000": "STEPS = 3"}
+SMALLER = {
+    "MOLECULES, SIDE_A = 16, 7.83": "MOLECULES, SIDE_A = 8, 6.22",
+    "STEPS = 20_000": "STEPS = 3",
+    "steps=50": "steps=2",
+    "maxIterations=50": "maxIterations=1",
+}
 """What a smoke run and a test have instead."""
 SAID = {
     "start.py": r"eV; [\d.]+ eV/Å at most",

@@ -32,7 +32,7 @@ def test_without_simulations_there_is_nothing(make_run):
 def test_changes_are_paired_by_seed(found):
     made = found()
     _, masked = made.arms
-    changes = {quantity: change for quantity, _, change in made.changes(masked)}
+    changes = {change.place.metric: change for change in made.changes(masked)}
     assert set(changes) == {"rdf_error", "force_rmse_mev_per_A"}
     logs = [np.log(ERRORS["masked"][seed] / ERRORS["scratch"][seed]) for seed in range(3)]
     expected, _ = interval(logs)

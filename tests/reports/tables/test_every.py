@@ -61,6 +61,7 @@ BY_HAND = {
     "further": "tables/test_systems.py",
     "arms": "page/test_sections.py",
     "unfinished": "page/test_sections.py",
+    "simulations": "page/test_in_use.py",
     "audit": "tables/test_provenance.py",
     "splits": "page/test_sections.py",
     "software": "page/test_sections.py",

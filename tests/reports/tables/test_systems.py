@@ -28,6 +28,7 @@ def test_details_by_element_and_quantile(make_run, key_of):
         frame = pd.DataFrame({**columns, "element": [1, 8], **errors})
         write_elements(frame, folder / "cells" / key / "elements.parquet")
         forces = {"cell_key": key, "quantity": "force", "frame": 0, "element": 8, "reference": 0.0}
+        forces |= {"file": None, "file_frame": None, "atom": 0, "axis": "x"}
         sample = pd.DataFrame({**forces, "predicted": [float(seed + i) for i in range(11)]})
         write_predictions(sample, folder / "cells" / key / "predictions.parquet")
     tables = report_tables(Results(read_run(folder)))
