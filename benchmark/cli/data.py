@@ -93,11 +93,11 @@ def prepare(
 ) -> None:
     """Prepare the datasets of a suite, without training."""
     from benchmark.planning.config import load_suite, read_suite
-    from benchmark.planning.planner import check_numbers, select_names
+    from benchmark.planning.planner import check_numbers, check_selection
 
     # What is wrong is refused before torch is imported.
     check_numbers(jobs=jobs)
-    select_names(read_suite(suite, scale), parse_select(select))
+    check_selection(read_suite(suite, scale), parse_select(select))
 
     from benchmark.run.execute import prepare_suite
     from benchmark.run.progress import Display
@@ -122,11 +122,11 @@ def check(
 ) -> None:
     """Prepare the data of a suite and check all of it, in one list; exit code 2 if anything would stop a run."""
     from benchmark.planning.config import check_entries, read_suite
-    from benchmark.planning.planner import check_numbers, select_names
+    from benchmark.planning.planner import check_numbers, check_selection
 
     loaded, chosen = read_suite(suite, scale), parse_select(select)
     check_numbers(seeds=seeds, jobs=jobs)
-    select_names(loaded, chosen)
+    check_selection(loaded, chosen, seeds)
 
     from benchmark.cell.inspection import inspect_data
     from benchmark.run.execute import try_to_prepare

@@ -111,7 +111,7 @@ def run(
     """Run a suite; run it again to finish what is missing."""
     from benchmark.executors.local import start_server
     from benchmark.planning.config import check_entries, read_suite
-    from benchmark.planning.planner import check_choice, check_numbers, select_names
+    from benchmark.planning.planner import check_choice, check_numbers, check_selection
     from benchmark.run.machine import check_device, choose_device, count_threads, count_workers
     from reports.records.folder import RunFolder
 
@@ -120,7 +120,7 @@ def run(
     percent, seconds = parse_percent(until), parse_duration(budget)
     check_numbers(seeds=seeds, jobs=jobs)
     choice = check_choice(compile_steps)
-    select_names(loaded, chosen)
+    check_selection(loaded, chosen, seeds)
     check_device(device)
     for earlier in reuse or ():
         RunFolder(earlier).read_plan()

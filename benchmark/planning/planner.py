@@ -57,12 +57,7 @@ def make_plan(
         arm: max(numbers[arm.model], (more or {}).get(arm, 0))
         for arm in itertools.starmap(Arm, itertools.product(datasets, models, strategies))
     }
-    if sum(arms.values()) > MOST_CELLS:
-        raise BenchmarkError(
-            f"{max(arms.values())} seeds of {len(datasets)} datasets, {len(models)} models and {len(strategies)} arms "
-            f"are {sum(arms.values())} cells; a run folder holds at most {MOST_CELLS}. Choose fewer with --seeds or "
-            f"--select"
-        )
+    _check_size(arms.values())
     planner = _Planner(suite, datasets, data_dir or default_data_dir())
     return [
         planner.cell(arm, first_seed + seed)
@@ -70,6 +65,24 @@ def make_plan(
         for arm, number in arms.items()
         if seed < number
     ]
+
+
+def check_selection(suite: Suite, select: Mapping[str, list[str]], seeds: int | None = None) -> None:
+    """Refuse what cannot be planned, before anything is made for it; see ``make_plan``.
+
+    Raises:
+        BenchmarkError: for a name that does not exist, or more cells than a run folder holds.
+    """
+    datasets, models, strategies = select_names(suite, select)
+    _check_size([number * len(datasets) * len(strategies) for number in seed_numbers(suite, models, seeds).values()])
+
+
+def _check_size(cells: Iterable[int]) -> None:
+    count = sum(cells)
+    if count > MOST_CELLS:
+        raise BenchmarkError(
+            f"these are {count} cells; a run folder holds at most {MOST_CELLS}. Choose fewer with --seeds or --select"
+        )
 
 
 def seed_numbers(suite: Suite, models: Iterable[str], seeds: int | None = None) -> dict[str, int]:
