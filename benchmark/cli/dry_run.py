@@ -25,9 +25,14 @@ MEANT_FOR_A_GPU_HOURS = 24.0
 def summary(cells: Sequence[Cell], title: str, folder: str) -> str:
     """What is planned, in a sentence."""
     counts = [len({getattr(cell.arm, field) for cell in cells}) for field in ("dataset", "model", "strategy")]
-    words = ("dataset", "network", "arm", "seed")
-    counts.append(len({cell.seed for cell in cells}))
-    product = " × ".join(counted(count, word) for count, word in zip(counts, words, strict=True))
+    product = " × ".join(counted(*pair) for pair in zip(counts, ("dataset", "network", "arm"), strict=True))
+    # Networks may differ in their number of seeds.
+    seeds: dict[str, set[int]] = {}
+    for cell in cells:
+        seeds.setdefault(cell.arm.model, set()).add(cell.seed)
+    numbers = {len(own) for own in seeds.values()}
+    each = [f"{len(own)} of {model}" for model, own in seeds.items()]
+    product += f" × {counted(numbers.pop(), 'seed')}" if len(numbers) == 1 else f"; seeds: {', '.join(each)}"
     pretrainings = len({cell.pretraining.key for cell in cells if cell.pretraining is not None})
     before = f", after {counted(pretrainings, 'pretraining')} that cells share" if pretrainings else ""
     return f"{title}: {counted(len(cells), 'cell')} ({product}){before}; run folder {folder}"
