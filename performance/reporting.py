@@ -13,7 +13,7 @@ from performance.processes import COMMAND, ROOT, Cost, run
 from performance.rows import Finding, Row, Settings
 from reports.records.atomic import write_json
 from reports.records.folder import RunFolder
-from reports.records.record import Record, write_curves, write_records
+from reports.records.record import METRICS, Record, write_curves, write_records
 from reports.records.samples import write_elements, write_predictions
 
 ARMS = ("scratch", "scratch-extended", "masked", "denoised")
@@ -75,12 +75,11 @@ def _write_cell(run_folder: RunFolder, plan: dict[str, object], rng: np.random.G
     folder = run_folder.cell(key)
     folder.path.mkdir(parents=True)
     names = {**{k: v for k, v in plan.items() if k != "key"}, "cell_key": key, "suite": "water", "scale": "quick"}
-    errors = [name for name in Record.model_fields if name.endswith(("_mev", "_per_A", "_per_atom"))]
     force = float(rng.lognormal(4.5, 0.1))
     records, elements = [], []
     for checkpoint in ("best", "last"):
         for split in ("train", "val", "test"):
-            values: dict[str, float] = dict.fromkeys(errors, force)
+            values: dict[str, float] = dict.fromkeys(METRICS, force)
             costs = {"pretrain_steps": 0, "finetune_steps": 2240, "pretrain_seconds": 0.0, "finetune_seconds": 60.0}
             more = {"n_frames": 100, "n_atoms": 4800, "n_parameters": 1, "split_hash": f"split-{plan['seed']}"}
             place = {"split": split, "checkpoint": checkpoint, "best_epoch": EPOCHS, "status": "ok"}
@@ -97,14 +96,17 @@ def _write_cell(run_folder: RunFolder, plan: dict[str, object], rng: np.random.G
         | {"metric": metric, "value": force * (1 + 10 / e)}
         for e in range(1, EPOCHS + 1)
         for split in ("train", "val")
-        for metric in ("loss", *errors)
-        if not metric.startswith("molecule")
+        for metric in ("loss", *METRICS)
     ]
     write_curves(pd.DataFrame(curves), folder.curves)
     true = rng.normal(size=PREDICTIONS)
     shown = {
         "quantity": "force",
         "frame": np.arange(PREDICTIONS),
+        "file": None,
+        "file_frame": None,
+        "atom": 0,
+        "axis": "x",
         "element": pd.array([8] * PREDICTIONS, dtype="Int64"),
     }
     numbers = {"reference": 1000 * true, "predicted": 1000 * true + rng.normal(scale=force, size=PREDICTIONS)}

@@ -36,7 +36,7 @@ def cautions(results: Results) -> list[str]:
     if stuck:
         notes.append(
             f"{plural(stuck, 'finished cell')} never left the plateau on which training begins (see Escape from the "
-            "plateau): their errors are those of a network that learned nothing."
+            f"plateau): {'its' if stuck == 1 else 'their'} errors are those of a network that learned nothing."
         )
     lost = run.count("diverged", "failed")
     if lost:
