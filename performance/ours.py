@@ -13,7 +13,8 @@ from torch import Generator, Tensor, nn
 from torch_geometric.data import Batch, Data
 
 import tasks.models  # noqa: F401  (before torchmdnet: it keeps warp from greeting)
-from benchmark.planning.config import Entry, Finetune, build
+from benchmark.planning.config import Entry, Finetune
+from benchmark.planning.reading import build
 from benchmark.training.batches import FrameStore
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, StopWithParent
 from benchmark.training.compiled import compile_step

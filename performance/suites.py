@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from benchmark.planning.cells import Work
-from benchmark.planning.config import load_suite
 from benchmark.planning.frames import count_training_frames
 from benchmark.planning.planner import make_plan
+from benchmark.planning.reading import load_suite
 from performance import ours
 from performance.rows import Finding, Row, Settings
 from performance.timing import medians

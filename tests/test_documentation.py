@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from benchmark.planning.config import load_suite
+from benchmark.planning.reading import load_suite
 from benchmark.planning.suite_files import available_suites
 from tasks.registry import DATASETS, LABELLERS, MODELS, PRETEXTS
 from tests.benchmark.runs import ROOT

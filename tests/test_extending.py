@@ -14,7 +14,7 @@ import yaml
 from torch_geometric.data import Batch
 
 from benchmark.errors import BenchmarkError
-from benchmark.planning.config import load_suite
+from benchmark.planning.reading import load_suite
 from tasks.geometry import minimum_image
 from tasks.registry import MODELS, PRETEXTS, UnknownKindError
 from tests.benchmark.runs import ROOT, command

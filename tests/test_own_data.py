@@ -21,8 +21,8 @@ from ase.calculators.fd import calculate_numerical_forces
 from benchmark.cell.checks import check_data, warnings_of
 from benchmark.cell.library import Library, split_frames
 from benchmark.cli.main import main
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
+from benchmark.planning.reading import load_suite
 from tasks.audit import LeakError
 from tasks.datasets.own.extxyz import ExtXYZ
 from tasks.datasets.own.options import ExtXYZConfig

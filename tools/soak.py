@@ -32,7 +32,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from rich.console import Console
 
 from benchmark.errors import BenchmarkError
-from benchmark.planning.config import read_suite
+from benchmark.planning.reading import read_suite
 from benchmark.planning.strict_yaml import load_yaml
 from benchmark.run import execute as execution
 from benchmark.run.progress import Display

@@ -18,7 +18,7 @@ from benchmark.cell.library import Library
 from benchmark.cell.memory import forget_peak, peak_memory_mb
 from benchmark.cell.transfer import take_over
 from benchmark.planning.cells import Cell
-from benchmark.planning.config import build
+from benchmark.planning.reading import build
 from benchmark.training.auxiliary import AuxiliaryModule
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.modules import FinetuneModule

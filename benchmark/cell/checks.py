@@ -15,9 +15,10 @@ from benchmark.cell.audits import audit_key, clean_audit
 from benchmark.cell.library import Library, pool_structures
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell, Pretraining
-from benchmark.planning.config import DatasetEntry, Entry, Part, StructuresEntry, Suite, build
+from benchmark.planning.config import DatasetEntry, Entry, Part, StructuresEntry, Suite
 from benchmark.planning.frames import count_training_frames
 from benchmark.planning.planner import pretraining_parts, seed_numbers, select_names
+from benchmark.planning.reading import build
 from reports.records.audit import CleanAudit
 from tasks.audit import Auditor
 from tasks.datasets.base import Dataset, DatasetError

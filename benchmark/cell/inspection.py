@@ -20,9 +20,10 @@ from benchmark.cell.checks import (
 from benchmark.cell.library import Library, pool_structures
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell
-from benchmark.planning.config import DatasetEntry, Entry, StructuresEntry, Suite, build
+from benchmark.planning.config import DatasetEntry, Entry, StructuresEntry, Suite
 from benchmark.planning.frames import split_frames
 from benchmark.planning.planner import make_plan, select_names
+from benchmark.planning.reading import build
 from reports.records.audit import CleanAudit
 from tasks.audit import SAME_A, Auditor
 from tasks.correlation import describe_correlation

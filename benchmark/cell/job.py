@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 
 from benchmark.cell.provenance import describe_environment
 from benchmark.planning.cells import Work
-from benchmark.planning.config import build
+from benchmark.planning.reading import build
 from benchmark.streams import stream_seed
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.compiled import Way

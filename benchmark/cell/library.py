@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from torch_geometric.data import Data
 
-from benchmark.planning.config import DatasetEntry, Entry, Part, build
+from benchmark.planning.config import DatasetEntry, Entry, Part
 from benchmark.planning.frames import SplitEntry, split_frames
+from benchmark.planning.reading import build
 from benchmark.streams import stream_seed
 from tasks.datasets.base import Dataset, DatasetError, DatasetTask
 from tasks.datasets.splits import Split

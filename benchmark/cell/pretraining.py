@@ -9,7 +9,8 @@ from benchmark.cell.checks import describe
 from benchmark.cell.job import Attempt, Job, Settings
 from benchmark.cell.library import Library, pool_structures
 from benchmark.planning.cells import Pretraining
-from benchmark.planning.config import Finetune, build
+from benchmark.planning.config import Finetune
+from benchmark.planning.reading import build
 from benchmark.training.modules import FinetuneModule, PotentialModule, PretrainModule
 from benchmark.training.weights import read_weights, write_weights
 from reports.records.atomic import RecordError, write_json

@@ -92,8 +92,8 @@ def prepare(
     jobs: Annotated[int | None, typer.Option(help="Processes at a time; default one a core.")] = None,
 ) -> None:
     """Prepare the datasets of a suite, without training."""
-    from benchmark.planning.config import load_suite, read_suite
     from benchmark.planning.planner import check_numbers, check_selection
+    from benchmark.planning.reading import load_suite, read_suite
 
     # What is wrong is refused before torch is imported.
     check_numbers(jobs=jobs)
@@ -121,8 +121,8 @@ def check(
     jobs: Annotated[int | None, typer.Option(help="Processes at a time; default one a core.")] = None,
 ) -> None:
     """Prepare the data of a suite and check all of it, in one list; exit code 2 if anything would stop a run."""
-    from benchmark.planning.config import check_entries, read_suite
     from benchmark.planning.planner import check_numbers, check_selection
+    from benchmark.planning.reading import check_entries, read_suite
 
     loaded, chosen = read_suite(suite, scale), parse_select(select)
     check_numbers(seeds=seeds, jobs=jobs)

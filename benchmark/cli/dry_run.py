@@ -49,7 +49,8 @@ def cost(estimated: Estimate, device: str) -> str:
     if device == "cpu" and seconds > MEANT_FOR_A_GPU_HOURS * 3600:
         text += "; meant for a GPU"
     return (
-        f"{text}: {counted(estimated.fits, 'fit')}, {estimated.steps} optimizer steps, {estimated.workers} at a time. "
+        f"{text}: {counted(estimated.fits, 'fit')} ({estimated.compiled} with compiled steps), {estimated.steps} "
+        f"optimizer steps, {estimated.workers} at a time. "
         f"Timed here on a few steps of each network; making data, start-up and evaluation come on top"
     )
 

@@ -110,8 +110,8 @@ def run(
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
     from benchmark.executors.local import start_server
-    from benchmark.planning.config import check_entries, read_suite
     from benchmark.planning.planner import check_choice, check_numbers, check_selection
+    from benchmark.planning.reading import check_entries, read_suite
     from benchmark.run.machine import check_device, choose_device, count_threads, count_workers
     from reports.records.folder import RunFolder
 

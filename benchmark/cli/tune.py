@@ -37,8 +37,8 @@ def tune(
 
     Run it again to finish what is missing, or with more seeds.
     """
-    from benchmark.planning.config import read_suite
     from benchmark.planning.planner import check_numbers, select_names
+    from benchmark.planning.reading import read_suite
     from benchmark.planning.tuning import FIRST_SEED, make_settings, tuned_content, tuning_suite
 
     loaded = read_suite(suite, scale)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.planning.config import DatasetEntry, Part, StructuresEntry, build
+from benchmark.planning.config import DatasetEntry, Part, StructuresEntry
+from benchmark.planning.reading import build
 from benchmark.streams import stream_seed
 from tasks.datasets.base import DatasetError, DatasetTask, Outline
 from tasks.datasets.splits import OwnSplit, Split

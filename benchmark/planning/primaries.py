@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from benchmark.errors import BenchmarkError, unknown_name
 from benchmark.planning.cells import Cell
-from benchmark.planning.config import DatasetEntry, Suite, build
+from benchmark.planning.config import DatasetEntry, Suite
+from benchmark.planning.reading import build
 from reports.records.plan import PlannedPrimary
 from reports.records.record import FURTHER, JUDGED, METRICS
 from tasks.datasets.base import DatasetTask

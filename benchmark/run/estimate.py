@@ -24,8 +24,9 @@ from benchmark.cell.job import Settings
 from benchmark.cell.pretraining import pretraining_module
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell, Pretraining, Work
-from benchmark.planning.config import DatasetEntry, Part, build
+from benchmark.planning.config import DatasetEntry, Part
 from benchmark.planning.frames import planned_split
+from benchmark.planning.reading import build
 from benchmark.run.execute import Run
 from benchmark.run.jobs import pending_jobs
 from benchmark.run.ways import SAVED, WARM_SECONDS, choose_compiled, count_steps

@@ -15,9 +15,10 @@ from benchmark.cell.references import measure_references
 from benchmark.errors import BenchmarkError
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
-from benchmark.planning.config import Entry, Suite, build, check_entries
+from benchmark.planning.config import Entry, Suite
 from benchmark.planning.planner import Choice, make_plan
 from benchmark.planning.primaries import planned_primaries, without_cells
+from benchmark.planning.reading import build, check_entries
 from benchmark.run import plan_file
 from benchmark.run.budget import Budget
 from benchmark.run.commits import check_code

@@ -11,8 +11,9 @@ from filelock import FileLock, Timeout
 
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell
-from benchmark.planning.config import DatasetEntry, Suite, build
+from benchmark.planning.config import DatasetEntry, Suite
 from benchmark.planning.primaries import planned_primaries, pool_of
+from benchmark.planning.reading import build
 from benchmark.planning.strategies import is_variant
 from benchmark.run.recovery import Recovered, recover
 from reports.records.atomic import LaterSchemaError, RecordError, set_aside

@@ -9,9 +9,10 @@ from typing import Any
 
 from benchmark.cell.job import Job, Settings
 from benchmark.planning.cells import Cell, Work
-from benchmark.planning.config import DatasetEntry, Part, build, check_options
+from benchmark.planning.config import DatasetEntry, Part
 from benchmark.planning.frames import count_training_frames
 from benchmark.planning.planner import Choice
+from benchmark.planning.reading import build, check_options
 from benchmark.run.jobs import make_jobs
 from benchmark.training.compiled import missing_compiler, read_measured
 from tasks.datasets.base import DatasetTask

@@ -25,7 +25,7 @@ from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell
-from benchmark.planning.config import build
+from benchmark.planning.reading import build
 from benchmark.planning.simulation import SimulationSettings, Test
 from benchmark.streams import stream_seed
 from reports.records.folder import JobFolder

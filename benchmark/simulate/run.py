@@ -19,7 +19,7 @@ from benchmark.cell.provenance import describe_environment
 from benchmark.errors import BenchmarkError, describe_validation
 from benchmark.executors.local import run_jobs
 from benchmark.planning.cells import Cell
-from benchmark.planning.config import build
+from benchmark.planning.reading import build
 from benchmark.planning.simulation import SimulationSettings, Test
 from benchmark.run import plan_file
 from benchmark.run.machine import count_threads, count_workers

@@ -80,11 +80,6 @@ class FrameStore(Dataset[Data]):
         if search is not None:
             self._graphs = self._search(search, limit)
 
-    @property
-    def keeps_graphs(self) -> bool:
-        """Whether batches have a graph."""
-        return self._graphs is not None
-
     def __len__(self) -> int:
         return len(self._samples)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,15 +65,6 @@ NAMES: dict[str, tuple[tuple[str, str], ...]] = {
 
 NEIGHBOURS = "neighbors."
 """What the suite's neighbour search keeps beside the weights."""
-
-
-class Plain(Protocol):
-    """A plain network: energies (B, 1) and forces (N, 3)."""
-
-    def __call__(
-        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, mask_label: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Of a batch of structures."""
 
 
 def plain_of(kind: str, fast: nn.Module, config: Any) -> nn.Module:

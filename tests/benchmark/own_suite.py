@@ -7,8 +7,8 @@ import numpy as np
 import yaml
 from ase import Atoms
 
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
+from benchmark.planning.reading import load_suite
 
 TRAINING = {
     "batch_size": 4,

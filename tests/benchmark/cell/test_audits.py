@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.cell.audits import clean_audit
 from benchmark.cell.library import Library
-from benchmark.planning.config import load_suite
+from benchmark.planning.reading import load_suite
 from tasks.audit import Auditor, LeakError
 from tests.benchmark.own_suite import arms, cells_of, entry, write_frames
 

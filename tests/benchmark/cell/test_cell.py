@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmark.cell.library import Library
-from benchmark.planning.config import load_suite
+from benchmark.planning.reading import load_suite
 from tasks.normalisation import Normalisation
 from tests.benchmark.own_suite import entry, write_frames
 from tests.benchmark.runs import command, records

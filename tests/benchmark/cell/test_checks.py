@@ -6,8 +6,8 @@ import ase.io
 
 from benchmark.cell.checks import describe, needed_entries, warnings_of
 from benchmark.cell.library import Library
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
+from benchmark.planning.reading import load_suite
 from tests.benchmark.own_suite import arms, entry, write_frames
 
 

@@ -11,7 +11,7 @@ from ase.build import molecule
 
 from benchmark.cell.inspection import inspect_data
 from benchmark.cli.main import main
-from benchmark.planning.config import load_suite
+from benchmark.planning.reading import load_suite
 from tests.benchmark.own_suite import arms, entry, write_frames
 
 

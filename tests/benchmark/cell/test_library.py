@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.cell.library import Library, pool_structures
-from benchmark.planning.config import load_suite
+from benchmark.planning.reading import load_suite
 from tasks.datasets.base import DatasetError, Outline
 from tasks.options.pretexts import MaskingConfig, PretextError
 from tasks.pretexts.masking import Masking

@@ -7,8 +7,8 @@ import pytest
 
 from benchmark.cell.library import Library
 from benchmark.cell.references import measure_references
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
+from benchmark.planning.reading import load_suite
 from reports.records.folder import RunFolder
 from reports.records.references import read_references
 from tests.benchmark.own_suite import entry

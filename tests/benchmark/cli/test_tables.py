@@ -56,9 +56,11 @@ def test_times_are_told_as_people_do(seconds, words):
 
 
 def test_a_plan_that_takes_days_says_that_it_is_meant_for_a_gpu():
-    long, short = Estimate(12, 10**7, 48 * 86400.0, 2), Estimate(1, 40, 20.0, 2)
+    long, short = Estimate(12, 10**7, 48 * 86400.0, 2, compiled=8), Estimate(1, 40, 20.0, 2)
     assert cost(long, "cpu").startswith("about 24 days on ")
-    assert "; meant for a GPU: 12 fits, 10000000 optimizer steps, 2 at a time" in cost(long, "cpu")
+    assert "; meant for a GPU: 12 fits (8 with compiled steps), 10000000 optimizer steps, 2 at a time" in cost(
+        long, "cpu"
+    )
     assert cost(long, "cuda").startswith("about 24 days on the GPU: ")
     assert "GPU" not in cost(short, "cpu")
     assert cost(short, "cpu").startswith("about 10 seconds on ")

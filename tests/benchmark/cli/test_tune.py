@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from benchmark.planning.config import load_suite
+from benchmark.planning.reading import load_suite
 from tests.benchmark.runs import command, contents
 
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 import pytest
 import yaml
 
-from benchmark.planning.config import load_suite
+from benchmark.planning.reading import load_suite
 from benchmark.planning.suite_files import read_suite_file
 
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from benchmark.errors import BenchmarkError
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
+from benchmark.planning.reading import load_suite
 from benchmark.planning.suite_files import read_suite_file
 from tasks.datasets.base import DatasetError
 from tests.benchmark.own_suite import arms, cells_of, entry
@@ -145,7 +145,7 @@ def test_what_cannot_be_is_refused_when_the_suite_is_read(own, changes, message)
 def test_a_suite_is_read_with_its_options_checked_before_torch_is_imported():
     """What a user mistypes is told in a second."""
     code = (
-        "import sys\nfrom benchmark.planning.config import read_suite\nimport benchmark.cli.main\n"
+        "import sys\nfrom benchmark.planning.reading import read_suite\nimport benchmark.cli.main\n"
         "for suite in ('water', 'rmd17', 'torchmd-net', 'ablation-noise'): read_suite(suite, 'smoke')\n"
         "print([m for m in ('torch', 'warp', 'sklearn', 'lightning', 'pandas') if m in sys.modules])"
     )

@@ -9,9 +9,9 @@ import pytest
 
 from benchmark.cell.checks import needed_entries
 from benchmark.errors import BenchmarkError
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
 from benchmark.planning.primaries import planned_primaries, without_cells
+from benchmark.planning.reading import load_suite
 from benchmark.planning.suite_files import available_suites, read_suite_file
 from tests.benchmark.own_suite import arms, cells_of, entry
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmark.errors import BenchmarkError
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
+from benchmark.planning.reading import load_suite
 
 
 def test_simulations_say_nothing_about_cells(own):

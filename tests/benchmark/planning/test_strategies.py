@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmark.errors import BenchmarkError
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan, pretraining_parts
+from benchmark.planning.reading import load_suite
 from benchmark.planning.strategies import is_variant
 from tests.benchmark.own_suite import arms, cells_of, entry
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from benchmark.errors import BenchmarkError
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
+from benchmark.planning.reading import load_suite
 from benchmark.planning.tuning import FIRST_SEED, make_settings, rates, tuned_content, tuning_suite
 
 ARMS = ["scratch", "scratch-extended", "masked", "denoised"]

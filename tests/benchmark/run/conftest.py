@@ -10,7 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmark.planning.config import read_suite
+from benchmark.planning.reading import read_suite
 from benchmark.run import execute as execution
 from benchmark.run.execute import execute, prepare
 from benchmark.run.progress import Display

@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.cli.options import parse_duration, parse_percent
 from benchmark.errors import BenchmarkError
-from benchmark.planning.config import load_suite
+from benchmark.planning.reading import load_suite
 from benchmark.run.execute import prepare
 from benchmark.run.growth import describe_widths
 from reports.analysis.stopping import FEWEST_SEEDS

@@ -11,8 +11,8 @@ import torch
 
 from benchmark.cell.cell import CellJob
 from benchmark.cell.job import Settings
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
+from benchmark.planning.reading import load_suite
 from reports.records.run import read_run
 from tests.benchmark.runs import contents, records
 

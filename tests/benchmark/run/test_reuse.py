@@ -11,8 +11,8 @@ import pytest
 from benchmark.cell.job import Settings
 from benchmark.cell.library import Library
 from benchmark.errors import BenchmarkError
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
+from benchmark.planning.reading import load_suite
 from benchmark.run.reuse import take_over
 from tests.benchmark.runs import command, records
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmark.cell.job import Settings
-from benchmark.planning.config import load_suite
 from benchmark.planning.planner import make_plan
+from benchmark.planning.reading import load_suite
 from benchmark.run import ways
 from benchmark.run.jobs import make_jobs
 from benchmark.run.ways import choose_compiled, way_of

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from benchmark.planning.config import load_suite
 from benchmark.planning.primaries import planned_primaries
+from benchmark.planning.reading import load_suite
 from reports.analysis.power import POWER, power, smallest_change
 
 SPREAD = 0.126

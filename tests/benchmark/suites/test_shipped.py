@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from benchmark.planning.config import load_suite
+from benchmark.planning.reading import load_suite
 from benchmark.planning.suite_files import available_suites, read_suite_file
 
 

@@ -72,10 +72,9 @@ def test_graphs_that_need_too_much_memory_are_not_kept(search, capsys):
     samples = [make_water(27, seed, 9.0) for seed in range(2)]
     needed = sum(value.nbytes for sample in samples for value in sample.to_dict().values())
     store = FrameStore(samples, search, limit=needed)
-    assert not store.keeps_graphs
     assert EDGES not in store.__getitems__([0])
     assert "searched in every step" in capsys.readouterr().out
-    assert FrameStore(samples, search, limit=100 * needed).keeps_graphs
+    assert EDGES in FrameStore(samples, search, limit=100 * needed).__getitems__([0])
 
 
 def test_frames_that_need_too_much_memory_or_differ_in_fields_are_collated(samples):
