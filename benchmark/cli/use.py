@@ -28,7 +28,7 @@ def export(
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Write trained potentials as files of their own, for ASE, OpenMM or another suite."""
+    """Write trained potentials as files of their own, for ASE and OpenMM."""
     from benchmark.run.export import export as write
 
     chosen = parse_select(select)
