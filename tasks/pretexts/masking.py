@@ -13,7 +13,7 @@ from torch_geometric.utils import scatter
 
 from tasks.geometry import minimum_image
 from tasks.models.graph import EDGES, SHIFTS, Graph
-from tasks.options.pretexts import MaskingConfig, PretextConfig
+from tasks.options.pretexts import MaskingConfig, PretrainingConfig
 from tasks.pretexts.base import Pretext
 
 
@@ -36,7 +36,7 @@ class Masking(Pretext):
 
     kind: ClassVar[str] = "masking"
     title: ClassVar[str] = "atom masking"
-    Config: ClassVar[type[PretextConfig]] = MaskingConfig
+    Config: ClassVar[type[PretrainingConfig]] = MaskingConfig
     keeps_graph: ClassVar[bool] = True
 
     def __init__(self, config: MaskingConfig) -> None:
