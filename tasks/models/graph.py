@@ -48,8 +48,8 @@ class GraphPotential(Potential):
     """A potential that is a pure function of atoms and their graph.
 
     ``forward`` has TorchMD-Net's signature and searches for neighbours where ``extra_args`` hold no graph. A subclass
-    implements ``predict``, ``displace`` if it has the head ``coordinate``, ``represent`` if it offers features; none may
-    search, wait for the device or look at values, so that all can be compiled.
+    implements ``predict``, ``displace`` if it has the head ``coordinate``, ``represent`` if it offers features. None
+    may search, wait for the device or look at values, so that all can be compiled.
     """
 
     def __init__(self, config: PotentialConfig) -> None:
