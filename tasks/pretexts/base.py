@@ -43,6 +43,10 @@ class PretrainingTask(abc.ABC):
         """Whether the task can be applied to a structure; those where it cannot are left out of pretraining."""
         return True
 
+    def caution(self, sample: Data) -> str | None:
+        """What to know where the task can be applied to a structure and may not be meant for such; for `data check`."""
+        return None
+
 
 class Pretext(PretrainingTask):
     """Corrupts a whole batch at once, on its device, and scores the network's answer."""

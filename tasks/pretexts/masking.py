@@ -16,6 +16,9 @@ from tasks.models.graph import EDGES, SHIFTS, Graph
 from tasks.options.pretexts import MaskingConfig, PretrainingConfig
 from tasks.pretexts.base import Pretext
 
+DENSE_PER_A3 = 0.02
+"""Atoms/Å³ above which a box holds matter, and no molecule in a vacuum; argon at its melting point has 0.021."""
+
 
 class Masking(Pretext):
     """Remove atoms, in the paper hydrogens; atoms that stay point to where they were.
@@ -57,6 +60,20 @@ class Masking(Pretext):
     def applies_to(self, sample: Data) -> bool:
         """Whether an atom can be masked: not in structures where it is not known what belongs together."""
         return self._group in sample and bool(self._eligible(self._maskable(sample.z), sample[self._group]).any())
+
+    def caution(self, sample: Data) -> str | None:
+        """See `PretrainingTask.caution`: in a crystal bonds have no end."""
+        if self.config.target == "bonded" or "box" not in sample:
+            return None
+        largest, atoms = int(torch.bincount(sample.molecule).max()), sample.num_nodes
+        if 2 * largest <= atoms or atoms < DENSE_PER_A3 * float(torch.linalg.det(sample.box[0])):
+            return None
+        removed = "one atom is removed" if self.config.target == "molecule" else "atoms are removed"
+        return (
+            f"bonds connect {largest} of {atoms} atoms, as in a crystal, which counts as one molecule: {removed}, and "
+            f"all others point there, however far it is. Where there are no molecules, denoising and "
+            f"distance-denoising ask about each atom"
+        )
 
     def corrupt(self, batch: Batch, generator: Generator) -> Data:
         """Structures without the masked atoms, with ``mask_label`` (N,) and unit ``target`` (N, 3).
