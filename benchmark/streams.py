@@ -1,10 +1,10 @@
 """Independent random streams of a cell, all derived from its seed and equal across strategies.
 
-Streams: ``split``, ``labelled`` (which training frames have labels), ``weights``, ``order`` (of the training frames),
-``corruption``, ``auxiliary`` (corruption during finetuning), ``rotation`` (of training frames, where a suite asks for
-it), ``predictions`` (which of them a report shows), and ``simulation`` (velocities and noise). None of them depends on
-how often another one was drawn from, so arms with one seed share split, labelled frames, initial weights and order:
-they are pairs.
+Streams: ``split``, ``labelled`` (which training frames have labels), ``weights``, ``head`` (weights of a pretext's own
+head), ``order`` (of the training frames), ``corruption``, ``auxiliary`` (corruption during finetuning), ``rotation``
+(of training frames, where a suite asks for it), ``predictions`` (which of them a report shows), and ``simulation``
+(velocities and noise). None of them depends on how often another one was drawn from, so arms with one seed share
+split, labelled frames, initial weights and order: they are pairs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ Stream = Literal[
     "split",
     "labelled",
     "weights",
+    "head",
     "order",
     "corruption",
     "corruption-validation",

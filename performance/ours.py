@@ -19,8 +19,9 @@ from benchmark.training.batches import FrameStore
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, StopWithParent
 from benchmark.training.compiled import compile_step
 from benchmark.training.data import SplitDataModule
+from benchmark.training.heads import seen_by_network
 from benchmark.training.loop import make_trainer
-from benchmark.training.modules import FinetuneModule, seen_by_network
+from benchmark.training.modules import FinetuneModule
 from tasks.datasets.base import DatasetTask
 from tasks.datasets.splits import Split
 from tasks.models.base import Potential

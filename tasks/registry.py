@@ -110,6 +110,10 @@ PRETEXTS: Registry[Any] = Registry(
     {
         "masking": ("tasks.pretexts.masking:Masking", "tasks.options.pretexts:MaskingConfig"),
         "denoising": ("tasks.pretexts.denoising:Denoising", "tasks.options.pretexts:DenoisingConfig"),
+        "distance-denoising": (
+            "tasks.pretexts.distances:DistanceDenoising",
+            "tasks.options.pretexts:DistanceDenoisingConfig",
+        ),
         "labels": ("tasks.pretexts.labels:Labels", "tasks.options.pretexts:LabelsConfig"),
     },
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from benchmark.planning.reading import load_suite
 from tasks.geometry import minimum_image
 from tasks.registry import MODELS, PRETEXTS, UnknownKindError
 from tests.benchmark.runs import ROOT, command
-from tests.own_package import install
+from tests.own_package import DOCUMENT, install
 from tests.tasks.conftest import make_water
 
 pytestmark = pytest.mark.slow
@@ -56,7 +57,7 @@ def test_kinds_are_known_when_the_package_is_there_and_not_before(package, monke
     with pytest.raises(UnknownKindError, match=r"'pair'.*nnp_pretrain_bench\.models"):
         MODELS.get("pair")
     monkeypatch.syspath_prepend(package)
-    for registry, kind in ((MODELS, "pair"), (PRETEXTS, "distance")):
+    for registry, kind in ((MODELS, "pair"), (PRETEXTS, "distance"), (PRETEXTS, "counting")):
         assert kind in registry.kinds()
         assert registry.get(kind).kind == kind
         assert registry.get(kind).__module__.startswith("pair_potential.")
@@ -67,13 +68,14 @@ def test_list_names_the_kinds(package):
     assert done.returncode == 0, done.stderr
     kinds = dict(line.split(" kinds: ") for line in done.stdout.splitlines() if " kinds: " in line)
     assert "pair" in kinds["model"].split(", ")
-    assert "distance" in kinds["pretext"].split(", ")
+    assert {"distance", "counting"} <= set(kinds["pretext"].split(", "))
 
 
 def test_the_documents_suite_runs_with_the_documents_potential_and_pretext(package, tmp_path):
     out = tmp_path / "run"
     done = in_package(package, "run", "--suite", "own.yaml", "--scale", "smoke", "--select",
-                   "strategy=scratch,strategy=stretched", "--out", out, "--data-dir", tmp_path / "data")  # fmt: skip
+                   "strategy=scratch,strategy=stretched,strategy=counted", "--out", out,
+                   "--data-dir", tmp_path / "data")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     cells = {cell["strategy"]: cell for cell in json.loads((out / "plan.json").read_text())["cells"]}
     assert {cell["model"] for cell in cells.values()} == {"pair"}
@@ -81,10 +83,15 @@ def test_the_documents_suite_runs_with_the_documents_potential_and_pretext(packa
     assert set(rows["status"]) == {"ok"}
     steps = rows.groupby("strategy")["pretrain_steps"].first()
     assert steps["scratch"] == 0
-    assert steps["stretched"] > 0
-    pretraining = out / "pretrainings" / cells["stretched"]["pretraining_key"]
-    assert json.loads((pretraining / "provenance.json").read_text())["config"]["pretext"]["kind"] == "distance"
-    assert "pretrained by restoring distances" in (out / "report" / "report.md").read_text(encoding="utf-8")
+    report = (out / "report" / "report.md").read_text(encoding="utf-8")
+    for arm, kind, label in (
+        ("stretched", "distance", "pretrained by restoring distances"),
+        ("counted", "counting", "pretrained by counting lost neighbours"),
+    ):
+        assert steps[arm] > 0
+        pretraining = out / "pretrainings" / cells[arm]["pretraining_key"]
+        assert json.loads((pretraining / "provenance.json").read_text())["config"]["pretext"]["kind"] == kind
+        assert label in report
 
 
 def test_targets_lead_back_and_centres_stay(pretext):
@@ -135,3 +142,14 @@ def test_what_is_wrong_is_told_as_the_document_says(installed, tmp_path, model, 
     path.write_text(yaml.safe_dump(suite), encoding="utf-8")
     with pytest.raises(BenchmarkError, match=message):
         load_suite(str(path), "smoke")
+
+
+def test_a_head_that_finds_no_features_is_told_as_the_document_says(installed, monkeypatch):
+    monkeypatch.setattr(MODELS.get("pair"), "feature_width", None)
+    monkeypatch.chdir(installed)
+    (row,) = (
+        line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if "potential without `features`" in line
+    )
+    parts = row.split(" | ")[1].strip("`| ").split("…")
+    with pytest.raises(BenchmarkError, match=".*".join(map(re.escape, parts))):
+        load_suite("own.yaml", "smoke")

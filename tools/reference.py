@@ -56,8 +56,8 @@ TABLES = {
             "seconds": "Training time so far within the phase, s.",
             "split": f"One of {', '.join(CURVE_SPLITS)}.",
             "metric": f"One of {', '.join(CURVE_METRICS)}.",
-            "value": "The value, in the unit that the metric's name gives; null is NaN, the last value of a diverged "
-            "cell.",
+            "value": "The value, in the unit that the metric's name gives (`loss` is that of what is trained, of a "
+            "pretext in its own unit); null is NaN, the last value of a diverged cell.",
         },
     ),
     "elements": (

@@ -23,6 +23,7 @@ from reports.records.audit import CleanAudit
 from tasks.audit import Auditor
 from tasks.datasets.base import Dataset, DatasetError
 from tasks.datasets.structures.boxes import check_boxes
+from tasks.datasets.structures.neighbours import check_neighbours
 from tasks.datasets.structures.plausibility import unit_warnings
 from tasks.options.pretexts import PretextError
 from tasks.pretexts.base import Pretext
@@ -141,7 +142,7 @@ def check_model(suite: Suite, model: str, name: str, dataset: Dataset) -> None:
 
     Raises:
         BenchmarkError: for species that it does not embed.
-        DatasetError: for boxes too small for its cutoff.
+        DatasetError: for boxes too small for its cutoff, or more neighbours than it has room for.
     """
     options: dict[str, Any] = suite.models[model].options
     if max(dataset.species) >= options["max_z"]:
@@ -149,8 +150,9 @@ def check_model(suite: Suite, model: str, name: str, dataset: Dataset) -> None:
             f"dataset {name!r} has atomic numbers up to {max(dataset.species)}; model {model!r} embeds those below "
             f"max_z = {options['max_z']}. Raise its option 'max_z'."
         )
-    cutoff: float = build(MODELS, suite.models[model]).config.cutoff_A
-    check_boxes(dataset.samples, cutoff, name)
+    config = build(MODELS, suite.models[model]).config
+    check_boxes(dataset.samples, config.cutoff_A, name)
+    check_neighbours(dataset.samples, config.cutoff_A, config.max_neighbors, name, model)
 
 
 def check_reference_energies(cell: Cell, library: Library) -> None:

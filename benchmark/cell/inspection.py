@@ -287,4 +287,7 @@ def _describe_pretexts(cells: Sequence[Cell], library: Library) -> list[Section]
         if pool.left_out:
             text += f"; {pool.left_out} are left out, as {pretext.title} needs {pretext.requirement}"
         section.add("note" if pool.left_out else "ok", "pretext", text)
+        caution = pretext.caution(pool.samples[0])
+        if caution is not None:
+            section.add("note", "pretext", f"for {where}: {caution}")
     return [*sections.values()]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ase.data import chemical_symbols
 from torch_geometric.data import Data
 
 from benchmark.planning.config import DatasetEntry, Entry, Part
@@ -91,9 +92,11 @@ def pool_structures(parts: Sequence[Part], pretext: PretrainingTask, seed: int, 
     samples: list[Data] = []
     chosen: dict[str, list[int]] = {"train": [], "val": []}
     left_out, unlabelled, split_hashes, label_seconds = 0, 0, [], 0.0
+    species: set[int] = set()
     learns_labels = pretext.config.needs_labels
     for part in parts:
         dataset, split, whole = library.load_sets(part, seed)
+        species.update(dataset.species)
         split_hashes.append(split.hash())
         unlabelled += whole - len(split.train)
         before = len(samples)
@@ -110,7 +113,8 @@ def pool_structures(parts: Sequence[Part], pretext: PretrainingTask, seed: int, 
     if empty:
         what = {"train": "training", "val": "validation"}[empty[0]]
         raise PretextError(
-            f"{pretext.title} needs {pretext.requirement}; none of the {what} structures has that. Use other options, "
+            f"{pretext.title} needs {pretext.requirement}; none of the {what} structures (made of "
+            f"{', '.join(chemical_symbols[number] for number in sorted(species))}) has that. Use other options, "
             f"another pretext, or leave it out"
         )
     if len({"box" in sample for sample in samples}) > 1:

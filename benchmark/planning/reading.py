@@ -175,12 +175,14 @@ def check_entries(suite: Suite) -> None:
             task.check(potential.config.cutoff_A)
     for strategy, arm in suite.strategies.items():
         for entry in filter(None, (arm.pretext, arm.auxiliary)):
-            head = build(PRETEXTS, entry).config.head
+            vectors = build(PRETEXTS, entry).vectors
             for name, potential in potentials.items():
-                if head not in potential.heads:
+                if vectors is None:
+                    _check_features(strategy, entry.kind, name, potential)
+                elif vectors not in potential.heads:
                     raise BenchmarkError(
-                        f"strategy {strategy!r} trains the head {head!r}, which model {name!r} does not have; it has "
-                        f"{', '.join(potential.heads)}. Change the strategy's option 'head'."
+                        f"strategy {strategy!r} trains the head {vectors!r}, which model {name!r} does not have; it "
+                        f"has {', '.join(potential.heads)}. Change the strategy's option 'head'."
                     )
         for name, potential in potentials.items():
             if arm.transfer != "all" and not potential.readout_modules:
@@ -190,6 +192,16 @@ def check_entries(suite: Suite) -> None:
                     f"'readout_modules', or take transfer 'all'"
                 )
         _check_labelled_structures(suite, strategy, arm)
+
+
+def _check_features(strategy: str, pretext: str, name: str, potential: Any) -> None:
+    """The head that a pretext brings reads features of atoms."""
+    if potential.feature_width is None:
+        raise BenchmarkError(
+            f"strategy {strategy!r} has the pretext {pretext!r}, whose own head reads features of atoms; model "
+            f"{name!r} (kind {potential.kind!r}) offers none, the networks of this project do. Implement 'features' "
+            f"and 'feature_width' in its class, or take a pretext that trains its vectors: {', '.join(potential.heads)}"
+        )
 
 
 def _check_labelled_structures(suite: Suite, strategy: str, arm: Strategy) -> None:

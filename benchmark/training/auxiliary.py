@@ -7,7 +7,8 @@ from torch_geometric.data import Batch
 
 from benchmark.planning.config import Finetune
 from benchmark.streams import stream_seed
-from benchmark.training.modules import FinetuneModule, seen_by_network
+from benchmark.training.heads import answer, fresh_head, seen_by_network
+from benchmark.training.modules import FinetuneModule
 from tasks.models.base import Potential
 from tasks.pretexts.base import Pretext
 
@@ -43,6 +44,7 @@ class AuxiliaryModule(FinetuneModule):
         self._pretext = pretext
         self._weight = weight
         self._seed = seed
+        self.head = fresh_head(pretext, potential, seed)
 
     def batch_loss(self, batch: Batch, batch_idx: int, stage: str) -> Tensor:
         """The finetuning loss; in training also the pretext's."""
@@ -52,5 +54,6 @@ class AuxiliaryModule(FinetuneModule):
         generator = Generator(batch.pos.device).manual_seed(stream_seed(self._seed, "auxiliary", self.global_step))
         corrupted = self.data_transform(self._pretext.corrupt(batch, generator))
         corrupted = self.turned(corrupted, batch.num_graphs, stage)
-        prediction = self.model.vectors(self._pretext.config.head, *seen_by_network(corrupted, batch))
+        seen = seen_by_network(corrupted, batch)
+        prediction = answer(self._pretext, self.model, self.head, seen, corrupted)
         return loss + self._weight * self._pretext.loss(prediction, corrupted)

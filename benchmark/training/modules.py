@@ -20,13 +20,14 @@ from benchmark.streams import Stream, stream_seed
 from benchmark.training.batches import Search
 from benchmark.training.compiled import CompiledStep, Computed, compile_step
 from benchmark.training.divergence import Diverged, Watch
+from benchmark.training.heads import answer, fresh_head, seen_by_network
 from benchmark.training.metrics import ExactMean
 from benchmark.training.samples import Details
 from reports.records.record import FURTHER, METRICS
 from tasks.errors import ErrorSums
 from tasks.geometry import random_rotations
 from tasks.models.base import ROTATION, Potential
-from tasks.models.graph import POINTERS, Graph, GraphPotential
+from tasks.models.graph import Graph, GraphPotential
 from tasks.pretexts.base import Pretext
 
 
@@ -149,9 +150,7 @@ class PotentialModule(LNNP):
     def configure_optimizers(self) -> Any:
         """AdamW with a half-cosine schedule per optimizer step."""
         # Fused: one call for all parameters instead of a dozen for each; small networks feel the difference.
-        optimizer = AdamW(
-            self.model.parameters(), lr=self.hparams.lr, weight_decay=self.hparams.weight_decay, fused=True
-        )
+        optimizer = AdamW(self.parameters(), lr=self.hparams.lr, weight_decay=self.hparams.weight_decay, fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, lambda step: half_cosine(step, steps, self.hparams.lr, self.hparams.lr_min))
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
@@ -186,7 +185,7 @@ class PotentialModule(LNNP):
     ) -> None:
         """Clip the norm of all gradients, in few calls: Lightning's own takes two for each parameter on a CPU."""
         if gradient_clip_val is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val, foreach=True)
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val, foreach=True)
 
     def validation_step(self, batch: Batch, batch_idx: int, *args: Any) -> Tensor:
         """Loss of a validation batch; the training loss is the criterion for the best checkpoint."""
@@ -313,7 +312,8 @@ class PretrainModule(PotentialModule):
     """A pretext in LNNP's loop.
 
     The corruption of a training batch is a function of seed and step, that of a validation batch of seed and place:
-    resuming changes nothing, and validation losses of different epochs can be compared.
+    resuming changes nothing, and validation losses of different epochs can be compared. A head of the pretext's own is
+    trained with the potential, kept in checkpoints, and left behind.
 
     Args:
         potential: the network to pretrain.
@@ -330,6 +330,7 @@ class PretrainModule(PotentialModule):
         super().__init__(potential, phase, {"train_loss": "mse_loss", "y_weight": 0.0, "neg_dy_weight": 0.0}, rotate)
         self._pretext = pretext
         self._seed = seed
+        self.head = fresh_head(pretext, potential, seed)
         self._reset_sums()
 
     def _reset_sums(self) -> None:
@@ -340,7 +341,7 @@ class PretrainModule(PotentialModule):
         stream: Stream = "corruption" if stage == "train" else "corruption-validation"
         counter = self.global_step if stage == "train" else batch_idx
         corrupted = self.turned(self._corrupt(batch, stream, counter), batch.num_graphs, stage)
-        loss = self._pretext.loss(self._vectors(*seen_by_network(corrupted, batch)), corrupted)
+        loss = self._pretext.loss(self._answer(corrupted, batch), corrupted)
         self._loss_means[stage].update(loss, batch.num_graphs)
         return loss
 
@@ -352,7 +353,9 @@ class PretrainModule(PotentialModule):
     @property
     def compiled_name(self) -> str:
         """See ``PotentialModule.compiled_name``."""
-        return "displace" if self._pretext.config.head == "coordinate" else "predict"
+        if self.head is not None:
+            return "represent"
+        return "displace" if self._pretext.vectors == "coordinate" else "predict"
 
     def _first_inputs(self) -> tuple[Any, ...]:
         """See ``PotentialModule._first_inputs``."""
@@ -364,14 +367,15 @@ class PretrainModule(PotentialModule):
         generator = Generator(batch.pos.device).manual_seed(stream_seed(self._seed, stream, counter))
         return self.data_transform(self._pretext.corrupt(batch, generator))
 
-    def _vectors(
-        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor]
-    ) -> Tensor:
-        """What the pretext's head predicts for each atom, (N, 3)."""
+    def _answer(self, corrupted: Data, batch: Batch) -> Tensor:
+        """What the pretext scores. Of a compiled step a head of its own is no part."""
+        seen = seen_by_network(corrupted, batch)
         if self._compiled is None or not self.training:
-            return self.model.vectors(self._pretext.config.head, z, pos, batch, box, extra_args)
-        found = self._compiled(z, pos, batch, box, extra_args)
-        return found if self.compiled_name == "displace" else found[1]
+            return answer(self._pretext, self.model, self.head, seen, corrupted)
+        found = self._compiled(*seen)
+        if self.head is not None:
+            found = self.head(found, corrupted)
+        return found[1] if self.compiled_name == "predict" else found
 
     def on_validation_epoch_end(self) -> None:
         """The pretext loss on validation frames as ``val_loss``: batch means weighted by their frames."""
@@ -385,11 +389,3 @@ class PretrainModule(PotentialModule):
         values = {(stage, "loss"): mean.compute() for stage, mean in self._loss_means.items()}
         self._reset_sums()
         return values
-
-
-def seen_by_network(corrupted: Data, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor | None, dict[str, Tensor]]:
-    """What a network sees of a corrupted batch: z, pos, batch, box, and all else but the target."""
-    seen = {k: v for k, v in corrupted.to_dict().items() if k not in ("z", "pos", "batch", "box", "target")}
-    seen[POINTERS] = batch.ptr
-    box = corrupted.box if "box" in corrupted else None
-    return corrupted.z, corrupted.pos, corrupted.batch, box, seen

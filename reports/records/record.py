@@ -117,7 +117,7 @@ class Record(BaseModel):
     handover_force_rms: Error | None = None
     """Root mean square of the forces predicted before the first step of finetuning, divided by that of the true forces,
     on validation frames: of the pretrained network, or of the untrained one without pretraining. A pretext may leave
-    the scale of forces open."""
+    the scale of forces open, and one with a head of its own does not train their readout."""
     handover_cosine: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
     """Cosine between these forces and the true ones, all components of all validation frames as one vector; None where
     the network predicts none."""

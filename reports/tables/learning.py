@@ -86,7 +86,8 @@ def handover_table(results: Results) -> Table | None:
         by_pair(results, rows),
         (
             "Cosine: 1 is the right direction, 0 none. Without pretraining the network is untrained. A pretext may "
-            "leave the size of the forces open, which the first steps of finetuning then set right.",
+            "leave the size of the forces open, which the first steps of finetuning then set right; one with a head of "
+            "its own leaves the readout of forces untrained.",
         ),
         name="handover",
     )

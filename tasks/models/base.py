@@ -72,6 +72,17 @@ class Potential(nn.Module, abc.ABC):
         """The network's own displacement of each atom, (N, 3) in Å; of networks with the head ``coordinate``."""
         raise NotImplementedError(f"{type(self).__name__} has no head 'coordinate'; it has {', '.join(self.heads)}")
 
+    @property
+    def feature_width(self) -> int | None:
+        """Number of features of an atom, which a pretext's own head may read; None for a network that offers none."""
+        return None
+
+    def features(
+        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor]
+    ) -> Tensor:
+        """What the body knows of each atom, (N, ``feature_width``), before any readout: as invariant as the energy."""
+        raise NotImplementedError(f"{type(self).__name__} offers no features of atoms")
+
     def vectors(
         self,
         head: Head,

@@ -159,3 +159,21 @@ class EGNN(GraphPotential):
     ) -> Tensor:
         """Output minus input coordinates (N, 3) in Å."""
         return self._propagate(z, pos, graph, extra_args, last_update=True)[1]
+
+    @property
+    def feature_width(self) -> int:
+        """See ``Potential.feature_width``."""
+        return self.config.hidden
+
+    def represent(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor,
+        samples: int,
+        graph: Graph,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
+    ) -> Tensor:
+        """Node embeddings (N, hidden) after all layers, which the readout turns into energies."""
+        return self._propagate(z, pos, graph, extra_args, last_update=False)[0]

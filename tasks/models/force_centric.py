@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tasks.models.base import ROTATION
 from tasks.models.graph import Graph, GraphPotential
 from tasks.models.layers import mlp
-from tasks.options.models import Head
+from tasks.options.models import Head, PotentialConfig
 
 
 class PooledEnergy(nn.Module):
@@ -56,6 +56,7 @@ class ForceCentric(GraphPotential):
     conservative: ClassVar[bool] = False
     readout_modules: ClassVar[tuple[str, ...]] = ("decoder", "energy")
 
+    config: PotentialConfig
     decoder: nn.Module
     energy: PooledEnergy
 
@@ -84,3 +85,21 @@ class ForceCentric(GraphPotential):
         """Energies and forces, both decoded; see ``GraphPotential.predict``."""
         h = self.embed(z, pos, batch, graph, box, extra_args)
         return self.energy(h, batch, samples), turned(self.decoder(h), batch, extra_args, back=True)
+
+    @property
+    def feature_width(self) -> int:
+        """See ``Potential.feature_width``."""
+        return self.config.hidden
+
+    def represent(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor,
+        samples: int,
+        graph: Graph,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
+    ) -> Tensor:
+        """Node embeddings (N, hidden), from which energy and forces are decoded."""
+        return self.embed(z, pos, batch, graph, box, extra_args)

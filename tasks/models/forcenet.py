@@ -69,6 +69,7 @@ class ForceNet(ForceCentric):
     title: ClassVar[str] = "ForceNet"
     Config: ClassVar[type[PotentialConfig]] = ForceNetConfig
 
+    config: ForceNetConfig
     properties: Tensor
     radii: Tensor
 

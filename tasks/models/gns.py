@@ -48,6 +48,8 @@ class GNS(ForceCentric):
     title: ClassVar[str] = "GNS"
     Config: ClassVar[type[PotentialConfig]] = GNSConfig
 
+    config: GNSConfig
+
     def __init__(self, config: GNSConfig) -> None:
         super().__init__(config)
         self.config = config

@@ -48,8 +48,8 @@ class GraphPotential(Potential):
     """A potential that is a pure function of atoms and their graph.
 
     ``forward`` has TorchMD-Net's signature and searches for neighbours where ``extra_args`` hold no graph. A subclass
-    implements ``predict``, and ``displace`` if it has the head ``coordinate``; neither may search, wait for the device
-    or look at values, so that both can be compiled.
+    implements ``predict``, ``displace`` if it has the head ``coordinate``, ``represent`` if it offers features. None
+    may search, wait for the device or look at values, so that all can be compiled.
     """
 
     def __init__(self, config: PotentialConfig) -> None:
@@ -81,6 +81,19 @@ class GraphPotential(Potential):
     ) -> Tensor:
         """Displacements (N, 3) in Å; see ``Potential.coordinate_output``."""
         raise NotImplementedError(f"{type(self).__name__} has no head 'coordinate'; it has {', '.join(self.heads)}")
+
+    def represent(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor,
+        samples: int,
+        graph: Graph,
+        box: Tensor | None,
+        extra_args: dict[str, Tensor],
+    ) -> Tensor:
+        """Features of the atoms (N, ``feature_width``); see ``Potential.features``."""
+        raise NotImplementedError(f"{type(self).__name__} offers no features of atoms")
 
     def graph(self, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor] | None) -> Graph:
         """The graph that ``extra_args`` hold, or the neighbours of atoms (N, 3) by a search.
@@ -116,6 +129,13 @@ class GraphPotential(Potential):
         """Output minus input coordinates (N, 3) in Å."""
         graph = self.graph(pos, batch, box, extra_args)
         return self.displace(z, pos, batch, samples_of(batch, box, extra_args), graph, box, extra_args)
+
+    def features(
+        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor]
+    ) -> Tensor:
+        """See ``Potential.features``."""
+        graph = self.graph(pos, batch, box, extra_args)
+        return self.represent(z, pos, batch, samples_of(batch, box, extra_args), graph, box, extra_args)
 
 
 def samples_of(batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor] | None) -> int:

@@ -71,12 +71,29 @@ class TorchMDNet(Potential):
         extra_args: dict[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Energies (B, 1) and forces (N, 3); see ``Potential.forward``."""
-        if extra_args is not None and MASK_LABEL in extra_args:
-            z = z + self.config.max_z * extra_args[MASK_LABEL]
+        z = self._labelled(z, extra_args)
         with torch.enable_grad():
             pos = pos if pos.requires_grad else pos.detach().requires_grad_(True)
             energy, forces = self.network(z, pos, batch=batch, box=box)
         return energy, forces
+
+    @property
+    def feature_width(self) -> int:
+        """See ``Potential.feature_width``."""
+        return self.config.hidden
+
+    def features(
+        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor]
+    ) -> Tensor:
+        """The scalar features of the representation model; see ``Potential.features``."""
+        scalars: Tensor = self.network.representation_model(self._labelled(z, extra_args), pos, batch, box=box)[0]
+        return scalars
+
+    def _labelled(self, z: Tensor, extra_args: dict[str, Tensor] | None) -> Tensor:
+        """Atomic numbers (N,), those of labelled atoms of the second copy."""
+        if extra_args is None or MASK_LABEL not in extra_args:
+            return z
+        return z + self.config.max_z * extra_args[MASK_LABEL]
 
 
 class TensorNet(TorchMDNet):

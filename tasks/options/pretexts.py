@@ -9,29 +9,36 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from tasks.options.models import Head
 
+LARGEST_RADIUS_A = 6.0
+"""Within which pretexts may ask about pairs of atoms: the densest solids then have some hundred of them an atom."""
+
 
 class PretextError(ValueError):
     """A pretext that cannot be applied to the data it was given."""
 
 
-class PretextConfig(BaseModel):
-    """Options shared by all pretexts."""
+class PretrainingConfig(BaseModel):
+    """Options shared by all that pretraining may learn; alone, those of a pretext with a head of its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     needs_labels: ClassVar[bool] = False
     """Whether the structures keep their energies and forces: a pretext proper never sees them."""
 
+    @property
+    def control(self) -> bool:
+        """Whether nothing can be learned with these options: a control, not the pretext that its kind names."""
+        return False
+
+
+class PretextConfig(PretrainingConfig):
+    """Options shared by all pretexts that train vectors which the network has anyhow."""
+
     head: Head = Field(
         "force",
         description="Which per-atom vectors the pretext trains: the forces, or the network's displacement of the "
         "atoms.",
     )
-
-    @property
-    def control(self) -> bool:
-        """Whether nothing can be learned with these options: a control, not the pretext that its kind names."""
-        return False
 
 
 class MaskingConfig(PretextConfig):
@@ -72,7 +79,7 @@ class MaskingConfig(PretextConfig):
 
     @property
     def control(self) -> bool:
-        """See `PretextConfig.control`."""
+        """See `PretrainingConfig.control`."""
         return self.directions == "random"
 
     @field_validator("species")
@@ -124,6 +131,23 @@ class DenoisingConfig(PretextConfig):
         "noise",
         description="noise: the network predicts the noise (the paper). restoring: it predicts minus the noise, the "
         "direction of the force on a displaced atom.",
+    )
+
+
+class DistanceDenoisingConfig(PretrainingConfig):
+    """Options of distance denoising."""
+
+    sd_A: Noise = Field(
+        0.1,
+        description="Standard deviation of the noise in each coordinate, Å. The structures are those of denoising with "
+        "the same value.",
+    )
+    radius_A: float = Field(
+        3.0,
+        gt=0,
+        le=LARGEST_RADIUS_A,
+        description="Pairs of atoms that are closer than this in the noisy structure are asked for their distance, Å; "
+        "boxes have to be twice as wide.",
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import abc
 from typing import ClassVar
 
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from tasks.options.pretexts import PretextConfig
+from tasks.options.models import Head
+from tasks.options.pretexts import PretextConfig, PretrainingConfig
 
 
 class PretrainingTask(abc.ABC):
@@ -23,10 +24,15 @@ class PretrainingTask(abc.ABC):
 
     kind: ClassVar[str]
     title: ClassVar[str]
-    Config: ClassVar[type[PretextConfig]]
+    Config: ClassVar[type[PretrainingConfig]]
     keeps_graph: ClassVar[bool] = False
 
-    config: PretextConfig
+    config: PretrainingConfig
+
+    @property
+    def vectors(self) -> Head | None:
+        """Which of the network's own vectors are trained, as the option ``head`` says; None with another head."""
+        return self.config.head if isinstance(self.config, PretextConfig) else None
 
     @property
     def requirement(self) -> str:
@@ -36,6 +42,10 @@ class PretrainingTask(abc.ABC):
     def applies_to(self, sample: Data) -> bool:
         """Whether the task can be applied to a structure; those where it cannot are left out of pretraining."""
         return True
+
+    def caution(self, sample: Data) -> str | None:
+        """What to know where the task can be applied to a structure and may not be meant for such; for `data check`."""
+        return None
 
 
 class Pretext(PretrainingTask):
@@ -55,4 +65,29 @@ class Pretext(PretrainingTask):
 
     @abc.abstractmethod
     def loss(self, prediction: Tensor, batch: Data) -> Tensor:
-        """Scalar loss of predicted vectors (N, 3) for a corrupted batch."""
+        """Scalar loss of predicted vectors (N, 3), or of what the pretext's own head answers, for a corrupted batch."""
+
+
+class HeadedPretext(Pretext):
+    """A pretext whose answer is no vector that the network has: it brings a head of its own.
+
+    The head reads the network's features of the atoms (``Potential.features``) and answers for atoms, pairs of them or
+    structures, with as many numbers as it likes. It is trained with the body and left behind: finetuning starts with
+    the body and the readout's initial weights, whatever a strategy's ``transfer``.
+    """
+
+    @property
+    def vectors(self) -> None:
+        """None of the network's vectors is trained."""
+        return None
+
+    @abc.abstractmethod
+    def head(self, width: int) -> nn.Module:
+        """A new head; its initial weights come from torch's global generator, which the engine seeds.
+
+        Args:
+            width: of the features of an atom.
+
+        Returns:
+            What is called with features (N, width) and the corrupted batch; its result is what ``loss`` scores.
+        """

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
 from torch_geometric.data import Batch, Data
 
-from tasks.options.pretexts import DenoisingConfig, NoiseRange, PretextConfig
+from tasks.options.pretexts import DenoisingConfig, NoiseRange, PretrainingConfig
 from tasks.pretexts.base import Pretext
 
 
@@ -23,7 +23,7 @@ class Denoising(Pretext):
 
     kind: ClassVar[str] = "denoising"
     title: ClassVar[str] = "denoising"
-    Config: ClassVar[type[PretextConfig]] = DenoisingConfig
+    Config: ClassVar[type[PretrainingConfig]] = DenoisingConfig
 
     def __init__(self, config: DenoisingConfig) -> None:
         self.config: DenoisingConfig = config

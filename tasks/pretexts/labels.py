@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch_geometric.data import Data
 
-from tasks.options.pretexts import LabelsConfig, PretextConfig
+from tasks.options.pretexts import LabelsConfig, PretrainingConfig
 from tasks.pretexts.base import PretrainingTask
 
 
@@ -19,7 +19,7 @@ class Labels(PretrainingTask):
 
     kind: ClassVar[str] = "labels"
     title: ClassVar[str] = "training on labels"
-    Config: ClassVar[type[PretextConfig]] = LabelsConfig
+    Config: ClassVar[type[PretrainingConfig]] = LabelsConfig
 
     def __init__(self, config: LabelsConfig) -> None:
         self.config: LabelsConfig = config

@@ -13,8 +13,11 @@ from torch_geometric.utils import scatter
 
 from tasks.geometry import minimum_image
 from tasks.models.graph import EDGES, SHIFTS, Graph
-from tasks.options.pretexts import MaskingConfig, PretextConfig
+from tasks.options.pretexts import MaskingConfig, PretrainingConfig
 from tasks.pretexts.base import Pretext
+
+DENSE_PER_A3 = 0.02
+"""Atoms/Å³ above which a box holds matter, and no molecule in a vacuum; argon at its melting point has 0.021."""
 
 
 class Masking(Pretext):
@@ -36,7 +39,7 @@ class Masking(Pretext):
 
     kind: ClassVar[str] = "masking"
     title: ClassVar[str] = "atom masking"
-    Config: ClassVar[type[PretextConfig]] = MaskingConfig
+    Config: ClassVar[type[PretrainingConfig]] = MaskingConfig
     keeps_graph: ClassVar[bool] = True
 
     def __init__(self, config: MaskingConfig) -> None:
@@ -57,6 +60,20 @@ class Masking(Pretext):
     def applies_to(self, sample: Data) -> bool:
         """Whether an atom can be masked: not in structures where it is not known what belongs together."""
         return self._group in sample and bool(self._eligible(self._maskable(sample.z), sample[self._group]).any())
+
+    def caution(self, sample: Data) -> str | None:
+        """See `PretrainingTask.caution`: in a crystal bonds have no end."""
+        if self.config.target == "bonded" or "box" not in sample:
+            return None
+        largest, atoms = int(torch.bincount(sample.molecule).max()), sample.num_nodes
+        if 2 * largest <= atoms or atoms < DENSE_PER_A3 * float(torch.linalg.det(sample.box[0])):
+            return None
+        removed = "one atom is removed" if self.config.target == "molecule" else "atoms are removed"
+        return (
+            f"bonds connect {largest} of {atoms} atoms, as in a crystal, which counts as one molecule: {removed}, and "
+            f"all others point there, however far it is. Where there are no molecules, denoising and "
+            f"distance-denoising ask about each atom"
+        )
 
     def corrupt(self, batch: Batch, generator: Generator) -> Data:
         """Structures without the masked atoms, with ``mask_label`` (N,) and unit ``target`` (N, 3).

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from ase.build import bulk
 from hypothesis import given
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
-from tasks.audit import SAME_A, Audit, Auditor, FrameSet, LeakError, fingerprint, tolerance_A
+from tasks.audit import SAME_A, Audit, Auditor, FrameSet, LeakError, _sorted_distances, fingerprint, tolerance_A
 from tasks.datasets.base import Dataset, Outline
 from tests.tasks.conftest import make_water, random_rotation
 
@@ -151,3 +152,39 @@ def test_the_gap_in_time_is_that_of_the_nearest_frames_of_one_trajectory(traject
     data = dataset([molecule(k) for k in range(4)], np.stack([trajectories, numbers], axis=1))
     audit = Auditor().audit([frame_set(data, [0, 1])], [], [frame_set(data, [2, 3])])
     assert audit.nearest_frames == nearest
+
+
+def crystal(seed, repeat=4, sd_A=0.04, species=("Cu", "Cu")):
+    """Atoms of a face-centred cubic crystal, or of rock salt, each moved by itself."""
+    atoms = bulk("Cu", cubic=True) if len(set(species)) == 1 else bulk("".join(species), "rocksalt", 3.6, cubic=True)
+    atoms = atoms.repeat(repeat)
+    pos = atoms.positions + np.random.default_rng(seed).normal(scale=sd_A, size=(len(atoms), 3))
+    box = torch.tensor(atoms.cell.array, dtype=torch.float32).unsqueeze(0)
+    return Data(z=torch.tensor(atoms.numbers), pos=torch.tensor(pos, dtype=torch.float32), box=box)
+
+
+@pytest.mark.parametrize("species", [("Cu", "Cu"), ("Na", "Cl")])
+def test_frames_of_a_crystal_are_told_apart_and_found_in_disguise(species):
+    """Their sorted distances differ by less than what rounding to 0.01 Å allow; what atoms see does not."""
+    repeat = 4 if species[0] == species[1] else 3
+    first, second = (crystal(seed, repeat, species=species) for seed in (1, 2))
+    pairs = [_sorted_distances(one) for one in (first, second)]
+    coarse = [dataset([one], precision_A=0.01) for one in (first, second, disguised(first, 3))]
+    assert np.sqrt(np.square(pairs[0] - pairs[1]).mean()) < tolerance_A(coarse[0], coarse[1])
+    audit = Auditor().audit([frame_set(coarse[0])], [], [frame_set(coarse[1])])
+    assert audit.checked_frames == 1
+    coarse[2].samples[0].pos = (coarse[2].samples[0].pos * 100).round() / 100
+    with pytest.raises(LeakError):
+        Auditor().audit([frame_set(coarse[0])], [], [frame_set(coarse[2])])
+
+
+def test_trajectories_that_begin_from_one_structure_are_told_what_to_do():
+    start = crystal(0, repeat=2, sd_A=0.0)
+    samples = [start, crystal(1, 2), start.clone(), crystal(2, 2)]
+    numbers = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    data = dataset(samples, numbers)
+    sets = [frame_set(data, [0, 1], "the training set")], [], [frame_set(data, [2, 3], "the test set")]
+    with pytest.raises(LeakError, match=r"frame 2 of the test set .* Leave out the first frame of each trajectory"):
+        Auditor().audit(*sets)
+    with pytest.raises(LeakError, match="another split, or fewer frames"):
+        Auditor().audit([frame_set(dataset(samples), [0, 1])], [], [frame_set(dataset(samples), [2, 3])])

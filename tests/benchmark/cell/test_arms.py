@@ -10,6 +10,12 @@ import pytest
 import torch
 import yaml
 
+from benchmark.cell.finished import read_pretraining
+from benchmark.planning.reading import build
+from benchmark.run.export import export
+from benchmark.streams import stream_seed
+from reports.records.folder import RunFolder
+from tasks.registry import MODELS
 from tests.benchmark.runs import command, records
 
 pytestmark = pytest.mark.slow
@@ -26,6 +32,11 @@ STRATEGIES = {
         "label": "labelled",
         "pretext": {"kind": "labels", "options": {"energy_weight": 0.1}},
         "labels_from": {"kind": "water"},
+    },
+    "asked": {
+        "label": "asked",
+        "pretext": {"kind": "distance-denoising"},
+        "auxiliary": {"kind": "distance-denoising", "options": {"sd_A": 0.05}},
     },
     "noisy": {"label": "noisy", "auxiliary": {"kind": "denoising", "options": {"sd_A": 0.05}}},
 }
@@ -71,7 +82,7 @@ def test_every_arm_is_charged_what_it_cost(rows, run):
 def test_arms_that_share_a_pretraining_and_those_that_do_not(rows):
     keys = rows["pretraining_key"]
     assert keys["masked"] == keys["reset"] == keys["scaled"]
-    assert len(set(keys.dropna())) == 4
+    assert len(set(keys.dropna())) == 5
     assert rows["force_rmse_mev_per_A"].nunique() == len(rows)
     assert set(rows["audit_duplicates"]) == {0}
 
@@ -96,3 +107,24 @@ def test_what_was_scaled_says_by_how_much(rows, run):
     assert provenance["transfer_factor"] > 0
     state = torch.load(pretraining(run, rows.loc["scaled"]) / "potential.pt", weights_only=True)["state_dict"]
     assert "readout.2.weight" in state
+
+
+def test_a_head_of_a_pretexts_own_is_left_behind(rows, run, data_dir, tmp_path):
+    """The pretrained potential is a body with the first readout of its seed; checkpoints keep the head to go on."""
+    folder = pretraining(run, rows.loc["asked"])
+    state = torch.load(folder / "potential.pt", weights_only=True)["state_dict"]
+    other = torch.load(pretraining(run, rows.loc["masked"]) / "potential.pt", weights_only=True)["state_dict"]
+    assert set(state) == set(other)
+    saved = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+    assert any(name.startswith("head.mlp.") for name in saved)
+    model = read_pretraining(RunFolder(run), rows.loc["asked", "pretraining_key"]).model
+    with torch.random.fork_rng():
+        torch.manual_seed(stream_seed(0, "weights"))
+        fresh = build(MODELS, model).state_dict()
+    assert all(torch.equal(state[name], fresh[name]) for name in fresh if name.startswith("readout."))
+    assert not torch.equal(state["embedding.species.weight"], fresh["embedding.species.weight"])
+    assert rows.loc["asked", "handover_force_rms"] > 0
+    (path,) = export(run, tmp_path / "body.pt", data_dir, select={"strategy": ["asked"]}, pretraining=True)
+    assert set(torch.load(path, weights_only=True)["weights"]) == set(fresh)
+    (path,) = export(run, tmp_path / "potential.pt", data_dir, select={"strategy": ["asked"]})
+    assert set(torch.load(path, weights_only=True)["weights"]) == set(fresh)

@@ -7,7 +7,7 @@ import sys
 import ase.io
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
 
 from benchmark.cell.inspection import inspect_data
 from benchmark.cli.main import main
@@ -110,3 +110,53 @@ def test_the_command_ends_with_2_if_anything_would_stop_a_run(own, tmp_path, mon
     assert "1 thing would stop the run" in printed
     assert "leakage" in printed
     assert not (tmp_path / "runs").exists()
+
+
+def copper(path, began_together=False):
+    """Four trajectories of a small crystal of copper, each of six frames, with the labels of springs."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for run in range(4):
+        for number in range(6):
+            atoms = bulk("Cu", cubic=True).repeat(2)
+            shift = rng.normal(scale=0.0 if began_together and number == 0 else 0.08, size=(32, 3))
+            atoms.positions += shift
+            atoms.info |= {"E": 3 * float((shift**2).sum()), "run": f"r{run}"}
+            atoms.arrays["F"] = -6 * shift
+            frames.append(atoms)
+    ase.io.write(path, frames, format="extxyz")
+    return entry(path, split={"val": 0.25, "test": 0.25})
+
+
+def test_what_a_crystal_asks_of_pretexts_and_networks_is_told(own, tmp_path):
+    datasets = {"cu": copper(tmp_path / "cu.xyz")}
+    datasets["cu"]["options"]["group_key"] = "run"
+    pretexts = {
+        "hydrogen": {"kind": "masking"},
+        "copper": {"kind": "masking", "options": {"species": ["Cu"]}},
+        "noise": {"kind": "denoising", "options": {"sd_A": 0.1}},
+        "distances": {"kind": "distance-denoising"},
+        "far": {"kind": "distance-denoising", "options": {"radius_A": 3.7}},
+    }
+    strategies = {"scratch": {"label": "s"}} | {name: {"label": name, "pretext": p} for name, p in pretexts.items()}
+    networks = {"egnn": {"kind": "egnn", "options": {"hidden": 4, "layers": 1, "max_neighbors": 11}}}
+    suite = {"datasets": datasets, "structures": {}, "strategies": strategies, "baselines": ["scratch"]}
+    found = inspect(own(**suite), tmp_path)
+    far, hydrogen = sorted(texts(found, "stop"))
+    assert "a box at least 7.4 Å wide; none of the training structures (made of Cu) has that" in far
+    assert (
+        "needs a molecule with an atom of H and another atom; none of the training structures (made of Cu)" in hydrogen
+    )
+    (note,) = texts(found, "note")
+    assert note.startswith("copper: masking: pretext: for cu: bonds connect 32 of 32 atoms, as in a crystal")
+    assert "distances: distance-denoising: pretext: for cu: 12 structures train and 6 validate" in "\n".join(
+        texts(found, "ok")
+    )
+    suite["strategies"] = {"scratch": {"label": "s"}}
+    (stop,) = texts(inspect(own(**suite, models=networks), tmp_path), "stop")
+    assert "atoms of structure 0 have 12.0 neighbours within 3.4 Å, on average; model 'egnn' has room for 11" in stop
+    assert "Raise its option 'max_neighbors' to 16" in stop
+    datasets["cu"] = copper(tmp_path / "cu.xyz", began_together=True)
+    datasets["cu"]["options"]["group_key"] = "run"
+    (stop,) = texts(inspect(own(**suite), tmp_path), "stop")
+    assert "the first frames of trajectories that began from the same structure" in stop

@@ -9,8 +9,9 @@ from benchmark.training import compiled
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.loop import fit
 from benchmark.training.modules import FinetuneModule, PretrainModule
-from tasks.options.pretexts import DenoisingConfig, MaskingConfig
+from tasks.options.pretexts import DenoisingConfig, DistanceDenoisingConfig, MaskingConfig
 from tasks.pretexts.denoising import Denoising
+from tasks.pretexts.distances import DistanceDenoising
 from tasks.pretexts.masking import Masking
 
 pytestmark = pytest.mark.slow
@@ -67,8 +68,12 @@ def test_resumed_and_eager_fits(make_potential, make_data, finetuning, tmp_path,
 
 @pytest.mark.parametrize(
     "pretext",
-    [Masking(MaskingConfig()), Denoising(DenoisingConfig(sd_A=0.2, head="coordinate"))],
-    ids=["mask", "noise"],
+    [
+        Masking(MaskingConfig()),
+        Denoising(DenoisingConfig(sd_A=0.2, head="coordinate")),
+        DistanceDenoising(DistanceDenoisingConfig(sd_A=0.2)),
+    ],
+    ids=["mask", "noise", "own head"],
 )
 def test_pretraining_is_compiled_as_well(make_potential, make_data, pretraining, pretext, tmp_path):
     short = pretraining.model_copy(update={"epochs": 1})

@@ -13,12 +13,23 @@ from benchmark.training.modules import Diverged, FinetuneModule, PretrainModule
 from tasks.datasets.splits import Split
 from tasks.models.egnn import EGNN
 from tasks.options.models import EGNNConfig
-from tasks.options.pretexts import DenoisingConfig, MaskingConfig
+from tasks.options.pretexts import DenoisingConfig, DistanceDenoisingConfig, MaskingConfig
 from tasks.pretexts.denoising import Denoising
+from tasks.pretexts.distances import DistanceDenoising
 from tasks.pretexts.masking import Masking
 from tests.tasks.conftest import make_water
 
 pytestmark = pytest.mark.slow
+
+PRETEXTS = pytest.mark.parametrize(
+    "pretext",
+    [
+        Masking(MaskingConfig()),
+        Denoising(DenoisingConfig(sd_A=0.2)),
+        DistanceDenoising(DistanceDenoisingConfig(sd_A=0.2)),
+    ],
+    ids=lambda pretext: pretext.kind,
+)
 
 
 def silent(state):
@@ -68,14 +79,14 @@ def test_resumed_fit_equals_an_uninterrupted_one(make_potential, make_data, fine
         assert first == second
 
 
-@pytest.mark.parametrize("pretext", [Masking(MaskingConfig()), Denoising(DenoisingConfig(sd_A=0.2))])
+@PRETEXTS
 def test_resumed_pretraining_equals_an_uninterrupted_one(
     make_potential, make_data, pretraining, pretext, tmp_path, monkeypatch
 ):
     def pretrain(folder):
         module = PretrainModule(make_potential(), pretraining, pretext, seed=5)
         fit(module, make_data(folder), pretraining, folder, "cpu", silent, CurveRecorder())
-        return module.model.state_dict()
+        return module.state_dict()
 
     whole = pretrain(tmp_path / "whole")
     original = PretrainModule.on_validation_epoch_end
@@ -107,9 +118,9 @@ def test_finetuning_lowers_the_loss_and_curves_have_every_epoch(make_potential, 
     assert states[0]["epochs"] == 12
 
 
-@pytest.mark.parametrize("pretext", [Masking(MaskingConfig()), Denoising(DenoisingConfig(sd_A=0.2))])
+@PRETEXTS
 def test_pretraining_learns_water(pretraining, pretext, tmp_path):
-    """Better than no prediction, whose loss is 1 for both pretexts, on frames that it was not trained on."""
+    """Better than no prediction, whose loss is 1 for all pretexts, or nearly, on frames that it was not trained on."""
     longer = pretraining.model_copy(update={"epochs": 15})
     torch.manual_seed(0)
     module = PretrainModule(EGNN(EGNNConfig(hidden=16, layers=2)), longer, pretext, seed=1)

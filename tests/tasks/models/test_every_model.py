@@ -185,6 +185,49 @@ def test_a_few_steps_lower_the_loss(case, pretext, water):
             assert last < 0.95 * first, (head, values)
 
 
+def features(potential, batch, pos=None):
+    """Features of the atoms of a batch, at other positions if given."""
+    return potential.features(batch.z, batch.pos if pos is None else pos, batch.batch, batch.box, {}).detach()
+
+
+def test_features_are_those_of_the_atoms_and_as_invariant_as_the_energy(case, potential, batch, water, rotation):
+    found = features(potential, batch)
+    assert found.shape == (batch.num_nodes, potential.feature_width)
+    assert found.std(dim=0).max() > 1e-6
+    for number, sample in enumerate(batch.to_data_list()):
+        assert_same([features(potential, Batch.from_data_list([sample]))], [found[batch.batch == number]])
+    cluster = water(8, 3, 7.0, torch.float64)
+    order = torch.randperm(cluster.num_nodes, generator=Generator().manual_seed(0))
+    own = torch.zeros_like(cluster.z)
+    straight, permuted, turned = (
+        potential.features(z, pos, own, None, {}).detach()
+        for z, pos in (
+            (cluster.z, cluster.pos),
+            (cluster.z[order], cluster.pos[order]),
+            (cluster.z, cluster.pos @ rotation.T),
+        )
+    )
+    assert_same([permuted], [straight[order]])
+    if case in NOT_EQUIVARIANT:
+        assert (turned - straight).abs().max() > 1e-6
+    else:
+        assert_same([turned], [straight])
+
+
+def test_features_are_what_energies_are_made_of(potential, batch):
+    """Pretraining them trains every weight of the body that the energy has, and none of the readout."""
+    potential.train()
+    found = potential.features(batch.z, batch.pos.clone(), batch.batch, batch.box, {})
+    found.square().sum().backward()
+    reached = {name for name, weight in potential.named_parameters() if weight.grad is not None and weight.grad.any()}
+    potential.zero_grad()
+    potential(batch.z, batch.pos.clone(), batch.batch, batch.box)[0].square().sum().backward()
+    needed = {name for name, weight in potential.named_parameters() if weight.grad is not None and weight.grad.any()}
+    readout = (*(f"{name}." for name in potential.readout_modules), "readout.")
+    assert {name for name in needed if not name.startswith(readout)} <= reached
+    assert not any(name.startswith(readout) for name in reached)
+
+
 def test_checkpoint_round_trip(case, batch, tmp_path):
     first, second = build(case, seed=1), build(case, seed=2)
     expected = predict(first, batch)
