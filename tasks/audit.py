@@ -7,6 +7,7 @@ files keep (0.01 Å in an XTC file), whichever is coarser.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset, DatasetError
 from tasks.datasets.structures.molecules import atom_pairs, pair_distances
+from tasks.traces import FINGERPRINT, TRACED_DISTANCES, Traces
 
 DECAYS_PER_A = (0.5, 1.0, 2.0)
 FEATURE_TOLERANCE = 2e-3
@@ -62,6 +64,19 @@ class FrameSet:
     frames: NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False)
+class TraceSet:
+    """Structures of which there are only traces.
+
+    Attributes:
+        name: what messages call them.
+        traces: theirs.
+    """
+
+    name: str
+    traces: Traces
+
+
 @dataclass(frozen=True)
 class Audit:
     """What was compared and found clean.
@@ -90,19 +105,26 @@ class Auditor:
     def __init__(self) -> None:
         self._known: dict[int, tuple[Dataset, NDArray[np.float64]]] = {}
 
-    def audit(self, seen: Sequence[FrameSet], validation: Sequence[FrameSet], test: Sequence[FrameSet]) -> Audit:
+    def audit(
+        self,
+        seen: Sequence[FrameSet],
+        validation: Sequence[FrameSet],
+        test: Sequence[FrameSet],
+        traced: Sequence[TraceSet] = (),
+    ) -> Audit:
         """Look for the validation and test frames among those that are seen in training.
 
         Args:
             seen: frames of training and pretraining.
             validation: frames that select the best checkpoint.
             test: frames that errors are measured on.
+            traced: further structures that are seen, of which there are only traces.
 
         Raises:
             LeakError: if any is found; the message names the first ones.
         """
         held_out = [*validation, *test]
-        found = [*_identical(seen, held_out), *self._alike(seen, held_out)]
+        found = [*_identical(seen, held_out), *self._alike(seen, held_out), *self._traced(traced, held_out)]
         if found:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             raise LeakError(
@@ -110,18 +132,20 @@ class Auditor:
                 f"the training or pretraining data (another split, or fewer frames), or from the test data",
                 found=len(found),
             )
+        sources: list[Dataset | Traces] = [part.dataset for part in seen]
+        sources += [part.traces for part in traced]
         return Audit(
-            seen_frames=sum(len(part.frames) for part in seen),
+            seen_frames=sum(len(part.frames) for part in seen) + sum(len(part.traces) for part in traced),
             checked_frames=sum(len(part.frames) for part in held_out),
             nearest_frames=_nearest(seen, test),
-            tolerance_A=max((tolerance_A(a.dataset, b.dataset) for a in seen for b in held_out), default=SAME_A),
+            tolerance_A=max((tolerance_A(a, b.dataset) for a in sources for b in held_out), default=SAME_A),
         )
 
     def _alike(self, seen: Sequence[FrameSet], held_out: Sequence[FrameSet]) -> list[str]:
         found = []
         known = _by_composition(seen)
         sets = [*seen, *held_out]
-        coarsest = max([FINE_STEP_A, *(part.dataset.precision_A for part in sets)]) / FINE_STEP_A
+        reach = _reach([part.dataset.precision_A for part in sets])
         for composition, ours in _by_composition(held_out).items():
             there = known.get(composition)
             if there is None:
@@ -130,7 +154,7 @@ class Auditor:
             tree = KDTree(np.stack([self._fingerprint(*place) for place in there]))
             near = tree.query_ball_point(
                 np.stack([self._fingerprint(*place) for place in ours]),
-                coarsest * FEATURE_TOLERANCE / np.sqrt(atoms),
+                reach / np.sqrt(atoms),
                 p=np.inf,
             )
             distances = lru_cache(maxsize=max(2, KEPT_DISTANCES // max(1, atoms**2 // 2)))(_sorted_distances_of)
@@ -146,6 +170,29 @@ class Auditor:
                             f"{other[0].name}"
                         )
                         break
+        return found
+
+    def _traced(self, traced: Sequence[TraceSet], held_out: Sequence[FrameSet]) -> list[str]:
+        """The same where of what was seen there are only traces."""
+        found = []
+        for composition, ours in _by_composition(held_out).items():
+            prints = np.stack([self._fingerprint(*place) for place in ours])
+            for there in traced:
+                rows = np.flatnonzero(there.traces.compositions == _composition_hash(composition))
+                if not len(rows):
+                    continue
+                steps = [there.traces.precision_A, *(place[0].dataset.precision_A for place in ours)]
+                reach = _reach(steps) / np.sqrt(len(_sample(ours[0]).z))
+                near = KDTree(there.traces.fingerprints[rows]).query_ball_point(prints, reach, p=np.inf)
+                for (part, frame), candidates in zip(ours, near, strict=True):
+                    allowed = tolerance_A(part.dataset, there.traces)
+                    own = _kept_distances(part.dataset.samples[frame]) if candidates else None
+                    for row in rows[candidates]:
+                        if own is not None and _same_geometry(own, there.traces.distances[row], allowed):
+                            found.append(
+                                f"frame {frame} of {part.name} has the geometry of structure {row} of {there.name}"
+                            )
+                            break
         return found
 
     def _fingerprint(self, part: FrameSet, frame: int) -> NDArray[np.float64]:
@@ -178,13 +225,29 @@ def fingerprint(sample: Data) -> NDArray[np.float64]:
     return (decays @ weights.T).ravel() / len(z)
 
 
-def tolerance_A(first: Dataset, second: Dataset) -> float:
+def trace(part: FrameSet) -> Traces:
+    """What is kept of frames to recognise them by."""
+    samples = [part.dataset.samples[frame] for frame in part.frames]
+    return Traces(
+        np.array([_composition_hash(_composition(sample)) for sample in samples], dtype=np.int64),
+        np.array([fingerprint(sample) for sample in samples], dtype=np.float32).reshape(-1, FINGERPRINT),
+        np.array([_kept_distances(sample) for sample in samples], dtype=np.float32).reshape(-1, TRACED_DISTANCES),
+        part.dataset.precision_A,
+    )
+
+
+def tolerance_A(first: Dataset | Traces, second: Dataset | Traces) -> float:
     """Root mean square difference of sorted distances up to which frames of two datasets count as the same, Å.
 
     Rounding coordinates to steps a and b changes the distance of two atoms by sqrt((a² + b²) / 6), root mean square.
     """
     rounding = np.hypot(first.precision_A, second.precision_A) / np.sqrt(6)
     return float(max(SAME_A, ABOVE_ROUNDING * rounding))
+
+
+def _reach(steps_A: Sequence[float]) -> float:
+    """How far fingerprints of the same frame may be apart, times the root of its atoms."""
+    return max([FINE_STEP_A, *steps_A]) / FINE_STEP_A * FEATURE_TOLERANCE
 
 
 def _same_geometry(a: NDArray[np.float32], b: NDArray[np.float32], allowed_A: float) -> bool:
@@ -203,6 +266,13 @@ def _sorted_distances(sample: Data) -> NDArray[np.float64]:
     distances = pair_distances(sample.pos.numpy(), _box(sample))
     ordered: NDArray[np.float64] = distances[np.lexsort((distances, kinds))]
     return ordered
+
+
+def _kept_distances(sample: Data) -> NDArray[np.float32]:
+    """Some of the sorted distances, evenly chosen, (32,)."""
+    ordered = _sorted_distances(sample)
+    places = np.linspace(0, max(len(ordered) - 1, 0), TRACED_DISTANCES).round().astype(int)
+    return (ordered[places] if len(ordered) else np.zeros(TRACED_DISTANCES)).astype(np.float32)
 
 
 def _box(sample: Data) -> NDArray[np.float64] | None:
@@ -229,9 +299,16 @@ def _by_composition(parts: Sequence[FrameSet]) -> dict[bytes, list[tuple[FrameSe
     for part in parts:
         for frame in part.frames:
             sample = part.dataset.samples[frame]
-            composition = np.sort(sample.z.numpy()).astype("<i2").tobytes()
-            members.setdefault(composition, []).append((part, int(frame)))
+            members.setdefault(_composition(sample), []).append((part, int(frame)))
     return members
+
+
+def _composition(sample: Data) -> bytes:
+    return np.sort(sample.z.numpy()).astype("<i2").tobytes()
+
+
+def _composition_hash(composition: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(composition).digest()[:8], "little", signed=True)
 
 
 def _sample(place: tuple[FrameSet, int]) -> Data:

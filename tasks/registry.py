@@ -111,6 +111,7 @@ PRETEXTS: Registry[Any] = Registry(
         "masking": ("tasks.pretexts.masking:Masking", "tasks.options.pretexts:MaskingConfig"),
         "denoising": ("tasks.pretexts.denoising:Denoising", "tasks.options.pretexts:DenoisingConfig"),
         "labels": ("tasks.pretexts.labels:Labels", "tasks.options.pretexts:LabelsConfig"),
+        "file": ("tasks.pretexts.file:PretrainedFile", "tasks.options.pretexts:FileConfig"),
     },
 )
 LABELLERS: Registry[Any] = Registry(

@@ -24,7 +24,8 @@ from benchmark.planning.simulation import SimulationSettings, Test
 from benchmark.run import plan_file
 from benchmark.run.machine import count_threads, count_workers
 from benchmark.run.progress import Display
-from benchmark.simulate.job import DATA, OWN_MODEL, Setting, SimulationJob, Subject
+from benchmark.simulate.job import SimulationJob
+from benchmark.simulate.setting import DATA, OWN_MODEL, Setting, Subject
 from reports.records.atomic import read_json, write_json
 from reports.records.folder import RunFolder
 from reports.records.plan import Plan

@@ -21,6 +21,8 @@ class PretextConfig(BaseModel):
 
     needs_labels: ClassVar[bool] = False
     """Whether the structures keep their energies and forces: a pretext proper never sees them."""
+    from_file: ClassVar[bool] = False
+    """Whether the weights come in a file, which says what made them; nothing is trained before finetuning."""
 
     head: Head = Field(
         "force",
@@ -144,4 +146,22 @@ class LabelsConfig(PretextConfig):
     def _trains_forces(self) -> Self:
         if self.head != "force":
             raise ValueError(f"head {self.head!r}: labels train the forces; leave head out")
+        return self
+
+
+class FileConfig(PretextConfig):
+    """Options of a body that was pretrained before."""
+
+    from_file: ClassVar[bool] = True
+
+    path: str = Field(
+        min_length=1,
+        description="A file that `export --pretraining` wrote; absolute, or relative to the suite file. `{seed}` in it "
+        "stands for the seed of the cell.",
+    )
+
+    @model_validator(mode="after")
+    def _trains_nothing(self) -> Self:
+        if self.head != "force":
+            raise ValueError(f"head {self.head!r}: what is in a file is not trained; leave head out")
         return self
