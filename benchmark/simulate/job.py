@@ -28,7 +28,7 @@ from tasks.simulation.card import PotentialError
 from tasks.simulation.fields import ModelField
 from tasks.simulation.observables import Curve
 from tasks.simulation.scans import scans_of
-from tasks.simulation.structures import Start, repeated, rescaled, start_from
+from tasks.simulation.structures import Start, repeated, rescaled, side_by_side, start_from
 from tasks.simulation.trials import Dynamics, Outcome, Place
 
 FAST_FRICTION_PER_PS = 10.0
@@ -101,11 +101,11 @@ class SimulationJob(Job):
         return work[self.test](setting)
 
     def _nvt(self, setting: Setting) -> Outcome:
-        start = setting.start(self.replicas)
         if self.subject.kind == DATA:
             every = setting.dataset.all_frames
-            frames = [setting.start(len(every), every).pos.numpy()]
-            return Outcome(curves=trials.distributions(start, frames))
+            start = setting.start(len(every), every)
+            return Outcome(curves=trials.distributions(start, [start.pos.numpy()]))
+        start = side_by_side(setting.start(self.replicas), self.plan.boxes)
         how = self._dynamics(self.plan.nvt_ps, setting)
         with self._progress() as progress:
             outcome = trials.run_nvt(
@@ -125,7 +125,7 @@ class SimulationJob(Job):
         return outcome
 
     def _nve(self, setting: Setting) -> Outcome:
-        start = setting.start(self.replicas)
+        start = side_by_side(setting.start(self.replicas), self.plan.boxes)
         how = self._dynamics(self.plan.nve_ps, setting)
         with self._progress() as progress:
             return trials.run_nve(start, setting.field(start), how, self.plan.velocity_fs, self._reference(), progress)

@@ -83,6 +83,8 @@ def _files(results: Results) -> list[str]:
     finished = records[(records["status"] == "ok") & records["pretrained_file"].notna()].drop_duplicates("cell_key")
     unseen = list(dict.fromkeys(finished.loc[finished["audit_unknown"] > 0, "strategy"]))
     untold = list(dict.fromkeys(finished.loc[untold_cost(finished), "strategy"]))
+    counts = finished.groupby(["dataset", "model", "strategy"], sort=False)[["pretrained_file", "seed"]].nunique()
+    shared = counts[(counts["pretrained_file"] == 1) & (counts["seed"] > 1)].reset_index()["strategy"]
     notes = []
     if unseen:
         notes.append(
@@ -93,6 +95,11 @@ def _files(results: Results) -> list[str]:
         notes.append(
             f"{listing(untold)}: the file that cells started from does not say what its pretraining has cost. No "
             "comparison with it is at equal compute."
+        )
+    if len(shared):
+        notes.append(
+            f"{listing(list(dict.fromkeys(shared)))}: all seeds started from one pretrained body. Intervals hold nothing "
+            "of what another pretraining would have given."
         )
     return notes
 

@@ -73,6 +73,14 @@ def start_from(samples: Sequence[Data], frames: Sequence[int] | NDArray[np.int64
     return Start(chosen, geometry, bond_lengths(several, geometry.bonds, box).mean(0))
 
 
+def side_by_side(start: Start, boxes: int) -> Start:
+    """The same starts in larger boxes, so many side by side; see `repeated`. Without a box there is one molecule."""
+    if boxes == 1 or start.box is None:
+        return start
+    samples = [repeated(sample, boxes) for sample in start.samples]
+    return start_from(samples, range(len(samples)), len(samples))
+
+
 def rescaled(sample: Data, density: float) -> Data:
     """A structure at so many times its density: the box is scaled, and the centres of whole molecules with it."""
     z, molecule, pos, box = _parts(sample)

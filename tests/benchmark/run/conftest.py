@@ -22,6 +22,7 @@ def made(tmp_path_factory):
         strategies={name: arm for name, arm in arms().items() if name != "longer"},
         baselines=["scratch"],
     )
+
     def run(out, suite=suite, **options):
         """Run into a folder; returns what was printed."""
         return run_here(read_suite(str(suite), "tiny"), place, out, **options)

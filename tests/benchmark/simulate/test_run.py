@@ -11,10 +11,12 @@ from rich.console import Console
 from benchmark.errors import BenchmarkError
 from benchmark.run.progress import Display
 from benchmark.simulate import run as simulations
-from benchmark.simulate.run import estimate_seconds, execute, prepare
+from benchmark.simulate.estimate import estimate_seconds
+from benchmark.simulate.run import execute, prepare
 from reports.page.write import build_report
 from reports.records.folder import RunFolder
 from reports.records.simulations import read_simulations
+from tests.benchmark.runs import in_turn
 
 pytestmark = pytest.mark.slow
 
@@ -43,14 +45,8 @@ def folder(smoke, tmp_path_factory):
 @pytest.fixture(scope="module")
 def simulated(folder, data_dir):
     """The same after all simulations; jobs run in this process."""
-
-    def in_process(jobs, workers, on_change):
-        for job in jobs:
-            job.run()
-            on_change([], job)
-
     with pytest.MonkeyPatch.context() as patch, Display(Console(quiet=True)) as display:
-        patch.setattr(simulations, "run_jobs", in_process)
+        patch.setattr(simulations, "run_jobs", in_turn)
         failed = execute(prepare(folder, data_dir, ARMS, TINY, jobs=1), display)
     assert failed == []
     run = RunFolder(folder)
