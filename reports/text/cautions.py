@@ -98,8 +98,8 @@ def _files(results: Results) -> list[str]:
         )
     if len(shared):
         notes.append(
-            f"{listing(list(dict.fromkeys(shared)))}: all seeds started from one pretrained body. Intervals hold nothing "
-            "of what another pretraining would have given."
+            f"{listing(list(dict.fromkeys(shared)))}: all seeds started from one pretrained body. Intervals hold "
+            "nothing of what another pretraining would have given."
         )
     return notes
 

@@ -93,9 +93,14 @@ def rescaled(sample: Data, density: float) -> Data:
 
 
 def repeated(sample: Data, copies: int) -> Data:
-    """So many boxes side by side along the first box vector; ``molecule`` counts on."""
-    box = sample.box[0].double()
-    pos = torch.cat([sample.pos.double() + copy * box[0] for copy in range(copies)])
+    """So many boxes side by side along the first box vector; ``molecule`` counts on.
+
+    Molecules that a border cuts are made whole: their parts would be as far apart as the new box has them.
+    """
+    z, molecule, wrapped, box = _parts(sample)
+    assert box is not None
+    whole = whole_molecules(wrapped, find_geometry(z, molecule, wrapped, box).bonds, box)
+    pos = torch.from_numpy(np.concatenate([whole + copy * box[0] for copy in range(copies)]))
     count = int(sample.molecule.max()) + 1
     larger = sample.box.clone()
     larger[0, 0] *= copies

@@ -49,8 +49,9 @@ def start(*arguments):
 def in_turn(jobs, workers, on_change, may_start=None):
     """In place of ``run_jobs``: in this process, as workers would cost seconds each to start."""
     for job in jobs:
-        job.run()
-        on_change([], job)
+        if may_start is None or may_start(job, []):
+            job.run()
+            on_change([], job)
 
 
 def run_here(suite, data_dir: Path, out: Path, **options) -> str:
