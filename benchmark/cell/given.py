@@ -56,9 +56,9 @@ def trace_sets(given: PretrainedFile, body: Body) -> dict[str, list[TraceSet]]:
 def describe_given(given: PretrainedFile, body: Body) -> dict[str, Any]:
     """What a cell's provenance says of the body that it started from. Can be written as JSON."""
     return {
+        **body.origin,
         "path": given.path,
         "content_hash": given.content_hash,
-        **body.origin,
         "spent": None if body.spent is None else body.spent.model_dump(),
         "structures": count_structures(body),
     }

@@ -308,9 +308,8 @@ def _describe_files(cells: Sequence[Cell], library: Library) -> list[Section]:
         body = open_given(given)
         if (arm.strategy, given.path) not in done:
             done.add((arm.strategy, given.path))
-            kind = (body.origin.get("pretext") or {}).get("kind", "a task that is not told")
             cost = "what that cost it does not say" if body.spent is None else _cost(body.spent)
-            section.add("ok", "file", f"{given.path} (hash {given.content_hash}), pretrained by {kind}: {cost}")
+            section.add("ok", "file", f"{given.path} (hash {given.content_hash}), pretrained by {body.pretext}: {cost}")
             if count_structures(body) is None:
                 section.add("note", "leaks", f"{given.path}: {UNKNOWN}")
         if (arm.strategy, arm.dataset, given.path) not in done:

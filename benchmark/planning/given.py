@@ -24,11 +24,11 @@ def find_given(suite: Suite, arm: Arm, seed: int) -> PretrainedFile:
     pretext = suite.strategies[arm.strategy].pretext
     assert pretext is not None
     task = build(PRETEXTS, pretext)
+    place = task.place(arm.dataset, arm.model, seed)
     try:
-        body = task.body(seed)
+        body = task.body(place)
     except PotentialError as error:
         raise BenchmarkError(f"strategy {arm.strategy!r}: {error}") from error
-    place = task.place(seed)
     differing = _differing(body.card.network, suite, arm.model)
     if differing:
         raise BenchmarkError(

@@ -156,8 +156,8 @@ class FileConfig(PretextConfig):
 
     path: str = Field(
         min_length=1,
-        description="A file that `export --pretraining` wrote; absolute, or relative to the suite file. `{seed}` in it "
-        "stands for the seed of the cell.",
+        description="A file that `export --pretraining` wrote; absolute, or relative to the suite file. `{dataset}`, "
+        "`{model}` and `{seed}` in it stand for the names of the cell.",
     )
 
     @model_validator(mode="after")

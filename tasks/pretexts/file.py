@@ -21,17 +21,20 @@ class PretrainedFile(PretrainingTask):
     def __init__(self, config: FileConfig) -> None:
         self.config: FileConfig = config
 
-    def place(self, seed: int) -> str:
-        """The file of a seed's cells, as it is shown."""
-        return self.config.path.replace("{seed}", str(seed))
+    def place(self, dataset: str, model: str, seed: int) -> str:
+        """The file of a cell with these names, as it is shown."""
+        path = self.config.path
+        for name, value in (("dataset", dataset), ("model", model), ("seed", str(seed))):
+            path = path.replace(f"{{{name}}}", value)
+        return path
 
-    def body(self, seed: int) -> Body:
-        """What is in the file of a seed's cells; read once in a process, and again after a change.
+    def body(self, place: str) -> Body:
+        """What is in a file; read once in a process, and again after a change.
 
         Raises:
             PotentialError: if there is none, or none that can be used.
         """
-        path = Path(self.place(seed)).expanduser()
+        path = Path(place).expanduser()
         try:
             found = path.stat()
         except OSError:

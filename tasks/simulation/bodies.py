@@ -59,6 +59,13 @@ class Body:
         found = self.card.provenance.get(PRETRAINING)
         return {k: v for k, v in found.items() if k != "spent"} if isinstance(found, dict) else {}
 
+    @property
+    def pretext(self) -> str:
+        """What it was pretrained by, in words."""
+        told = self.origin.get("pretext")
+        kind = told.get("kind") if isinstance(told, dict) else None
+        return kind if isinstance(kind, str) else "a task that is not told"
+
 
 def write_body(path: Path, card: Card, weights: dict[str, Tensor], traces: Mapping[str, Sequence[Traces]]) -> None:
     """Write the file of a body; see `Body`. What it cost is in the card's provenance."""
