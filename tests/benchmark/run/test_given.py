@@ -180,8 +180,9 @@ def test_an_extended_arm_sees_as_many_frames_as_the_file_says(given, data_dir, t
     suite = given.suite(strategies=longer)
     # 16 frames of the same trajectories, twice: as many epochs as the pretraining had.
     assert cell_of(suite, "longer").phase.epochs == 3 + 2
+    copied(given, tmp_path, older)
     with pytest.raises(BenchmarkError, match=r"does not say what its pretraining has cost"):
-        make_plan(copied(given, tmp_path, older).model_copy(update={"strategies": suite.strategies}))
+        make_plan(given.suite(tmp_path, strategies=longer))
 
 
 def test_work_is_taken_over_and_the_time_is_told(given, run, data_dir, tmp_path):
