@@ -122,7 +122,7 @@ def inspect_data(
         cells = make_plan(suite, seeds, select, data_dir)
     except (BenchmarkError, DatasetError) as error:
         if not broken:  # else it was said before
-            sections.setdefault("plan", Section("plan")).add("stop", "frames", str(error))
+            sections.setdefault("plan", Section("plan")).add("stop", "cells", str(error))
         return Inspection([*sections.values()])
     for name, entry in {**suite.datasets, **suite.structures}.items():
         if name in loaded and isinstance(entry, DatasetEntry | StructuresEntry):

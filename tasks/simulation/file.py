@@ -54,8 +54,12 @@ def read_content(path: Path) -> tuple[Card, dict[str, Tensor], dict[str, Any]]:
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")  # a device may have no end
         data = path.read_bytes()
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("it is compressed, and may be larger than memory")
             wrong = archive.testzip()  # torch itself does not compare the checksums
         if wrong is not None:
             raise ValueError(f"{wrong} has another checksum")
