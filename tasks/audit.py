@@ -8,6 +8,7 @@ neighbours of single atoms too: two frames of a crystal have nearly the same dis
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,7 @@ from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset, DatasetError
 from tasks.datasets.structures.molecules import atom_pairs, pair_distances
+from tasks.traces import FINGERPRINT, TRACED_ATOMS, TRACED_NEIGHBOURS, Traces
 
 DECAYS_PER_A = (0.5, 1.0, 2.0)
 FEATURE_TOLERANCE = 2e-3
@@ -35,7 +37,7 @@ ABOVE_ROUNDING = 2.5
 femtosecond of motion at 300 K: what is nearer cannot be told apart there."""
 KEPT_DISTANCES = 4_000_000
 """Sorted distances that are kept at a time, 16 MB: with coarse files more frames are compared one by one."""
-NEAREST, WATCHED = 24, 16
+NEAREST, WATCHED = TRACED_NEIGHBOURS, 16
 """How many neighbours of how many atoms are compared one by one. A crystal has so many equal distances that all of
 them, sorted, differ by no more than 0.001 to 0.006 Å between any two frames (100 to 900 atoms that move by 0.04 or
 0.08 Å). What a single atom sees differs by 0.014 Å or more, and rounding changes it no more than all distances."""
@@ -52,6 +54,10 @@ class LeakError(DatasetError):
     def __init__(self, message: str, found: int) -> None:
         super().__init__(message)
         self.found = found
+
+
+Surroundings = dict[int, NDArray[np.float32]]
+"""For the atoms of each element the distances to their nearest neighbours, ascending, (M, `NEAREST`) or fewer."""
 
 
 class _Leak(NamedTuple):
@@ -74,6 +80,19 @@ class FrameSet:
     name: str
     dataset: Dataset
     frames: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class TraceSet:
+    """Structures of which there are only traces.
+
+    Attributes:
+        name: what messages call them.
+        traces: theirs.
+    """
+
+    name: str
+    traces: Traces
 
 
 @dataclass(frozen=True)
@@ -104,19 +123,26 @@ class Auditor:
     def __init__(self) -> None:
         self._known: dict[int, tuple[Dataset, NDArray[np.float64]]] = {}
 
-    def audit(self, seen: Sequence[FrameSet], validation: Sequence[FrameSet], test: Sequence[FrameSet]) -> Audit:
+    def audit(
+        self,
+        seen: Sequence[FrameSet],
+        validation: Sequence[FrameSet],
+        test: Sequence[FrameSet],
+        traced: Sequence[TraceSet] = (),
+    ) -> Audit:
         """Look for the validation and test frames among those that are seen in training.
 
         Args:
             seen: frames of training and pretraining.
             validation: frames that select the best checkpoint.
             test: frames that errors are measured on.
+            traced: further structures that are seen, of which there are only traces.
 
         Raises:
             LeakError: if any is found; the message names the first ones.
         """
         held_out = [*validation, *test]
-        found = [*_identical(seen, held_out), *self._alike(seen, held_out)]
+        found = [*_identical(seen, held_out), *self._alike(seen, held_out), *self._traced(traced, held_out)]
         if found:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             raise LeakError(
@@ -124,18 +150,20 @@ class Auditor:
                 f"meaningless: {_remedy(found)}",
                 found=len(found),
             )
+        sources: list[Dataset | Traces] = [part.dataset for part in seen]
+        sources += [part.traces for part in traced]
         return Audit(
-            seen_frames=sum(len(part.frames) for part in seen),
+            seen_frames=sum(len(part.frames) for part in seen) + sum(len(part.traces) for part in traced),
             checked_frames=sum(len(part.frames) for part in held_out),
             nearest_frames=_nearest(seen, test),
-            tolerance_A=max((tolerance_A(a.dataset, b.dataset) for a in seen for b in held_out), default=SAME_A),
+            tolerance_A=max((tolerance_A(a, b.dataset) for a in sources for b in held_out), default=SAME_A),
         )
 
     def _alike(self, seen: Sequence[FrameSet], held_out: Sequence[FrameSet]) -> list[_Leak]:
         found = []
         known = _by_composition(seen)
         sets = [*seen, *held_out]
-        coarsest = max([FINE_STEP_A, *(part.dataset.precision_A for part in sets)]) / FINE_STEP_A
+        reach = _reach([part.dataset.precision_A for part in sets])
         for composition, ours in _by_composition(held_out).items():
             there = known.get(composition)
             if there is None:
@@ -144,7 +172,7 @@ class Auditor:
             tree = KDTree(np.stack([self._fingerprint(*place) for place in there]))
             near = tree.query_ball_point(
                 np.stack([self._fingerprint(*place) for place in ours]),
-                coarsest * FEATURE_TOLERANCE / np.sqrt(atoms),
+                reach / np.sqrt(atoms),
                 p=np.inf,
             )
             distances = lru_cache(maxsize=max(2, KEPT_DISTANCES // max(1, atoms**2 // 2)))(_sorted_distances_of)
@@ -164,6 +192,28 @@ class Auditor:
                         )
                         found.append(_Leak(text, _begins(place) and _begins(other)))
                         break
+        return found
+
+    def _traced(self, traced: Sequence[TraceSet], held_out: Sequence[FrameSet]) -> list[_Leak]:
+        """The same where of what was seen there are only traces."""
+        found = []
+        for composition, ours in _by_composition(held_out).items():
+            prints = np.stack([self._fingerprint(*place) for place in ours])
+            for there in traced:
+                rows = np.flatnonzero(there.traces.compositions == _composition_hash(composition))
+                if not len(rows):
+                    continue
+                steps = [there.traces.precision_A, *(place[0].dataset.precision_A for place in ours)]
+                reach = _reach(steps) / np.sqrt(len(_sample(ours[0]).z))
+                near = KDTree(there.traces.fingerprints[rows]).query_ball_point(prints, reach, p=np.inf)
+                for (part, frame), candidates in zip(ours, near, strict=True):
+                    allowed = tolerance_A(part.dataset, there.traces)
+                    own = _surroundings((part, frame)) if candidates else {}
+                    for row in rows[candidates]:
+                        if _has_atoms(own, there.traces.elements[row], there.traces.distances[row], allowed):
+                            text = f"frame {frame} of {part.name} has the geometry of structure {row} of {there.name}"
+                            found.append(_Leak(text, False))
+                            break
         return found
 
     def _fingerprint(self, part: FrameSet, frame: int) -> NDArray[np.float64]:
@@ -196,7 +246,25 @@ def fingerprint(sample: Data) -> NDArray[np.float64]:
     return (decays @ weights.T).ravel() / len(z)
 
 
-def tolerance_A(first: Dataset, second: Dataset) -> float:
+def trace(part: FrameSet) -> Traces:
+    """What is kept of frames to recognise them by."""
+    samples = [part.dataset.samples[frame] for frame in part.frames]
+    traces = Traces(
+        np.array([_composition_hash(_composition(sample)) for sample in samples], dtype=np.int64),
+        np.array([fingerprint(sample) for sample in samples], dtype=np.float32).reshape(-1, FINGERPRINT),
+        np.zeros((len(samples), TRACED_ATOMS), dtype=np.int64),
+        np.zeros((len(samples), TRACED_ATOMS, TRACED_NEIGHBOURS), dtype=np.float32),
+        part.dataset.precision_A,
+    )
+    for row, sample in enumerate(samples):
+        atoms = np.linspace(0, sample.num_nodes - 1, TRACED_ATOMS).round().astype(int)
+        nearest = _nearest_distances(sample)[atoms]
+        traces.elements[row] = sample.z.numpy()[atoms]
+        traces.distances[row, :, : nearest.shape[1]] = nearest
+    return traces
+
+
+def tolerance_A(first: Dataset | Traces, second: Dataset | Traces) -> float:
     """Root mean square difference of sorted distances up to which frames of two datasets count as the same, Å.
 
     Rounding coordinates to steps a and b changes the distance of two atoms by sqrt((a² + b²) / 6), root mean square.
@@ -205,28 +273,50 @@ def tolerance_A(first: Dataset, second: Dataset) -> float:
     return float(max(SAME_A, ABOVE_ROUNDING * rounding))
 
 
+def _reach(steps_A: Sequence[float]) -> float:
+    """How far fingerprints of the same frame may be apart, times the root of its atoms."""
+    return max([FINE_STEP_A, *steps_A]) / FINE_STEP_A * FEATURE_TOLERANCE
+
+
 def _same_geometry(a: NDArray[np.float32], b: NDArray[np.float32], allowed_A: float) -> bool:
     """Whether the sorted distances of each pair of elements are the same."""
     return bool(np.sqrt(np.mean((a - b) ** 2)) < allowed_A) if len(a) else True
 
 
-def _same_surroundings(a: dict[int, NDArray[np.float32]], b: dict[int, NDArray[np.float32]], allowed_A: float) -> bool:
+def _same_surroundings(a: Surroundings, b: Surroundings, allowed_A: float) -> bool:
     """Whether some atoms of one structure are found in the other of the same composition, each by its neighbours."""
     for element, rows in a.items():
-        for number in np.unique(np.linspace(0, len(rows) - 1, WATCHED).round().astype(int)):
-            differences = b[element] - rows[number]
-            if differences.size and np.sqrt(np.square(differences).mean(axis=1).min()) >= allowed_A:
-                return False
+        watched = rows[np.unique(np.linspace(0, len(rows) - 1, WATCHED).round().astype(int))]
+        if not _has_atoms(b, [element] * len(watched), watched, allowed_A):
+            return False
     return True
 
 
-def _surroundings(place: tuple[FrameSet, int]) -> dict[int, NDArray[np.float32]]:
-    """For the atoms of each element the distances to their nearest neighbours, ascending, (M, `NEAREST`) or fewer."""
+def _has_atoms(
+    surroundings: Surroundings, elements: Sequence[int], distances: NDArray[np.float32], allowed_A: float
+) -> bool:
+    """Whether a structure has atoms of these elements with these distances to their neighbours, (M, `NEAREST`)."""
+    for element, row in zip(elements, distances, strict=True):
+        if element not in surroundings:
+            return False
+        differences = surroundings[element] - row[: surroundings[element].shape[1]]
+        if differences.size and np.sqrt(np.square(differences).mean(axis=1).min()) >= allowed_A:
+            return False
+    return True
+
+
+def _surroundings(place: tuple[FrameSet, int]) -> Surroundings:
     sample = _sample(place)
-    z, count = sample.z.numpy(), min(NEAREST, sample.num_nodes - 1)
-    distances = squareform(pair_distances(sample.pos.numpy(), _box(sample))).astype(np.float32)
-    nearest = np.sort(np.partition(distances, count, axis=1)[:, : count + 1], axis=1)[:, 1:]  # the first is its own
+    z, nearest = sample.z.numpy(), _nearest_distances(sample)
     return {int(element): nearest[z == element] for element in np.unique(z)}
+
+
+def _nearest_distances(sample: Data) -> NDArray[np.float32]:
+    """Of each atom the distances to its nearest neighbours, ascending, (N, `NEAREST`), or fewer of few atoms."""
+    count = min(NEAREST, sample.num_nodes - 1)
+    distances = squareform(pair_distances(sample.pos.numpy(), _box(sample))).astype(np.float32)
+    nearest = np.partition(distances, count, axis=1)[:, : count + 1]
+    return np.sort(nearest, axis=1)[:, 1:]  # the first is the atom itself
 
 
 def _sorted_distances_of(place: tuple[FrameSet, int]) -> NDArray[np.float32]:
@@ -283,9 +373,16 @@ def _by_composition(parts: Sequence[FrameSet]) -> dict[bytes, list[tuple[FrameSe
     for part in parts:
         for frame in part.frames:
             sample = part.dataset.samples[frame]
-            composition = np.sort(sample.z.numpy()).astype("<i2").tobytes()
-            members.setdefault(composition, []).append((part, int(frame)))
+            members.setdefault(_composition(sample), []).append((part, int(frame)))
     return members
+
+
+def _composition(sample: Data) -> bytes:
+    return np.sort(sample.z.numpy()).astype("<i2").tobytes()
+
+
+def _composition_hash(composition: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(composition).digest()[:8], "little", signed=True)
 
 
 def _sample(place: tuple[FrameSet, int]) -> Data:

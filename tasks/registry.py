@@ -115,6 +115,7 @@ PRETEXTS: Registry[Any] = Registry(
             "tasks.options.pretexts:DistanceDenoisingConfig",
         ),
         "labels": ("tasks.pretexts.labels:Labels", "tasks.options.pretexts:LabelsConfig"),
+        "file": ("tasks.pretexts.file:PretrainedFile", "tasks.options.pretexts:FileConfig"),
     },
 )
 LABELLERS: Registry[Any] = Registry(

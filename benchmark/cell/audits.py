@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from benchmark.cell.given import open_given, trace_sets
 from benchmark.cell.library import Library
 from benchmark.planning.cells import Cell
 from reports.records.audit import Audits, CleanAudit
 from reports.records.folder import RunFolder
-from tasks.audit import Audit, Auditor, FrameSet
+from tasks.audit import Audit, Auditor, FrameSet, TraceSet
 
 
 def audit_of(cell: Cell, library: Library, run: RunFolder) -> dict[str, Any]:
@@ -22,14 +23,15 @@ def audit_of(cell: Cell, library: Library, run: RunFolder) -> dict[str, Any]:
     own = library.contents(cell.own)
     if found is None or found.contents != [*own, *_pretraining_contents(cell, run)]:
         found = clean_audit(cell, library, Auditor())
-    counts = found.model_dump(include={"seen_frames", "checked_frames", "nearest_frames"})
+    counts = found.model_dump(include={"seen_frames", "checked_frames", "nearest_frames", "unknown"})
     return {"audit_duplicates": 0, **{f"audit_{name}": value for name, value in counts.items()}}
 
 
 def audit_key(cell: Cell) -> str:
     """What an audit depends on: cells with another model, pretext or schedule need not be audited again."""
     parts = [] if cell.pretraining is None else [part.model_dump_json() for part in cell.pretraining.parts]
-    content = f"{cell.seed} {cell.dataset.model_dump_json()} {parts}"
+    given = "" if cell.given is None else f" {cell.given.content_hash}"
+    content = f"{cell.seed} {cell.dataset.model_dump_json()} {parts}{given}"
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
@@ -39,13 +41,14 @@ def clean_audit(cell: Cell, library: Library, auditor: Auditor) -> CleanAudit:
     Raises:
         LeakError: naming the frames.
     """
-    audit = _compare(cell, library, auditor)
+    audit, unknown = _compare(cell, library, auditor)
     return CleanAudit(
         contents=library.contents(cell.reads),
         seen_frames=audit.seen_frames,
         checked_frames=audit.checked_frames,
         nearest_frames=audit.nearest_frames,
         tolerance_A=audit.tolerance_A,
+        unknown=unknown,
     )
 
 
@@ -62,7 +65,8 @@ def _pretraining_contents(cell: Cell, run: RunFolder) -> list[str]:
     return list(provenance.get("contents", []))
 
 
-def _compare(cell: Cell, library: Library, auditor: Auditor) -> Audit:
+def _compare(cell: Cell, library: Library, auditor: Auditor) -> tuple[Audit, int]:
+    """What was compared, and how many sources of pretraining could not be, as it is not known what they held."""
     name = cell.arm.dataset
     dataset, split, _ = library.load_sets(cell.dataset, cell.seed)
     seen = [FrameSet(f"the training set of {name}", dataset, split.train)]
@@ -76,6 +80,11 @@ def _compare(cell: Cell, library: Library, auditor: Auditor) -> Audit:
         further = library.load(entry)
         test.append(FrameSet(f"the further test set {extra}", further, further.all_frames))
     validation = FrameSet(f"the validation set of {name}", dataset, split.val)
+    traced: dict[str, list[TraceSet]] = {"train": [], "val": []}
+    unknown = 0
+    if cell.given is not None:
+        body = open_given(cell.given)
+        traced, unknown = trace_sets(cell.given, body), int(body.traces is None)
     # What is validated on trains nothing, but it chooses: test frames are not even to be there.
-    auditor.audit([*watched, validation], [], test)
-    return auditor.audit(seen, [validation], test)
+    auditor.audit([*watched, validation], [], test, traced["val"])
+    return auditor.audit(seen, [validation], test, traced["train"]), unknown

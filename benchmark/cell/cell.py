@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from benchmark.cell.audits import audit_of
 from benchmark.cell.checks import describe
 from benchmark.cell.evaluation import evaluate_cell
+from benchmark.cell.given import describe_given, open_given
 from benchmark.cell.handover import handover
 from benchmark.cell.job import Attempt, Job, Settings
 from benchmark.cell.library import Library
@@ -128,7 +129,7 @@ class CellJob(Job):
         """
         potential = self._fresh_potential()
         facts["n_parameters"] = sum(p.numel() for p in potential.parameters())
-        pretrained = self._pretrained
+        pretrained, given, state = self._pretrained, self.cell.given, None
         if pretrained is not None:
             assert self.cell.pretraining is not None
             key, sharers = self.cell.pretraining.key, self.cell.pretraining.sharers
@@ -139,6 +140,16 @@ class CellJob(Job):
             if cost.label_seconds is not None:
                 facts["label_seconds"] = cost.label_seconds / sharers
             state = read_weights(pretrained.potential, key, pretrained.remedy)["state_dict"]
+        elif given is not None:
+            body = open_given(given)
+            facts["pretrained_file"] = given.content_hash
+            # What the file does not say is not known; it is not nothing.
+            facts["pretrain_seconds"] = body.spent.seconds if body.spent else None
+            if body.spent is not None:
+                facts["pretrain_steps"], facts["label_seconds"] = body.spent.steps, body.spent.label_seconds
+            self.add_provenance(pretrained_file=describe_given(given, body))
+            state = body.weights
+        if state is not None:
             factor = take_over(potential, state, self.cell.transfer, training, self.cell.eval_batch_size)
             if factor is not None:
                 self.add_provenance(transfer_factor=factor)

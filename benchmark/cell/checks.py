@@ -12,6 +12,7 @@ from ase.formula import Formula
 from numpy.typing import NDArray
 
 from benchmark.cell.audits import audit_key, clean_audit
+from benchmark.cell.given import check_species, open_given
 from benchmark.cell.library import Library, pool_structures
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell, Pretraining
@@ -103,7 +104,7 @@ def check_data(
     Raises:
         DatasetError: for damaged data, boxes too small for a cutoff, or a leak (``LeakError``).
         PretextError: where a pretext cannot be applied.
-        BenchmarkError: for species that a model does not embed.
+        BenchmarkError: for species that a model does not embed, or that a body from a file never saw.
     """
     datasets = {}
     for name, entry in needed_entries(suite, cells).items():
@@ -123,6 +124,8 @@ def check_data(
         _check_auxiliary(cell, library)
         if key not in audits:
             check_reference_energies(cell, library)
+            if cell.given is not None:
+                check_species(cell, open_given(cell.given), library.load(cell.dataset))
             audits[key] = clean_audit(cell, library, auditor)
     return datasets, audits
 

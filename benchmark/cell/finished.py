@@ -9,15 +9,20 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from benchmark.cell.library import Library
+from benchmark.cell.library import Library, pool_structures
 from benchmark.errors import BenchmarkError, unknown_name
 from benchmark.planning.cells import Cell, Pretraining
+from benchmark.planning.reading import build
 from benchmark.training.weights import read_weights
 from reports.records.folder import RunFolder
 from reports.records.plan import Arm, Plan, PlannedCell
-from tasks.simulation.card import Card, Network, spanning
+from tasks.audit import FrameSet, trace
+from tasks.registry import PRETEXTS
+from tasks.simulation.bodies import PRETRAINING, SETS
+from tasks.simulation.card import Card, Network, Spent, spanning
 from tasks.simulation.file import build_network
 from tasks.simulation.potential import TrainedPotential
+from tasks.traces import Traces
 
 FIELDS = (*Arm._fields, "seed")
 PREFIX = "model."
@@ -145,15 +150,23 @@ def read_pretraining(run: RunFolder, key: str) -> Pretraining:
         raise BenchmarkError(f"{folder.provenance} does not say what it was trained as: {folder.remedy}") from error
 
 
-def pretraining_content(run: RunFolder, key: str, plan: Plan, library: Library) -> tuple[Card, dict[str, Tensor]]:
-    """Card and weights of a finished pretraining: a body without energies.
+def pretraining_content(
+    run: RunFolder, key: str, plan: Plan, library: Library
+) -> tuple[Card, dict[str, Tensor], dict[str, list[Traces]]]:
+    """Card and weights of a finished pretraining, a body without energies, and traces of the structures that it saw.
 
     Raises:
-        BenchmarkError: if it has not ended well.
+        BenchmarkError: if it has not ended well, or its data is not that of then.
         DatasetError: if its data is not there.
     """
     pretraining, folder = read_pretraining(run, key), run.pretraining(key)
     provenance = folder.read_provenance() or {}
+    contents = library.contents(pretraining.parts)
+    if contents != provenance.get("contents"):
+        raise BenchmarkError(
+            f"the data of pretraining {key} is not what it saw (content hashes {', '.join(contents)}). Point "
+            f"--data-dir to the data of then"
+        )
     sets = [library.load_sets(part, pretraining.seed) for part in pretraining.parts]
     samples = [data.samples[frame] for data, split, _ in sets for frame in [*split.train, *split.val]]
     card = Card(
@@ -161,14 +174,33 @@ def pretraining_content(run: RunFolder, key: str, plan: Plan, library: Library) 
         species=tuple(sorted({number for sample in samples for number in sample.z.tolist()})),
         periodic="box" in samples[0],
         provenance={
-            "pretraining": {"key": key, "seed": pretraining.seed, "pretext": pretraining.pretext.model_dump()},
+            PRETRAINING: {
+                "key": key,
+                "seed": pretraining.seed,
+                "pretext": pretraining.pretext.model_dump(),
+                "spent": _spent(run, pretraining, library).model_dump(),
+            },
             "suite": {"name": plan.suite, "scale": plan.scale, "title": plan.title, "command": plan.command},
             "data": provenance.get("datasets"),
-            "contents": provenance.get("contents", []),
+            "contents": contents,
             **_origin(provenance),
         },
     )
-    return card, read_weights(folder.potential, key, folder.remedy)["state_dict"]
+    traces = {name: [trace(FrameSet(name, data, split.as_dict()[name])) for data, split, _ in sets] for name in SETS}
+    return card, read_weights(folder.potential, key, folder.remedy)["state_dict"], traces
+
+
+def _spent(run: RunFolder, pretraining: Pretraining, library: Library) -> Spent:
+    """What a pretraining has cost: the whole, also of one that several datasets share."""
+    result = run.pretraining(pretraining.key).read_result(pretraining.key)
+    pool = pool_structures(pretraining.parts, build(PRETEXTS, pretraining.pretext), pretraining.seed, library)
+    return Spent(
+        epochs=pretraining.phase.epochs,
+        frames=pool.epoch_frames,
+        steps=result.pretrain_steps,
+        seconds=result.pretrain_seconds,
+        label_seconds=result.label_seconds,
+    )
 
 
 def _origin(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from benchmark.cell.checks import (
     chosen_entries,
     distinct_pretrainings,
 )
+from benchmark.cell.given import check_species, count_structures, open_given
 from benchmark.cell.library import Library, pool_structures
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell
@@ -32,11 +33,16 @@ from tasks.datasets.splits import FrameSplit, Split
 from tasks.datasets.structures.plausibility import unit_warnings
 from tasks.options.pretexts import PretextError
 from tasks.registry import PRETEXTS
+from tasks.simulation.card import Spent
 
 Level = Literal["ok", "note", "stop", "later"]
 SET_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 NOT_THERE = "not there yet: a run makes or fetches it first. `data check` does so and looks at it, and trains nothing"
+UNKNOWN = (
+    "it does not say which structures it was pretrained on: whether frames that are validated or tested on were among "
+    "them is not known"
+)
 
 
 @dataclass(frozen=True)
@@ -116,14 +122,14 @@ def inspect_data(
         cells = make_plan(suite, seeds, select, data_dir)
     except (BenchmarkError, DatasetError) as error:
         if not broken:  # else it was said before
-            sections.setdefault("plan", Section("plan")).add("stop", "frames", str(error))
+            sections.setdefault("plan", Section("plan")).add("stop", "cells", str(error))
         return Inspection([*sections.values()])
     for name, entry in {**suite.datasets, **suite.structures}.items():
         if name in loaded and isinstance(entry, DatasetEntry | StructuresEntry):
             _describe_splits(sections[name], entry, loaded[name], sorted({cell.seed for cell in cells}))
     readable = [cell for cell in cells if _can_be_read(cell, library)]
     _describe_audits(sections, readable, library)
-    return Inspection([*sections.values(), *_describe_pretexts(readable, library)])
+    return Inspection([*sections.values(), *_describe_pretexts(readable, library), *_describe_files(readable, library)])
 
 
 def _describe(section: Section, entry: Entry, dataset: Dataset) -> None:
@@ -291,3 +297,29 @@ def _describe_pretexts(cells: Sequence[Cell], library: Library) -> list[Section]
         if caution is not None:
             section.add("note", "pretext", f"for {where}: {caution}")
     return [*sections.values()]
+
+
+def _describe_files(cells: Sequence[Cell], library: Library) -> list[Section]:
+    """The bodies that arms start from which were pretrained before: of what, at what cost, and whether they fit."""
+    sections: dict[str, Section] = {}
+    done: set[tuple[str, ...]] = set()
+    for cell in cells:
+        given, arm = cell.given, cell.arm
+        if given is None:
+            continue
+        section = sections.setdefault(arm.strategy, Section(f"{arm.strategy}: a body from a file"))
+        body = open_given(given)
+        if (arm.strategy, given.path) not in done:
+            done.add((arm.strategy, given.path))
+            cost = "what that cost it does not say" if body.spent is None else _cost(body.spent)
+            section.add("ok", "file", f"{given.path} (hash {given.content_hash}), pretrained by {body.pretext}: {cost}")
+            if count_structures(body) is None:
+                section.add("note", "leaks", f"{given.path}: {UNKNOWN}")
+        if (arm.strategy, arm.dataset, given.path) not in done:
+            done.add((arm.strategy, arm.dataset, given.path))
+            section.attempt("elements", partial(check_species, cell, body, library.load(cell.dataset)))
+    return [*sections.values()]
+
+
+def _cost(spent: Spent) -> str:
+    return f"{spent.epochs} epochs over {spent.frames} frames, {spent.steps} steps, {spent.seconds:.0f} s"

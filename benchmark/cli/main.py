@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from benchmark.cli.data import app as data_app
-from benchmark.cli.dry_run import cells_table, cost, print_inspection, summary
+from benchmark.cli.dry_run import cells_table, cost, in_words, print_inspection, summary
 from benchmark.cli.options import (
     DataDir,
     RunFolderPath,
@@ -160,19 +161,23 @@ def run(
         until=percent,
         budget=seconds,
     )
+    if loaded.simulation is not None:
+        from benchmark.simulate.run import check_same, simulate_finished
+
+        check_same(planned.settings.run, loaded.simulation)
     if inspection is not None:
         _print_plan(planned, list_cells)
         print_inspection(console, inspection)
         return
     failed: list[str] = []
+    began = time.monotonic()
     try:
         with Display(console) as display:
             execute(planned, display)
         if loaded.simulation is not None:
-            from benchmark.simulate.run import simulate_finished
-
+            left = None if seconds is None else seconds - (time.monotonic() - began)
             with Display(console, "simulations") as display:
-                failed += simulate_finished(planned.settings.folder, planned.settings.data_dir, jobs, display)
+                failed += simulate_finished(planned.settings.folder, planned.settings.data_dir, jobs, display, left)
         paths = build_report(planned.settings.folder)
     except Terminated:
         errors.print("ended by SIGTERM; the same command resumes from the last checkpoints")
@@ -273,8 +278,26 @@ def _print_plan(planned: Run, list_cells: bool) -> None:
     except BenchmarkError as error:
         told = f"cost not known: {error}"
     console.print(told, highlight=False, soft_wrap=True)
+    console.print(_simulations(planned), highlight=False, soft_wrap=True)
     if list_cells:
         console.print(cells_table(planned.cells))
+
+
+def _simulations(planned: Run) -> str:
+    """Whether the potentials will be simulated with, and how long that takes; or how to ask for it."""
+    from benchmark.run.machine import count_workers
+    from benchmark.simulate.estimate import estimate_planned
+
+    plan, settings = planned.suite.simulation, planned.settings
+    if plan is None:
+        ask = f"nnp-bench simulate {os.path.relpath(settings.folder)}"
+        return f"simulations: none at this scale; to make some afterwards: {ask}"
+    workers = planned.workers if settings.device == "cpu" else count_workers(None, "cpu")
+    seconds = estimate_planned(plan, planned.cells, settings.data_dir, workers)
+    return (
+        f"simulations with each potential afterwards ({', '.join(plan.tests)}): about {in_words(seconds / workers)}, "
+        f"{workers} at a time, if none ends early"
+    )
 
 
 def _print_errors(frame: pd.DataFrame, title: str) -> None:

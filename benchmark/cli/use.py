@@ -63,7 +63,8 @@ def simulate(
         changes["keep_trajectories"] = "true"
 
     from benchmark.run.progress import Display
-    from benchmark.simulate.run import estimate_seconds, execute, prepare
+    from benchmark.simulate.estimate import estimate_seconds
+    from benchmark.simulate.run import execute, prepare
     from reports.page.write import build_report
 
     planned = prepare(run_folder, data_dir or default_data_dir(), parse_select(select), changes, jobs)

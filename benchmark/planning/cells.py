@@ -11,6 +11,7 @@ from pydantic import Field
 from benchmark.planning.config import DatasetEntry, Entry, Finetune, Part, Phase, Strict
 from benchmark.planning.strategies import Auxiliary
 from reports.records.plan import Arm, PlannedCell
+from tasks.simulation.card import Spent
 
 FORMAT = 1
 """Version of the meaning of a key: raised when the same configuration would give other results."""
@@ -84,15 +85,32 @@ class Pretraining(Work):
         return self.parts
 
 
+class PretrainedFile(Strict):
+    """A body that was pretrained before: what a cell starts from is told by the content of the file.
+
+    Attributes:
+        content_hash: of the file.
+        path: where it is, without a user's home; like the cost not part of a key, as the content determines it.
+        spent: what it has cost, as the file says; None if it does not.
+    """
+
+    content_hash: str
+    path: str = Field("", exclude=True)
+    spent: Spent | None = Field(None, exclude=True)
+
+
 class Cell(Work):
     """All that determines one record: dataset × model × strategy × seed, resolved.
 
     Attributes:
+        pretraining: what it starts from, where the run makes it.
+        given: what it starts from, where that came in a file.
         arm: what the suite calls its dataset, model and strategy; like suite and scale not part of the key.
     """
 
     dataset: DatasetEntry
     pretraining: Pretraining | None
+    given: PretrainedFile | None = Field(None, exclude_if=lambda given: given is None)
     phase: Finetune
     transfer: Literal["all", "body", "scaled"] = Field("all", exclude_if=lambda transfer: transfer == "all")
     auxiliary: Auxiliary | None = Field(None, exclude_if=lambda entry: entry is None)
@@ -127,11 +145,14 @@ class Cell(Work):
 
     def planned(self) -> PlannedCell:
         """The row of this cell in plan.json."""
+        before = self.pretraining.phase.epochs if self.pretraining else 0
+        if self.given is not None and self.given.spent is not None:
+            before = self.given.spent.epochs
         return PlannedCell(
             key=self.key,
             **self.arm._asdict(),
             seed=self.seed,
             pretraining_key=self.pretraining.key if self.pretraining else None,
-            pretrain_epochs=self.pretraining.phase.epochs if self.pretraining else 0,
+            pretrain_epochs=before,
             finetune_epochs=self.phase.epochs,
         )

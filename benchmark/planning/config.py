@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from benchmark.planning.entries import Entry, Strict
 from benchmark.planning.simulation import SimulationSettings
-from benchmark.planning.strategies import Strategy
+from benchmark.planning.strategies import Strategy, from_file
 from benchmark.planning.suite_files import merge
 from reports.records.plan import Sweep
 from tasks.datasets.splits import SplitConfig, TrajectorySplit
@@ -309,7 +309,7 @@ class Suite(Strict):
                 raise ValueError(f"strategy {extended!r} is extended by {wanted!r}, not among {sorted(costly)}")
             return wanted
         different = {
-            "structures": {str(arm.pretrain_on) for arm in pretrained.values()},
+            "structures": {_sources(arm) for arm in pretrained.values()},
             "numbers of epochs": {arm.training.get("pretrain", {}).get("epochs") for arm in pretrained.values()},
         }
         for what, found in different.items():
@@ -326,3 +326,9 @@ class Suite(Strict):
         own = merge(self.training.model_dump(), self.datasets[dataset].training if dataset else {})
         own = merge(own, self.models[model].training)
         return Training(**merge(own, self.strategies[strategy].training if strategy else {}))
+
+
+def _sources(arm: Strategy) -> str:
+    """Whose structures an arm pretrains on; of what came in a file, those of that file."""
+    assert arm.pretext is not None
+    return str(arm.pretext.options if from_file(arm.pretext) else arm.pretrain_on)

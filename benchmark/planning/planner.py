@@ -13,11 +13,13 @@ from benchmark.errors import BenchmarkError, unknown_name
 from benchmark.planning.cells import Cell, Pretraining
 from benchmark.planning.config import Entry, Part, Suite, Training
 from benchmark.planning.frames import count_training_frames
-from benchmark.planning.strategies import Strategy, needs_labels
+from benchmark.planning.given import find_given
+from benchmark.planning.reading import check_options
+from benchmark.planning.strategies import Strategy, from_file, needs_labels, pretrains
 from reports.records.plan import Arm
-from tasks.datasets.base import DatasetError
-from tasks.datasets.relabelled.options import relabelled
+from tasks.datasets.base import DatasetConfig, DatasetError
 from tasks.datasets.storage.cache import default_data_dir
+from tasks.registry import DATASETS
 
 FILTERS = Arm._fields
 MOST_CELLS = 100_000
@@ -96,7 +98,7 @@ def pretraining_parts(suite: Suite, datasets: list[str], seeds: Iterable[int]) -
     parts = [
         part
         for arm, dataset, seed in itertools.product(suite.strategies.values(), datasets, seeds)
-        for part in (planner.parts(arm, dataset, seed).values() if arm.pretext else ())
+        for part in (planner.parts(arm, dataset, seed).values() if pretrains(arm) else ())
     ]
     return list({part.model_dump_json(): part for part in parts}.values())
 
@@ -177,7 +179,8 @@ class _Planner:
         return Cell(
             # Labels say nothing about the result and stay out of the key; how training differs is in the phase.
             dataset=self.suite.datasets[arm.dataset].of_seed(seed).model_copy(update={"label": None, "training": {}}),
-            pretraining=None if strategy.pretext is None else self._pretraining(strategy, arm, seed),
+            pretraining=self._pretraining(strategy, arm, seed) if pretrains(strategy) else None,
+            given=find_given(self.suite, arm, seed) if strategy.pretext and from_file(strategy.pretext) else None,
             phase=phase,
             transfer=strategy.transfer,
             auxiliary=strategy.auxiliary,
@@ -231,11 +234,7 @@ class _Planner:
         fields = {"kind", "options", "split"} | ({"labelled"} if learns else set())
         parts = {name: Part(**entries[name].model_dump(include=fields)) for name in names}
         if strategy.labels_from is not None:
-            labeller = strategy.labels_from.model_dump()
-            parts = {
-                name: part.model_copy(update=relabelled(part.kind, part.options, labeller))
-                for name, part in parts.items()
-            }
+            parts = {name: _relabelled(part, strategy.labels_from) for name, part in parts.items()}
         first = {part.model_dump_json(): name for name, part in reversed(parts.items())}
         return {name: part for name, part in parts.items() if first[part.model_dump_json()] == name}
 
@@ -250,6 +249,8 @@ class _Planner:
         again = training.finetune.epochs if matched.auxiliary else 0
         if matched.pretext is None:
             return again
+        if from_file(matched.pretext):
+            return again + self._epochs_of_file(extended, name, seed)
         if matched.pretrain_on == "own":
             return again + training.pretrain.epochs
         sources = self.parts(matched, extended.dataset, seed)
@@ -257,6 +258,17 @@ class _Planner:
         sharers = len(sources) if matched.pretrain_on == "pooled" else 1
         own = self._training_frames(extended.dataset, seed)
         return again + math.ceil(training.pretrain.epochs * seen / sharers / own)
+
+    def _epochs_of_file(self, extended: Arm, name: str, seed: int) -> int:
+        """Epochs that see as many frames as the pretraining of a body did, as its file says."""
+        given = find_given(self.suite, extended._replace(strategy=name), seed)
+        if given.spent is None:
+            raise BenchmarkError(
+                f"strategy {extended.strategy!r} is to see as many frames as {name!r}, but {given.path} does not say "
+                f"what its pretraining has cost. Name another arm in `extended`, or leave this arm out"
+            )
+        own = self._training_frames(extended.dataset, seed)
+        return math.ceil(given.spent.epochs * given.spent.frames / own)
 
     def _training_frames(self, name: str, seed: int) -> int:
         entry = self.suite.datasets.get(name) or self.suite.structures[name]
@@ -271,3 +283,10 @@ class _Planner:
                 f"prepare, with the same --suite, --scale and --data-dir"
             )
         return frames
+
+
+def _relabelled(part: Part, labeller: Entry) -> Part:
+    """The same structures with the labels of another level of theory."""
+    options = check_options(DATASETS, part)
+    assert isinstance(options, DatasetConfig)
+    return part.model_copy(update=options.relabelled(part.kind, labeller.model_dump()))

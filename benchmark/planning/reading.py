@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from benchmark.errors import BenchmarkError, describe_validation
 from benchmark.planning.config import DatasetEntry, Suite, Training
 from benchmark.planning.entries import Entry
-from benchmark.planning.strategies import Strategy, needs_labels
+from benchmark.planning.strategies import Strategy, from_file, needs_labels
 from benchmark.planning.suite_files import content_at_scale
 from tasks.datasets.base import DatasetTask
 from tasks.registry import DATASETS, LABELLERS, MODELS, PRETEXTS, Registry, UnknownKindError
@@ -77,6 +77,7 @@ def read_suite(name: str, scale: str) -> Suite:
     suite = _with_defaults(suite)
     _check_distinct(suite)
     _check_labels(suite)
+    _check_files(suite)
     for dataset, entry in suite.datasets.items():
         if entry.data_seeds == "per-cell" and "seed" not in entry.options:
             raise BenchmarkError(
@@ -151,6 +152,25 @@ def _check_labels(suite: Suite) -> None:
                 f"strategy {name!r}: the pretext {arm.pretext.kind!r} may learn the labels of a dataset only on the "
                 f"labelled training frames of the cell itself (pretrain_on: own). Let others label the frames "
                 f"(labels_from), or name labelled data under `structures`"
+            )
+
+
+def _check_files(suite: Suite) -> None:
+    """A body that came in a file is neither trained here nor on anything of the suite."""
+    for name, arm in suite.strategies.items():
+        if arm.auxiliary is not None and from_file(arm.auxiliary):
+            raise BenchmarkError(
+                f"strategy {name!r}: the auxiliary task {arm.auxiliary.kind!r} is no task that could be learned during "
+                f"finetuning; name it under `pretext`"
+            )
+        if arm.pretext is None or not from_file(arm.pretext):
+            continue
+        settings = {"pretrain_on": arm.pretrain_on != "own", "training.pretrain": "pretrain" in arm.training}
+        given = [setting for setting, there in settings.items() if there]
+        if given:
+            raise BenchmarkError(
+                f"strategy {name!r}: {given[0]} is set, but what the pretext {arm.pretext.kind!r} names was pretrained "
+                f"before; leave it out"
             )
 
 

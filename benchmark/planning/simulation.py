@@ -22,6 +22,13 @@ class SimulationSettings(BaseModel):
         "along a bond, an angle and a distance of two molecules.",
     )
     replicas: int = Field(2, ge=1, description="Simulations of each potential and test, from different test frames.")
+    boxes: int = Field(
+        1,
+        ge=1,
+        exclude_if=lambda boxes: boxes == 1,
+        description="With and without a thermostat the box has so many boxes of the data side by side, along the first "
+        "box vector; isolated molecules stay one.",
+    )
     nvt_ps: float = Field(10.0, gt=0, description="Length with a thermostat, ps.")
     nve_ps: float = Field(5.0, gt=0, description="Length without a thermostat, ps.")
     timestep_fs: float = Field(0.5, gt=0, le=2, description="Time step, fs.")

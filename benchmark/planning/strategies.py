@@ -85,7 +85,20 @@ def needs_labels(pretext: Entry) -> bool:
     return bool(options.needs_labels)
 
 
+def from_file(pretext: Entry) -> bool:
+    """Whether a pretext is a body that was pretrained before; torch is not imported."""
+    options: Any = PRETEXTS.options(pretext.kind)
+    return bool(options.from_file)
+
+
+def pretrains(arm: Strategy) -> bool:
+    """Whether an arm begins with a pretraining that the run itself makes."""
+    return arm.pretext is not None and not from_file(arm.pretext)
+
+
 def is_variant(arm: Strategy) -> bool:
     """Whether an arm departs from what its pretext, or training from scratch, is known for."""
     options: Any = PRETEXTS.options(arm.pretext.kind)(**arm.pretext.options) if arm.pretext else None
-    return bool(options and options.control) or arm.transfer != "all" or arm.auxiliary is not None
+    return (
+        bool(options and (options.control or options.from_file)) or arm.transfer != "all" or arm.auxiliary is not None
+    )

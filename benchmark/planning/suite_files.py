@@ -43,7 +43,26 @@ def read_suite_file(name: str) -> dict[str, Any]:
             f"suite file {path} needs a mapping with a key 'scales' that holds at least one scale, or with 'extends', "
             f"the suite whose scales it takes; see {SUITES / 'water.yaml'} for an example"
         )
+    for part in (content, *(content.get("scales") or {}).values()):
+        _place_files(part, path.parent)
     return content
+
+
+def _place_files(content: Any, folder: Path) -> None:
+    """Paths that pretexts name are seen from the file's folder; as they are shown, a user's home is `~`."""
+    arms = content.get("strategies") if isinstance(content, dict) else None
+    for arm in arms.values() if isinstance(arms, dict) else ():
+        pretext = arm.get("pretext") if isinstance(arm, dict) else None
+        options = pretext.get("options") if isinstance(pretext, dict) else None
+        if isinstance(options, dict) and isinstance(options.get("path"), str) and options["path"]:
+            options["path"] = _shown(folder / Path(options["path"]).expanduser())
+
+
+def _shown(path: Path) -> str:
+    """An absolute path that names no user where it can."""
+    whole, home = Path(os.path.abspath(path)), Path.home()
+    inside = whole.is_relative_to(home) and home != Path(home.anchor)
+    return os.fspath("~" / whole.relative_to(home) if inside else whole)
 
 
 def content_at_scale(name: str, scale: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from scipy.stats.qmc import LatinHypercube
 
 from benchmark.errors import BenchmarkError
 from benchmark.planning.config import Phase, Suite
-from benchmark.planning.strategies import Strategy
+from benchmark.planning.strategies import Strategy, pretrains
 from benchmark.planning.suite_files import available_suites, content_at_scale, merge
 
 FIRST_SEED = 1000
@@ -91,7 +91,7 @@ def rates(suite: Suite, dataset: str, model: str, strategy: str, setting: Settin
     """What an arm's ``training`` says of its learning rates under a setting; the schedule keeps its shape."""
     training = suite.training_of(dataset, model, strategy)
     found = {"finetune": _scaled(training.finetune, setting.finetune)}
-    if suite.strategies[strategy].pretext is not None:
+    if pretrains(suite.strategies[strategy]):
         found["pretrain"] = _scaled(training.pretrain, setting.pretrain)
     return found
 

@@ -12,8 +12,10 @@ from benchmark.cell.library import Library
 from benchmark.errors import BenchmarkError
 from reports.records.atomic import replacing
 from reports.records.folder import RunFolder
+from tasks.simulation.bodies import write_body
 from tasks.simulation.card import Card
 from tasks.simulation.file import build_network, write_potential
+from tasks.traces import Traces
 
 ENDING = ".pt"
 
@@ -48,26 +50,31 @@ def export(
         raise BenchmarkError(f"--checkpoint {checkpoint}: allowed are best and last")
     run = RunFolder(folder)
     plan, library = run.read_plan(), Library(data_dir)
-    contents: dict[str, tuple[Card, dict[str, Tensor]]] = {}
+    contents: dict[str, tuple[Card, dict[str, Tensor], dict[str, list[Traces]] | None]] = {}
+    bodies: set[str | None] = {None}
     for planned in choose(plan, key, select):
+        name = f"{'-'.join(planned.arm)}-seed{planned.seed}"
         if not pretraining:
-            name = f"{'-'.join(planned.arm)}-seed{planned.seed}"
-            contents[name] = cell_content(read_cell(run, planned, plan), run, plan, library, checkpoint)
-        elif planned.pretraining_key is not None:
-            name = f"pretraining-{planned.pretraining_key}"
-            if name not in contents:
-                contents[name] = pretraining_content(run, planned.pretraining_key, plan, library)
+            cell = read_cell(run, planned, plan)
+            contents[name] = (*cell_content(cell, run, plan, library, checkpoint), None)
+        elif planned.pretraining_key not in bodies:
+            bodies.add(planned.pretraining_key)
+            assert planned.pretraining_key is not None
+            contents[f"pretraining-{name}"] = pretraining_content(run, planned.pretraining_key, plan, library)
     if not contents:
         raise BenchmarkError(
-            "none of the chosen cells was pretrained. Choose arms that are, with --select strategy=..."
+            "none of the chosen cells was pretrained in this run. Choose arms that are, with --select strategy=..."
         )
     paths = _paths(to, list(contents))
-    for card, weights in contents.values():
+    for card, weights, _ in contents.values():
         build_network(card, weights, "the checkpoint")  # refuses what could not be loaded again
-    for path, (card, weights) in zip(paths, contents.values(), strict=True):
+    for path, (card, weights, traces) in zip(paths, contents.values(), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            write_potential(temporary, card, weights)
+            if traces is None:
+                write_potential(temporary, card, weights)
+            else:
+                write_body(temporary, card, weights, traces)
     return paths
 
 

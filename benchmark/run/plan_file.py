@@ -14,7 +14,7 @@ from benchmark.planning.cells import Cell
 from benchmark.planning.config import DatasetEntry, Suite
 from benchmark.planning.primaries import planned_primaries, pool_of
 from benchmark.planning.reading import build
-from benchmark.planning.strategies import is_variant
+from benchmark.planning.strategies import from_file, is_variant
 from benchmark.run.recovery import Recovered, recover
 from reports.records.atomic import LaterSchemaError, RecordError, set_aside
 from reports.records.folder import RunFolder
@@ -43,7 +43,8 @@ def lock(run: RunFolder) -> FileLock:
 def check(run: RunFolder, suite: Suite, data_dir: Path) -> None:
     """Make sure that the folder is free, or was made by the same suite at the same scale; writes nothing.
 
-    The number of seeds, all texts, the axis of figures and simulations may differ: they say nothing about a cell.
+    The number of seeds, all texts, the axis of figures and simulations may differ: they say nothing about a cell. So
+    may the place of a body that was pretrained before: its content is held to by `write`.
 
     Raises:
         BenchmarkError: if the folder holds something else, or was made by another plan.
@@ -56,6 +57,8 @@ def check(run: RunFolder, suite: Suite, data_dir: Path) -> None:
     if not isinstance(before, Plan):
         return
     old, new = _flatten(before.config), _flatten(suite.model_dump(mode="json"))
+    arms = [name for name, arm in suite.strategies.items() if arm.pretext and from_file(arm.pretext)]
+    places = {f"strategies.{name}.pretext.options.path" for name in arms}
     differing = [
         key
         for key in sorted(old.keys() | new.keys())
@@ -63,6 +66,7 @@ def check(run: RunFolder, suite: Suite, data_dir: Path) -> None:
         and not re.fullmatch(r"models\.[^.]+\.seeds", key)
         and not (key.endswith(".label") and ".options." not in key)
         and not key.startswith(("sweep", "simulation"))
+        and key not in places
         and old.get(key) != new.get(key)
     ]
     if differing:
@@ -124,6 +128,7 @@ def write(
                 f"{contents[name]}, and had {content}. Point --data-dir to the data of then, or choose another "
                 f"folder with --out"
             )
+    files = _files(run, before.files if before else {}, cells)
     earlier = before.cells if before else []
     rows = {row.key: row for row in earlier} | {cell.key: cell.planned() for cell in cells}
     _check_distinct(run, rows.values())
@@ -157,16 +162,34 @@ def write(
                     options=arm.pretext.options if arm.pretext else {},
                     extended=bool(arm.extended),
                     variant=is_variant(arm),
+                    from_file=bool(arm.pretext and from_file(arm.pretext)),
                 )
                 for name, arm in suite.strategies.items()
             },
             data={**known, **contents},
+            files=files,
             sweep=suite.sweep,
             config=suite.model_dump(mode="json"),
             cells=sorted(rows.values(), key=lambda row: row.seed),
         )
     )
     return notes
+
+
+def _files(run: RunFolder, known: Mapping[str, str], cells: Sequence[Cell]) -> dict[str, str]:
+    """Hashes of the files that cells start from, those of earlier calls among them, by where they are.
+
+    Raises:
+        BenchmarkError: if one is not what the folder was begun with.
+    """
+    files = {cell.given.path: cell.given.content_hash for cell in cells if cell.given is not None}
+    for path, content in known.items():
+        if files.get(path, content) != content:
+            raise BenchmarkError(
+                f"{path} is not the file that run folder {run.path} was begun with: its content has hash "
+                f"{files[path]}, and had {content}. Put the file of then there, or choose another folder with --out"
+            )
+    return {**known, **files}
 
 
 def _read(data: Mapping[str, Dataset], name: str) -> Dataset | None:
@@ -201,8 +224,8 @@ def _check_distinct(run: RunFolder, rows: Iterable[PlannedCell]) -> None:
         if keys.setdefault((*row.arm, row.seed), row.key) != row.key:
             raise BenchmarkError(
                 f"run folder {run.path} has another cell {'/'.join(row.arm)}/seed {row.seed}: with another "
-                f"--select an arm that pretrains on pooled datasets is another. Nothing was changed; choose another "
-                f"folder with --out"
+                f"--select an arm that pretrains on pooled datasets is another, and with another file one that starts "
+                f"from it. Nothing was changed; choose another folder with --out"
             )
 
 

@@ -26,6 +26,7 @@ class Recovered:
     cells: list[PlannedCell]
     data: Mapping[str, str]
     datasets: Mapping[str, PlannedDataset] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     until_percent: float | None = None
 

@@ -3,85 +3,37 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import MDAnalysis
 import numpy as np
 import pandas as pd
 import torch
 from MDAnalysis.coordinates.memory import MemoryReader
-from torch import Tensor
 from torch_geometric.data import Data
 
-from benchmark.cell.finished import trained_potential
 from benchmark.cell.job import Job, Settings
-from benchmark.cell.library import Library
-from benchmark.errors import BenchmarkError
-from benchmark.planning.cells import Cell
-from benchmark.planning.reading import build
 from benchmark.planning.simulation import SimulationSettings, Test
+from benchmark.simulate.setting import DATA, OWN_MODEL, Setting, Subject
 from benchmark.streams import stream_seed
 from reports.records.folder import JobFolder
 from reports.records.simulations import CELL, SCHEMAS, TESTS, read_simulation, simulations_folder, write_simulation
-from tasks.datasets.base import Dataset, DatasetTask
-from tasks.references import Reference, fit_references
-from tasks.registry import DATASETS
 from tasks.simulation import trials
 from tasks.simulation.card import PotentialError
-from tasks.simulation.fields import Field, ModelField, NetworkField, reference_model
+from tasks.simulation.fields import ModelField
 from tasks.simulation.observables import Curve
-from tasks.simulation.potential import TrainedPotential
 from tasks.simulation.scans import scans_of
-from tasks.simulation.structures import Start, repeated, rescaled, start_from
+from tasks.simulation.structures import Start, repeated, rescaled, side_by_side, start_from
 from tasks.simulation.trials import Dynamics, Outcome, Place
 
-OWN_MODEL, DATA = "own model", "data"
-"""Kinds of subjects that are the reference of all others: the data's own model; without one, its frames."""
-ROOM_K = 300.0
-"""Temperature where the data has none of its own."""
 FAST_FRICTION_PER_PS = 10.0
 """Of the thermostat on the way to other conditions, which are to be reached soon."""
 REPORT_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is put through the tests.
-
-    Attributes:
-        kind: `CELL`, or what rival it is.
-        cell: the cell; of a rival, one whose data and split it shares.
-    """
-
-    kind: str
-    cell: Cell
-
-    @property
-    def key(self) -> str:
-        """A name that is a name of a file, too."""
-        if self.kind == CELL:
-            return self.cell.key
-        return re.sub(r"[^\w.@%-]", "_", f"{self.kind.replace(' ', '-')}-{self.cell.arm.dataset}")
-
-    def columns(self, test: str) -> dict[str, Any]:
-        """What the tables say of it."""
-        own, arm = self.kind == CELL, self.cell.arm
-        names = {"model": arm.model if own else None, "strategy": arm.strategy if own else None}
-        return {
-            "subject": self.key,
-            "kind": self.kind,
-            "dataset": arm.dataset,
-            **names,
-            "seed": self.cell.seed,
-            "test": test,
-        }
 
 
 class SimulationJob(Job):
@@ -149,11 +101,11 @@ class SimulationJob(Job):
         return work[self.test](setting)
 
     def _nvt(self, setting: Setting) -> Outcome:
-        start = setting.start(self.replicas)
         if self.subject.kind == DATA:
             every = setting.dataset.all_frames
-            frames = [setting.start(len(every), every).pos.numpy()]
-            return Outcome(curves=trials.distributions(start, frames))
+            start = setting.start(len(every), every)
+            return Outcome(curves=trials.distributions(start, [start.pos.numpy()]))
+        start = side_by_side(setting.start(self.replicas), self.plan.boxes)
         how = self._dynamics(self.plan.nvt_ps, setting)
         with self._progress() as progress:
             outcome = trials.run_nvt(
@@ -173,7 +125,7 @@ class SimulationJob(Job):
         return outcome
 
     def _nve(self, setting: Setting) -> Outcome:
-        start = setting.start(self.replicas)
+        start = side_by_side(setting.start(self.replicas), self.plan.boxes)
         how = self._dynamics(self.plan.nve_ps, setting)
         with self._progress() as progress:
             return trials.run_nve(start, setting.field(start), how, self.plan.velocity_fs, self._reference(), progress)
@@ -319,76 +271,6 @@ class SimulationJob(Job):
                 self.folder.set_status("running", phase=self.test, fraction=min(fraction, 1.0), seconds_left=left)
 
         yield report
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A subject with its data, read once for a job."""
-
-    subject: Subject
-    task: DatasetTask
-    dataset: Dataset
-    test_frames: np.ndarray
-    potential: TrainedPotential | None
-    rival: Reference | None
-
-    @classmethod
-    def of(cls, subject: Subject, settings: Settings) -> Setting:
-        """Read what a subject needs.
-
-        Raises:
-            BenchmarkError: if the cell's data or checkpoint is not what it was trained with.
-        """
-        library, cell = Library(settings.data_dir), subject.cell
-        dataset, split, _ = library.load_sets(cell.dataset, cell.seed)
-        potential = None
-        if subject.kind == CELL:
-            potential = trained_potential(cell, settings.run, settings.run.read_plan(), library)
-        rival = None
-        if subject.kind not in (CELL, OWN_MODEL, DATA):
-            rival = fit_references([dataset.samples[frame] for frame in split.train]).get(subject.kind)
-        return cls(subject, build(DATASETS, cell.dataset), dataset, split.test, potential, rival)
-
-    @property
-    def absent(self) -> bool:
-        """Whether it is a reference that cannot be fitted to the data."""
-        return self.subject.kind not in (CELL, OWN_MODEL, DATA) and self.rival is None
-
-    def temperature(self, plan: SimulationSettings) -> float:
-        """Of simulations, K."""
-        return plan.temperature_K or self.task.temperature_K or ROOM_K
-
-    def start(self, replicas: int, frames: np.ndarray | None = None) -> Start:
-        """Replicas from test frames; those of the data's own model from all frames, as it belongs to no split."""
-        if frames is None:
-            frames = self.dataset.all_frames if self.subject.kind in (OWN_MODEL, DATA) else self.test_frames
-        return start_from(self.dataset.samples, frames, replicas)
-
-    def field(self, start: Start) -> Field:
-        """What drives replicas of this subject.
-
-        Raises:
-            BenchmarkError: for a rival that there is not.
-            PotentialError: if the potential cannot be used for these structures.
-        """
-        return self._field(start.samples, start.boxes)
-
-    def field_of(self, sample: Data) -> Field:
-        """The same for one structure: every replica has its box."""
-        return self._field([sample], sample.box.double() if "box" in sample else None)
-
-    def _field(self, samples: list[Data], boxes: Tensor | None) -> Field:
-        if self.potential is not None:
-            self.potential.check(samples[0].z.numpy(), None if boxes is None else boxes[0].double().numpy())
-            return NetworkField(self.potential, samples[0].z, boxes)
-        if self.subject.kind == OWN_MODEL:
-            models = [self.task.own_model(sample) for sample in samples]
-            found = [model for model in models if model is not None]
-            if len(found) < len(models):
-                raise BenchmarkError("the data has no model of its own for these structures")
-            return ModelField(found)
-        assert self.rival is not None
-        return ModelField([reference_model(self.rival, sample) for sample in samples])
 
 
 def _keep(path: Path, start: Start, frames: np.ndarray, frame_fs: float) -> None:

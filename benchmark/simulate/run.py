@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from pydantic import ValidationError
 
@@ -17,20 +15,21 @@ from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
 from benchmark.cell.provenance import describe_environment
 from benchmark.errors import BenchmarkError, describe_validation
-from benchmark.executors.local import run_jobs
+from benchmark.executors.local import MayStart, run_jobs
 from benchmark.planning.cells import Cell
 from benchmark.planning.reading import build
 from benchmark.planning.simulation import SimulationSettings, Test
 from benchmark.run import plan_file
+from benchmark.run.budget import Budget
 from benchmark.run.machine import count_threads, count_workers
 from benchmark.run.progress import Display
-from benchmark.simulate.job import DATA, OWN_MODEL, Setting, SimulationJob, Subject
+from benchmark.simulate.job import SimulationJob
+from benchmark.simulate.setting import DATA, OWN_MODEL, Subject
 from reports.records.atomic import read_json, write_json
 from reports.records.folder import RunFolder
 from reports.records.plan import Plan
 from reports.records.simulations import CELL, simulations_folder
 from tasks.registry import DATASETS
-from tasks.simulation.trials import FS_PER_PS
 
 RIVALS: Mapping[str, tuple[Test, ...]] = {
     "null": ("nvt", "elsewhere"),
@@ -39,7 +38,6 @@ RIVALS: Mapping[str, tuple[Test, ...]] = {
 """References without network, and the tests that say something of them."""
 FREE = ("tests", "keep_trajectories")
 """Settings that may differ between calls: they say nothing about a result."""
-TIMED = 3
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def prepare(
     run = RunFolder(folder)
     plan = run.read_plan()
     settings = read_settings(plan, changes or {})
-    _check_same(run, settings)
+    check_same(run, settings)
     workers = count_workers(jobs, "cpu")
     threads = count_threads(workers)
     where = Settings(folder=folder.absolute(), data_dir=data_dir.absolute(), device="cpu", threads=threads)
@@ -118,12 +116,19 @@ def prepare(
     return Simulation(run, settings, references, others, workers, threads, notes)
 
 
-def simulate_finished(folder: Path, data_dir: Path, jobs: int | None, display: Display) -> list[str]:
-    """Simulate with all potentials of a run, as its suite says, if there are any; see `execute`."""
+def simulate_finished(
+    folder: Path, data_dir: Path, jobs: int | None, display: Display, budget_s: float | None = None
+) -> list[str]:
+    """Simulate with all potentials of a run, as its suite says, if there are any, in a wall time; see `execute`."""
     run = RunFolder(folder)
     if all(run.cell(cell.key).status().state != "ok" for cell in run.read_plan().cells):
         return []
-    return execute(prepare(folder, data_dir, jobs=jobs), display)
+    planned = prepare(folder, data_dir, jobs=jobs)
+    failed = execute(planned, display, Budget(budget_s).allows)
+    left = len(planned.left) - len(failed)
+    if left:
+        display.console.print(f"the time is spent: {left} simulations are left; the same command goes on")
+    return failed
 
 
 def read_settings(plan: Plan, changes: Mapping[str, str]) -> SimulationSettings:
@@ -143,8 +148,13 @@ def read_settings(plan: Plan, changes: Mapping[str, str]) -> SimulationSettings:
         raise describe_validation(error, SimulationSettings, "settings of simulations (--set)") from error
 
 
-def execute(simulation: Simulation, display: Display) -> list[str]:
+def execute(simulation: Simulation, display: Display, may_start: MayStart = lambda job, running: True) -> list[str]:
     """Run what is missing: the data's own models first.
+
+    Args:
+        simulation: what is planned.
+        display: is told.
+        may_start: what it refuses is left undone.
 
     Returns:
         What failed, each with its reason.
@@ -156,7 +166,7 @@ def execute(simulation: Simulation, display: Display) -> list[str]:
     try:
         folder = simulations_folder(simulation.run)
         folder.mkdir(exist_ok=True)
-        _check_same(simulation.run, simulation.plan)
+        check_same(simulation.run, simulation.plan)
         settings = simulation.plan.model_dump(mode="json", exclude={*FREE})
         made_with = describe_environment("cpu", simulation.threads)
         write_json(folder / "settings.json", {"schema": 1, **settings, "made_with": made_with})
@@ -166,46 +176,13 @@ def execute(simulation: Simulation, display: Display) -> list[str]:
         display.begin_jobs(left, total_cells=len(simulation.references) + len(simulation.jobs))
         for part in (simulation.references, simulation.jobs):
             todo: Sequence[Job] = [job for job in part if not job.finished]
-            run_jobs(todo, simulation.workers, display.update)
+            run_jobs(todo, simulation.workers, display.update, may_start)
+            if any(job.folder.status().state == "pending" for job in simulation.references):
+                break  # the time is spent, and all others are compared to these
     finally:
         lock.release()
     every = [*simulation.references, *simulation.jobs]
     return [f"{job.name}: {job.folder.status().reason}" for job in every if job.folder.status().state == "failed"]
-
-
-def estimate_seconds(simulation: Simulation) -> float:
-    """Time of all that is left, one job after the other, s: a few evaluations are timed for each kind of subject."""
-    costs: dict[tuple[str, ...], float] = {}
-    total = 0.0
-    for job in simulation.left:
-        if job.test in ("nvt", "nve") and job.subject.kind != DATA:
-            length = simulation.plan.nvt_ps if job.test == "nvt" else simulation.plan.nve_ps
-            steps = length * FS_PER_PS / simulation.plan.timestep_fs
-        elif job.subject.kind == OWN_MODEL:
-            conditions = 1 + len(simulation.plan.temperatures_K) + len(simulation.plan.densities) + 1
-            steps = conditions * simulation.plan.elsewhere_ps * FS_PER_PS / simulation.plan.timestep_fs
-        else:
-            continue
-        model = job.subject.cell.arm.model if job.subject.kind == CELL else ""
-        key = (job.subject.kind, job.subject.cell.arm.dataset, model, job.test)
-        if key not in costs:
-            costs[key] = _time_step(job)
-        total += steps * costs[key]
-    return total
-
-
-def _time_step(job: SimulationJob) -> float:
-    """Seconds of one evaluation of all replicas of a job."""
-    torch.set_num_threads(job.settings.threads)
-    setting = Setting.of(job.subject, job.settings)
-    start = setting.start(2 if job.test == "elsewhere" else job.replicas)
-    forces, which = setting.field(start), torch.arange(len(start.samples))
-    began = 0.0
-    for number in range(-1, TIMED):  # one to warm up
-        if number == 0:
-            began = time.perf_counter()
-        forces(start.pos, which)
-    return (time.perf_counter() - began) / TIMED
 
 
 def _rivals(
@@ -235,14 +212,22 @@ def _rivals(
     return references, others, notes
 
 
-def _check_same(run: RunFolder, plan: SimulationSettings) -> None:
-    """Refuse settings that are not those of the simulations that are there."""
+def check_same(run: RunFolder, plan: SimulationSettings) -> None:
+    """Make sure that simulations that are there were made with these settings.
+
+    Raises:
+        BenchmarkError: naming what differs.
+    """
     folder = simulations_folder(run)
     before = read_json(folder / "settings.json", f"remove the folder {folder} and call `simulate` again")
-    now = plan.model_dump(mode="json", exclude={*FREE})
-    differing = [name for name, value in now.items() if before is not None and before.get(name) != value]
-    if before is not None and differing:
-        shown = "; ".join(f"{name} is {before.get(name)} there, {now[name]} now" for name in differing[:3])
+    if before is None:
+        return
+    defaults = {name: field.default for name, field in SimulationSettings.model_fields.items() if name not in FREE}
+    now = plan.model_dump(mode="json")
+    values = {name: (before.get(name, default), now.get(name, default)) for name, default in defaults.items()}
+    differing = [f"{name} is {there} there, {here} now" for name, (there, here) in values.items() if there != here]
+    if differing:
+        shown = "; ".join(differing[:3])
         raise BenchmarkError(
             f"the simulations in {folder} were made with other settings: {shown}. Nothing was changed; give the same "
             f"settings with --set, or remove that folder to begin anew"

@@ -17,25 +17,39 @@ def other_split(hashes: pd.Series, reference: pd.Series) -> pd.Series:
     return hashes.notna() & reference.notna() & (hashes != reference)
 
 
+def untold_cost(records: pd.DataFrame) -> pd.Series:
+    """Where a cell started from a file that does not say what its pretraining has cost."""
+    return records["pretrained_file"].notna() & records["pretrain_seconds"].isna()
+
+
+def pretraining_seconds(records: pd.DataFrame) -> pd.Series:
+    """Seconds of pretraining; NaN where they are not known, 0 where there was none, whose time may be empty."""
+    there = (records["pretrain_epochs"] > 0) | records["pretrained_file"].notna()
+    return records["pretrain_seconds"].astype(float).where(there, 0.0)
+
+
 def validation_curves(records: pd.DataFrame, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Validation `metric` against the progress of finetuning, of the cells that ended ok.
 
     Columns: cell_key, dataset, model, strategy, seed, split_hash, pretrain_epochs, `value`, and the `COSTS`: `epoch`
     (from 1), `step` and `seconds` within finetuning; `total_epoch`, `total_step`, `total_seconds` with those of the
-    whole pretraining added (seconds are NaN where the pretraining's were not recorded), and those of making its labels.
+    whole pretraining added (seconds are NaN where the pretraining's were not recorded, and all three are missing where
+    it came in a file that does not say what it has cost), and those of making its labels.
     """
-    names = ["split_hash", "pretrain_epochs", "pretrain_steps", "pretrain_seconds", "label_seconds"]
-    cells = records.loc[records["status"] == "ok", ["cell_key", *CELL, *names]].drop_duplicates("cell_key")
+    costs = ["pretrain_epochs", "pretrain_steps", "pretrain_seconds", "label_seconds"]
+    cells = records.loc[
+        records["status"] == "ok", ["cell_key", *CELL, "split_hash", *costs, "pretrained_file"]
+    ].drop_duplicates("cell_key")
     chosen = curves[(curves["phase"] == "finetune") & (curves["split"] == "val") & (curves["metric"] == metric)]
     chosen = chosen[["cell_key", "epoch", "step", "seconds", "value"]].dropna()
     joined = cells.merge(chosen, on="cell_key")
-    # A cell without pretraining may leave its time empty: it took none.
-    seconds = joined["pretrain_seconds"].astype(float).where(joined["pretrain_epochs"] > 0, 0.0)
+    unknown = untold_cost(joined)
+    seconds = pretraining_seconds(joined)
     seconds += joined["label_seconds"].astype(float).fillna(0.0)
-    joined["total_epoch"] = joined["pretrain_epochs"] + joined["epoch"]
-    joined["total_step"] = joined["pretrain_steps"] + joined["step"]
+    joined["total_epoch"] = joined["pretrain_epochs"].mask(unknown) + joined["epoch"]
+    joined["total_step"] = joined["pretrain_steps"].mask(unknown) + joined["step"]
     joined["total_seconds"] = seconds + joined["seconds"]
-    return joined.drop(columns=["pretrain_steps", "pretrain_seconds", "label_seconds"])
+    return joined.drop(columns=["pretrain_steps", "pretrain_seconds", "label_seconds", "pretrained_file"])
 
 
 def epochs_to_reach(

@@ -113,12 +113,15 @@ def _panel(traces: list[Trace], metric: str, axis: str) -> Panel:
 
 
 def _words(traces: list[Trace], drawn: list[Trace], metric: str, axis: str) -> str:
-    """What a panel shows; the arms that are not drawn took a time that was not recorded."""
+    """What a panel shows; of arms that are not drawn it is not known what their pretraining took."""
     quantity, unit = QUANTITIES[metric]
-    if axis == "epoch":
-        labels = listing([trace.label for trace in traces])
-        return f"Validation {quantity} in {unit}, logarithmic, against {AXES[axis]}; means over seeds: {labels}."
     missing = [trace.strategy for trace in traces if trace not in drawn]
+    if axis == "epoch":
+        labels = listing([trace.label for trace in drawn])
+        without = f"; without {listing(missing)}, whose epochs of pretraining are not known" if missing else ""
+        return (
+            f"Validation {quantity} in {unit}, logarithmic, against {AXES[axis]}; means over seeds: {labels}{without}."
+        )
     without = f", without {listing(missing)}, whose pretraining time was not recorded" if missing else ""
     return f"The same {quantity} against {AXES[axis]}{without}."
 
@@ -160,10 +163,14 @@ def convergence(results: Results) -> list[Drawing]:
                     pictures.append(Picture(svg, _words(found, timed, metric, axis), f"by-{axis}"))
                     by_metric[metric].append(svg)
         for metric, same in by_metric.items():
+            if not same:
+                continue
             quantity = QUANTITIES[metric][0]
             rows.append(Row(same, f"Validation {quantity}, pretraining counted"))
             if any(trace.before["epoch"] for trace in traces[metric]):
                 rows.append(Row(same, f"Validation {quantity}, pretraining not counted", uncounted=True))
+        if not pictures:
+            continue
         legend = tuple((sample(look[name]), name) for name in names)
         # Names of datasets and models come from outside: a number makes a safe file name.
         name, heading = f"convergence-{i}", plan.heading(dataset, model)

@@ -22,6 +22,8 @@ class CleanAudit(BaseModel):
     """Smallest distance in time between a test and a seen frame of one trajectory; None if not known."""
     tolerance_A: float | None = None
     """Root mean square difference of distances up to which frames counted as the same, Å; None in older audits."""
+    unknown: int = 0
+    """Sources of pretraining that could not be looked through: files that do not say which structures they saw."""
 
 
 class Audits(BaseModel):

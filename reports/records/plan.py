@@ -93,6 +93,8 @@ class PlannedStrategy(BaseModel):
     variant: bool = False
     """Whether it is not what its pretext, or training from scratch, is published as: a placebo, an arm that takes over
     some of the weights, or one with an auxiliary task. Published numbers are not its own."""
+    from_file: bool = False
+    """Whether its pretraining was made elsewhere and came in a file, which says what it has cost, or does not."""
 
     @property
     def role(self) -> str:
@@ -166,6 +168,8 @@ class Plan(BaseModel):
     """In the order (and colour) of arms; also those that a filter left without cells."""
     data: dict[str, str] = {}
     """Content hash of every dataset that was read, by the suite's names."""
+    files: dict[str, str] = {}
+    """Content hash of every file of a pretrained body that cells start from, by where it is, without a user's home."""
     sweep: Sweep | None = None
     """What the report draws the test errors against, if it is an ablation."""
     config: dict[str, Any] = {}

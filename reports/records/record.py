@@ -135,7 +135,11 @@ class Record(BaseModel):
     n_parameters: Count | None = None
     """Trainable parameters of the potential that was finetuned."""
     pretraining_key: str | None = None
-    """Key of the pretraining that the cell started from; None without pretraining."""
+    """Key of the pretraining that the cell started from; None without pretraining in the run."""
+    pretrained_file: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")] | None = None
+    """Hash of the file of the pretrained body that the cell started from; None where none was given. Epochs, steps and
+    seconds of pretraining are then what the file says, spent on the machine that made it; where it does not say,
+    `pretrain_epochs` and `pretrain_steps` are 0 and `pretrain_seconds` is None."""
     split_hash: str | None = None
     """Hash of the index arrays of the split; equal hashes mean equal frames."""
     audit_seen_frames: Count | None = None
@@ -147,6 +151,9 @@ class Record(BaseModel):
     audit_nearest_frames: Count | None = None
     """Smallest distance between a test and a training frame of one trajectory, in frames of the trajectory as it was
     simulated; None where test and training frames share no trajectory, or none is known."""
+    audit_unknown: Count | None = None
+    """Leakage audit: pretrainings whose structures could not be looked through, as the file that they came in does not
+    say which these were; 0 where all are known. None in records of before there were such files."""
     pretrain_epochs: Count
     """Epochs of pretraining; 0 without."""
     finetune_epochs: Count

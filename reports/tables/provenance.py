@@ -26,7 +26,8 @@ def arm_table(results: Results) -> Table:
         label = plan.strategies[arm.strategy].label
         states = results.states(arm)
         ended = "; ".join(f"{count} {state}" for state, count in states.items())
-        return [[named(results, arm) + role, label, value(pretraining, 0), value(finetuning, 0), seeds, ended]]
+        before = "not known" if not pretraining and plan.strategies[arm.strategy].from_file else value(pretraining, 0)
+        return [[named(results, arm) + role, label, before, value(finetuning, 0), seeds, ended]]
 
     return Table(
         "The arms: what they do, their epochs, and how their cells ended.",
@@ -117,6 +118,7 @@ def audit_table(results: Results) -> Table:
     records = results.run.records
     plan = results.run.plan
     cells = records[records["status"] == "ok"].drop_duplicates("cell_key")
+    unknown = bool((cells["audit_unknown"] > 0).any())
     rows = []
     for dataset in dict.fromkeys(arm.dataset for arm in plan.arms):
         here = cells[cells["dataset"] == dataset]
@@ -129,6 +131,7 @@ def audit_table(results: Results) -> Table:
                     Number(f"{len(audited)} of {len(here)}", len(audited)),
                     *(value_range(audited[name].dropna()) if len(audited) else "not recorded" for name in names),
                     _nearest(audited, gaps),
+                    *([value(int((audited["audit_unknown"] > 0).sum()), 0)] if unknown else []),
                 ]
             )
     return Table(
@@ -140,6 +143,7 @@ def audit_table(results: Results) -> Table:
             Column("frames looked for"),
             Column("found among those seen"),
             Column("nearest test to training frame of one trajectory (frames)"),
+            *([Column("cells whose pretraining's structures are not known")] if unknown else []),
         ],
         [("", rows)],
         ("Frames are looked for by identity and by geometry. A duplicate fails the cell.",),

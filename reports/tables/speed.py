@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.analysis.convergence import pretraining_seconds
 from reports.analysis.results import Results
 from reports.records.parquet import rows_of
 from reports.records.plan import Arm
@@ -96,6 +97,11 @@ LABELS = (
     "them, although they are made once."
 )
 
+FILES = (
+    "A pretraining that came in a file costs what the file says, on the machine that made it, and counts in full for "
+    "every cell that starts from it; where the file does not say, it is not known what it cost in all."
+)
+
 
 def cost_table(results: Results) -> Table:
     """Training time, throughput, parameters and memory, means over seeds."""
@@ -107,8 +113,8 @@ def cost_table(results: Results) -> Table:
     cells = finished.drop_duplicates("cell_key")
     names = ["label_seconds", "pretrain_seconds", "finetune_seconds", "n_parameters", "peak_memory_mb"]
     values = cells[[*arm_columns, *names]].astype(dict.fromkeys(names, "float64"))
-    # A cell without pretraining may leave the time empty: it took none.
-    values["pretrain_seconds"] = values["pretrain_seconds"].where(cells["pretrain_epochs"] > 0, 0.0)
+    values["pretrain_seconds"] = pretraining_seconds(cells)
+    files = bool(cells["pretrained_file"].notna().any())
     values["label_seconds"] = values["label_seconds"].fillna(0.0)
     labels = bool((values["label_seconds"] > 0).any())
     values["total_seconds"] = values[["label_seconds", "pretrain_seconds", "finetune_seconds"]].sum(
@@ -160,6 +166,7 @@ def cost_table(results: Results) -> Table:
             "each bears an equal part of its cost; any other shared pretraining counts in full for every cell. "
             "Frames/s: training frames times epochs, per second. Energy use is not measured.",
             *([LABELS] if labels else []),
+            *([FILES] if files else []),
         ),
         name="costs",
         absent="No cell has finished.",

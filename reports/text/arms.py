@@ -25,7 +25,9 @@ def budget(plan: Plan, arm: Arm, baseline: Arm) -> str:
     """How the epochs of an arm and its baseline compare, after the name of the baseline."""
     pretraining, finetuning = plan.epochs(arm)
     base_pretraining, base_finetuning = plan.epochs(baseline)
-    if pretraining + finetuning == base_pretraining + base_finetuning:
+    # Epochs over the frames of a file's pretraining, which may not even be known, are no measure of equal compute.
+    files = any(plan.strategies[one.strategy].from_file for one in (arm, baseline))
+    if not files and pretraining + finetuning == base_pretraining + base_finetuning:
         return " at equal compute"
     if finetuning == base_finetuning:
         return " with the same finetuning"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from reports.analysis import statistics
+from reports.analysis.convergence import untold_cost
 from reports.analysis.results import EFFECTIVE, Results
 from reports.text.formatting import listing, number, plural
 
@@ -62,6 +63,7 @@ def cautions(results: Results) -> list[str]:
             f"{run.plan.heading(dataset, model)}, seed {seed}: the arms were trained on different splits, so "
             "comparisons between them leave this seed out."
         )
+    notes += _files(results)
     notes += _mixed(results)
     notes += _effective(results)
     nearest = run.records.loc[run.records["status"] == "ok", "audit_nearest_frames"].min()
@@ -72,6 +74,33 @@ def cautions(results: Results) -> list[str]:
         )
     if run.sweeps_differ:
         notes.append("The runs are different ablations; their figures are left out: report each run alone to see them.")
+    return notes
+
+
+def _files(results: Results) -> list[str]:
+    """What is not known of bodies that came in files."""
+    records = results.run.records
+    finished = records[(records["status"] == "ok") & records["pretrained_file"].notna()].drop_duplicates("cell_key")
+    unseen = list(dict.fromkeys(finished.loc[finished["audit_unknown"] > 0, "strategy"]))
+    untold = list(dict.fromkeys(finished.loc[untold_cost(finished), "strategy"]))
+    counts = finished.groupby(["dataset", "model", "strategy"], sort=False)[["pretrained_file", "seed"]].nunique()
+    shared = counts[(counts["pretrained_file"] == 1) & (counts["seed"] > 1)].reset_index()["strategy"]
+    notes = []
+    if unseen:
+        notes.append(
+            f"{listing(unseen)}: the file that cells started from does not say which structures it was pretrained on. "
+            "Whether test frames were among them is not known, and the audit could not look."
+        )
+    if untold:
+        notes.append(
+            f"{listing(untold)}: the file that cells started from does not say what its pretraining has cost. No "
+            "comparison with it is at equal compute."
+        )
+    if len(shared):
+        notes.append(
+            f"{listing(list(dict.fromkeys(shared)))}: all seeds started from one pretrained body. Intervals hold "
+            "nothing of what another pretraining would have given."
+        )
     return notes
 
 

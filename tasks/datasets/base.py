@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from tasks.registry import DATASETS
+
 if TYPE_CHECKING:  # torch takes seconds to import, and processes that only generate data do not need it
     from torch_geometric.data import Data
 
@@ -21,6 +23,8 @@ Progress = Callable[[str, float], None]
 """Called with a message and the fraction done, 0 to 1."""
 Model = Callable[[np.ndarray], tuple[float, np.ndarray]]
 """Energy in eV and forces (N, 3) in eV/Å at positions (N, 3) in Å."""
+RELABELLED = "relabelled"
+"""Kind of the structures of another dataset with labels of their own."""
 
 
 class DatasetError(ValueError):
@@ -35,6 +39,17 @@ class DatasetConfig(BaseModel):
     """Parameters of a dataset. Unknown keys are refused; instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def relabelled(self, kind: str, labeller: Mapping[str, Any]) -> dict[str, Any]:
+        """Kind and options of the dataset that has these structures with the energies and forces of a labeller.
+
+        Args:
+            kind: the kind that these are the options of.
+            labeller: kind and options of what labels them.
+        """
+        source = {"kind": kind, "options": self.model_dump(mode="json")}
+        options = DATASETS.options(RELABELLED)(source=source, labeller=dict(labeller))
+        return {"kind": RELABELLED, "options": options.model_dump(mode="json")}
 
 
 @dataclass(frozen=True)

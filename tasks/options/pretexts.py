@@ -24,6 +24,8 @@ class PretrainingConfig(BaseModel):
 
     needs_labels: ClassVar[bool] = False
     """Whether the structures keep their energies and forces: a pretext proper never sees them."""
+    from_file: ClassVar[bool] = False
+    """Whether the weights come in a file, which says what made them; nothing is trained before finetuning."""
 
     @property
     def control(self) -> bool:
@@ -168,4 +170,22 @@ class LabelsConfig(PretextConfig):
     def _trains_forces(self) -> Self:
         if self.head != "force":
             raise ValueError(f"head {self.head!r}: labels train the forces; leave head out")
+        return self
+
+
+class FileConfig(PretextConfig):
+    """Options of a body that was pretrained before."""
+
+    from_file: ClassVar[bool] = True
+
+    path: str = Field(
+        min_length=1,
+        description="A file that `export --pretraining` wrote; absolute, or relative to the suite file. `{dataset}`, "
+        "`{model}` and `{seed}` in it stand for the names of the cell.",
+    )
+
+    @model_validator(mode="after")
+    def _trains_nothing(self) -> Self:
+        if self.head != "force":
+            raise ValueError(f"head {self.head!r}: what is in a file is not trained; leave head out")
         return self

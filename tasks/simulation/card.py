@@ -28,6 +28,23 @@ class Network(BaseModel):
     options: dict[str, Any]
 
 
+class Spent(BaseModel):
+    """What a pretraining has cost, as the file of its body says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    epochs: Annotated[int, Field(gt=0, strict=True)]
+    """Passes over its training frames."""
+    frames: Annotated[int, Field(gt=0, strict=True)]
+    """Frames of a pass."""
+    steps: Annotated[int, Field(ge=0, strict=True)]
+    """Optimizer steps."""
+    seconds: Annotated[float, Field(ge=0)]
+    """Wall time, s, on the machine that made it."""
+    label_seconds: Annotated[float, Field(ge=0)] | None = None
+    """Processor time of making the labels that it learned, s; None where none were made."""
+
+
 class Card(BaseModel):
     """All of a potential's file but the weights; can be written as JSON."""
 

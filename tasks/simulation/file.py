@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 from torch import Tensor
 
 from tasks.models.base import Potential
@@ -21,16 +23,17 @@ VERSION = 1
 ANEW = "Write it anew with `export`"
 
 
-def write_potential(path: Path, card: Card, weights: dict[str, Tensor]) -> None:
+def write_potential(path: Path, card: Card, weights: dict[str, Tensor], **more: Any) -> None:
     """Write a potential's file.
 
     Args:
         path: the file; an existing one is replaced.
         card: what it says of the potential.
         weights: the network's state.
+        more: further entries, plain values and tensors; older programs pass over them.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    content = {"format": FORMAT, "version": VERSION, "card": card.model_dump(mode="json"), "weights": plain}
+    content = {"format": FORMAT, "version": VERSION, "card": card.model_dump(mode="json"), "weights": plain, **more}
     torch.save(content, path)
 
 
@@ -40,9 +43,27 @@ def read_potential(path: Path) -> tuple[Card, dict[str, Tensor]]:
     Raises:
         PotentialError: for a file that is missing, of another kind, of a later version, or damaged.
     """
+    return read_content(path)[:2]
+
+
+def read_content(path: Path) -> tuple[Card, dict[str, Tensor], dict[str, Any]]:
+    """Card and weights of a potential's file, and all its entries as they are.
+
+    Raises:
+        PotentialError: see `read_potential`.
+    """
     path = Path(path)
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")  # a device may have no end
+        data = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("it is compressed, and may be larger than memory")
+            wrong = archive.testzip()  # torch itself does not compare the checksums
+        if wrong is not None:
+            raise ValueError(f"{wrong} has another checksum")
+        content: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise PotentialError(f"{path}: there is no such file. {ANEW}, or correct the path") from error
     except pickle.UnpicklingError as error:
@@ -50,7 +71,7 @@ def read_potential(path: Path) -> tuple[Card, dict[str, Tensor]]:
             f"{path} was not loaded: it is no file of a potential, or holds more than numbers and text, which might "
             f"run as a program. {ANEW}, and take files only from where you trust"
         ) from error
-    except (OSError, RuntimeError, EOFError, BadZipFile, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError) as error:
         raise PotentialError(f"{path} cannot be read as a file of a potential ({_short(error)}). {ANEW}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise PotentialError(
@@ -66,6 +87,9 @@ def read_potential(path: Path) -> tuple[Card, dict[str, Tensor]]:
         )
     try:
         card = Card.model_validate(content.get("card"))
+        card.model_dump_json()  # refuses provenance that is not plain text and numbers
+    except PydanticSerializationError as error:
+        raise PotentialError(f"{path} is damaged (card: {_short(error)}). {ANEW}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "card"
@@ -73,7 +97,7 @@ def read_potential(path: Path) -> tuple[Card, dict[str, Tensor]]:
     weights = content.get("weights")
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise PotentialError(f"{path} is damaged (weights: a table of tensors was expected). {ANEW}")
-    return card, weights
+    return card, weights, content
 
 
 def build_network(card: Card, weights: dict[str, Tensor], where: str) -> Potential:

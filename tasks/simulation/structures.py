@@ -73,6 +73,14 @@ def start_from(samples: Sequence[Data], frames: Sequence[int] | NDArray[np.int64
     return Start(chosen, geometry, bond_lengths(several, geometry.bonds, box).mean(0))
 
 
+def side_by_side(start: Start, boxes: int) -> Start:
+    """The same starts in larger boxes, so many side by side; see `repeated`. Without a box there is one molecule."""
+    if boxes == 1 or start.box is None:
+        return start
+    samples = [repeated(sample, boxes) for sample in start.samples]
+    return start_from(samples, range(len(samples)), len(samples))
+
+
 def rescaled(sample: Data, density: float) -> Data:
     """A structure at so many times its density: the box is scaled, and the centres of whole molecules with it."""
     z, molecule, pos, box = _parts(sample)
@@ -85,9 +93,14 @@ def rescaled(sample: Data, density: float) -> Data:
 
 
 def repeated(sample: Data, copies: int) -> Data:
-    """So many boxes side by side along the first box vector; ``molecule`` counts on."""
-    box = sample.box[0].double()
-    pos = torch.cat([sample.pos.double() + copy * box[0] for copy in range(copies)])
+    """So many boxes side by side along the first box vector; ``molecule`` counts on.
+
+    Molecules that a border cuts are made whole: their parts would be as far apart as the new box has them.
+    """
+    z, molecule, wrapped, box = _parts(sample)
+    assert box is not None
+    whole = whole_molecules(wrapped, find_geometry(z, molecule, wrapped, box).bonds, box)
+    pos = torch.from_numpy(np.concatenate([whole + copy * box[0] for copy in range(copies)]))
     count = int(sample.molecule.max()) + 1
     larger = sample.box.clone()
     larger[0, 0] *= copies

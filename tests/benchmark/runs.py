@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+
+from benchmark.run import execute as execution
+from benchmark.run.execute import execute, prepare
+from benchmark.run.progress import Display
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,8 +49,20 @@ def start(*arguments):
 def in_turn(jobs, workers, on_change, may_start=None):
     """In place of ``run_jobs``: in this process, as workers would cost seconds each to start."""
     for job in jobs:
-        job.run()
-        on_change([], job)
+        if may_start is None or may_start(job, []):
+            job.run()
+            on_change([], job)
+
+
+def run_here(suite, data_dir: Path, out: Path, **options) -> str:
+    """Run a suite in this process; returns what was printed."""
+    printed, threads = io.StringIO(), torch.get_num_threads()
+    planned = prepare(suite, data_dir, out=out, jobs=1, device="cpu", **options)
+    with pytest.MonkeyPatch.context() as patch, Display(Console(file=printed, width=1000)) as display:
+        patch.setattr(execution, "run_jobs", in_turn)
+        execute(planned, display)
+    torch.set_num_threads(threads)
+    return printed.getvalue()
 
 
 def records(run: Path) -> pd.DataFrame:

@@ -10,8 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
-from tasks.audit import SAME_A, Audit, Auditor, FrameSet, LeakError, _sorted_distances, fingerprint, tolerance_A
+from tasks.audit import (
+    SAME_A,
+    Audit,
+    Auditor,
+    FrameSet,
+    LeakError,
+    TraceSet,
+    _sorted_distances,
+    fingerprint,
+    tolerance_A,
+    trace,
+)
 from tasks.datasets.base import Dataset, Outline
+from tasks.traces import Traces
 from tests.tasks.conftest import make_water, random_rotation
 
 
@@ -55,6 +67,39 @@ def test_a_disguised_frame_is_found(seed, molecules):
     assert np.allclose(fingerprint(seen[2]), fingerprint(other), atol=2e-6)
     with pytest.raises(LeakError, match=r"frame 0 of a test set has the geometry of frame 2 of the training set"):
         Auditor().audit([frame_set(seen, name="the training set")], [], [frame_set([other], name="a test set")])
+
+
+@given(seed=st.integers(0, 100), molecules=st.integers(0, 5))
+def test_traces_recognise_a_disguised_frame_and_no_other(seed, molecules):
+    make = (lambda s: make_water(molecules, s)) if molecules else molecule
+    seen = [make(1000 + seed + k) for k in range(4)]
+    traced = TraceSet("the pretraining in body.pt", trace(frame_set(seen)))
+    found = r"frame 0 of a test set has the geometry of structure 2 of the pretraining in body.pt"
+    with pytest.raises(LeakError, match=found):
+        Auditor().audit([], [], [frame_set([disguised(seen[2], seed)], name="a test set")], [traced])
+    audit = Auditor().audit([], [], [frame_set([make(5000 + seed)])], [traced])
+    assert audit == Audit(seen_frames=4, checked_frames=1, nearest_frames=None)
+
+
+@given(seed=st.integers(0, 50), step=st.sampled_from([0.01, 0.05]))
+def test_traces_know_how_coarse_their_file_was(seed, step):
+    exact = molecule(seed)
+    rounded = Data(**{**exact.to_dict(), "pos": (exact.pos / step).round() * step})
+    traced = TraceSet("a body", trace(frame_set(dataset([rounded], precision_A=step))))
+    with pytest.raises(LeakError):
+        Auditor().audit([], [frame_set([exact])], [], [traced])
+
+
+def test_traces_come_back_as_they_were_stored():
+    traces = trace(frame_set([molecule(0), make_water(3)]))
+    again = Traces.of(traces.content())
+    assert len(again) == 2
+    for name in ("compositions", "fingerprints", "elements", "distances"):
+        assert np.array_equal(getattr(again, name), getattr(traces, name))
+    # One atom has no distances, and is recognised by its element.
+    alone = frame_set([Data(z=torch.tensor([8]), pos=torch.zeros(1, 3))])
+    with pytest.raises(LeakError):
+        Auditor().audit([], [], [alone], [TraceSet("a body", trace(alone))])
 
 
 @given(seed=st.integers(0, 50))
@@ -171,11 +216,13 @@ def test_frames_of_a_crystal_are_told_apart_and_found_in_disguise(species):
     pairs = [_sorted_distances(one) for one in (first, second)]
     coarse = [dataset([one], precision_A=0.01) for one in (first, second, disguised(first, 3))]
     assert np.sqrt(np.square(pairs[0] - pairs[1]).mean()) < tolerance_A(coarse[0], coarse[1])
-    audit = Auditor().audit([frame_set(coarse[0])], [], [frame_set(coarse[1])])
-    assert audit.checked_frames == 1
+    traced = TraceSet("a body", trace(frame_set(coarse[0])))
     coarse[2].samples[0].pos = (coarse[2].samples[0].pos * 100).round() / 100
-    with pytest.raises(LeakError):
-        Auditor().audit([frame_set(coarse[0])], [], [frame_set(coarse[2])])
+    for seen, traces in (([frame_set(coarse[0])], []), ([], [traced])):
+        audit = Auditor().audit(seen, [], [frame_set(coarse[1])], traces)
+        assert audit.checked_frames == 1
+        with pytest.raises(LeakError):
+            Auditor().audit(seen, [], [frame_set(coarse[2])], traces)
 
 
 def test_trajectories_that_begin_from_one_structure_are_told_what_to_do():

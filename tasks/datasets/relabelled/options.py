@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.datasets.base import DatasetConfig
 from tasks.registry import DATASETS, LABELLERS, Registry, UnknownKindError
-
-KIND = "relabelled"
 
 
 class Chosen(BaseModel):
@@ -41,12 +38,6 @@ class RelabelledConfig(DatasetConfig):
             **content,
             **{name: _resolved(registry, content[name]) for name, registry in known.items() if name in content},
         }
-
-
-def relabelled(kind: str, options: Mapping[str, Any], labeller: Mapping[str, Any]) -> dict[str, Any]:
-    """Kind and options of the dataset that has the structures of another and a labeller's energies and forces."""
-    config = RelabelledConfig(source=Chosen(kind=kind, options=dict(options)), labeller=Chosen(**labeller))
-    return {"kind": KIND, "options": config.model_dump(mode="json")}
 
 
 def _resolved(registry: Registry[Any], content: Any) -> Any:

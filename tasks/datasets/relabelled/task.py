@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch_geometric.data import Data
 
-from tasks.datasets.base import Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
-from tasks.datasets.relabelled.options import KIND, RelabelledConfig
+from tasks.datasets.base import RELABELLED, Dataset, DatasetConfig, DatasetError, DatasetTask, Outline, Progress
+from tasks.datasets.relabelled.options import RelabelledConfig
 from tasks.datasets.storage import cache
 from tasks.datasets.structures.samples import make_sample
 from tasks.datasets.tip3p.workers import Report, run_jobs
@@ -51,7 +51,7 @@ class Relabelled(DatasetTask):
     tests here. Labels are kept by the content of the structures: they are made once, whatever dataset has them.
     """
 
-    kind: ClassVar[str] = KIND
+    kind: ClassVar[str] = RELABELLED
     Config: ClassVar[type[DatasetConfig]] = RelabelledConfig
 
     def __init__(self, config: RelabelledConfig) -> None:

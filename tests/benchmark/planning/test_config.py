@@ -82,7 +82,11 @@ def _set(path, value):
         ("scales/smoke/training/finetune/lr", -1, r"training.finetune.lr: .*greater than 0 \(given: -1\)"),
         ("strategies/masked/pretext/options/ratio", 1.5, r"pretext 'masking'.*ratio.*1.5"),
         ("strategies/masked/pretext/options/ratios", 0.5, r"ratios: unknown key; allowed here: directions, head,"),
-        ("strategies/masked/pretext/kind", "maskin", r"unknown pretext kind 'maskin'; known are denoising, labels,"),
+        (
+            "strategies/masked/pretext/kind",
+            "maskin",
+            r"unknown pretext kind 'maskin'; known are denoising, file, labels,",
+        ),
         ("scales/smoke/datasets/tip3p/options/cutoff_A", 30, "cutoff_A"),
         ("scales/smoke/models/egnn/options/cutoff_A", 6.0, r"6.0 Å is over half the box.*at most 3"),
         ("baselines", ["scrath"], "baselines"),

@@ -80,6 +80,11 @@ def test_arms_that_pretrain_for_other_numbers_of_epochs_need_a_match_by_name(own
     assert planned(own, more=masking, **longer)["a", "longer"].phase.epochs == 3 + 7
 
 
+def test_beside_a_body_from_a_file_an_extended_arm_needs_a_match_by_name(own):
+    with pytest.raises(BenchmarkError, match=r"on different structures.*'longer'"):
+        planned(own, given={"label": "g", "pretext": FILE})
+
+
 def test_an_auxiliary_task_sees_every_frame_again_and_can_be_matched(own):
     noisy = {"label": "n", "auxiliary": {"kind": "denoising", "options": {"sd_A": 0.05}}}
     both = {**strategies()["masked"], "auxiliary": noisy["auxiliary"]}
@@ -94,6 +99,7 @@ def test_an_auxiliary_task_sees_every_frame_again_and_can_be_matched(own):
 
 
 MASKING = {"kind": "masking", "options": {"target": "bonded"}}
+FILE = {"kind": "file", "options": {"path": "body.pt"}}
 
 
 @pytest.mark.parametrize(
@@ -109,6 +115,11 @@ MASKING = {"kind": "masking", "options": {"target": "bonded"}}
         ({"auxiliary": {"kind": "denoising", "weight": 0}}, "auxiliary.weight"),
         ({"auxiliary": {"kind": "denoising", "options": {"head": "coordinate"}}}, "head 'coordinate'.*'gns'"),
         ({"auxiliary": {"kind": "denoising"}, "extended": True}, "no auxiliary task"),
+        ({"pretext": FILE, "pretrain_on": ["b"]}, "pretrain_on is set, but what the pretext 'file' names"),
+        ({"pretext": FILE, "training": {"pretrain": {"lr": 1e-3}}}, r"training\.pretrain is set"),
+        ({"pretext": {**FILE, "options": {**FILE["options"], "head": "coordinate"}}}, "leave head out"),
+        ({"pretext": {"kind": "file"}}, "options of pretext 'file': path: missing"),
+        ({"auxiliary": FILE}, "no task that could be learned during finetuning"),
         ({"transfer": "body"}, "no pretext to pretrain with"),
         ({"labels_from": WATER}, "no pretext to pretrain with"),
         ({"pretext": MASKING, "transfer": "head"}, "transfer"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from benchmark.errors import BenchmarkError
 from benchmark.planning.planner import make_plan
 from benchmark.planning.reading import load_suite
+from benchmark.planning.suite_files import content_at_scale
 
 
 def test_a_scale_lays_its_values_over_the_common_part(load):
@@ -125,3 +127,24 @@ def test_hostile_files_are_refused_by_name(tmp_path, text):
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(BenchmarkError, match=r"hostile\.yaml is not valid YAML"):
         load_suite(str(path), "quick")
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("bodies/{seed}.pt", "~/suites/bodies/{seed}.pt"),
+        ("../body.pt", "~/body.pt"),
+        ("~/body.pt", "~/body.pt"),
+        ("/data/body.pt", "/data/body.pt"),
+    ],
+)
+def test_files_of_pretexts_are_seen_from_the_suite_file_and_name_no_user(tmp_path, monkeypatch, path, seen):
+    """Also where another file extends it, and where a scale says so."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "suites").mkdir()
+    arm = {"given": {"label": "g", "pretext": {"kind": "file", "options": {"path": path}}}}
+    base = {"extends": "water", "name": "base", "scales": {"smoke": {"strategies": arm}}}
+    (tmp_path / "suites" / "base.yaml").write_text(yaml.safe_dump(base))
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"extends": "suites/base.yaml", "name": "own"}))
+    found = content_at_scale(str(tmp_path / "own.yaml"), "smoke")
+    assert found["strategies"]["given"]["pretext"]["options"]["path"] == seen

@@ -114,6 +114,7 @@ def test_bodies_are_taken_away_too(smoke, data_dir, tmp_path):
         assert torch.equal(weights[name], tensor)
     with pytest.raises(PotentialError, match="pretrained body"):
         load(paths[0])
+    assert {path.name for path in paths} == {f"pretraining-tip3p-egnn-{arm}-seed0.pt" for arm in ("masked", "denoised")}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,15 @@ def test_unfinished_cells_and_files_that_are_there_are_refused(smoke, data_dir, 
     shutil.copytree(smoke[0], folder)
     run = RunFolder(folder)
     cell = run.read_plan().cells[0]
+    run.pretraining(next(cell.pretraining_key for cell in run.read_plan().cells if cell.pretraining_key)).set_status(
+        "pending"
+    )
+    with pytest.raises(BenchmarkError, match=r"pretraining .* is pending: there are no weights"):
+        export(folder, tmp_path / "bodies", data_dir, pretraining=True)
+    assert not (tmp_path / "bodies").exists()
+    run.cell(cell.key).set_status("pending")
+    with pytest.raises(BenchmarkError, match="is pending"):
+        export(folder, tmp_path / "potential.pt", data_dir, cell.key)
     run.cell(cell.key).set_status("diverged", "the loss became nan")
     to = tmp_path / "potential.pt"
     with pytest.raises(BenchmarkError, match="is diverged: the loss became nan"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 
 import numpy as np
@@ -11,10 +12,12 @@ from rich.console import Console
 from benchmark.errors import BenchmarkError
 from benchmark.run.progress import Display
 from benchmark.simulate import run as simulations
-from benchmark.simulate.run import estimate_seconds, execute, prepare
+from benchmark.simulate.estimate import estimate_seconds
+from benchmark.simulate.run import execute, prepare, simulate_finished
 from reports.page.write import build_report
 from reports.records.folder import RunFolder
 from reports.records.simulations import read_simulations
+from tests.benchmark.runs import in_turn
 
 pytestmark = pytest.mark.slow
 
@@ -43,14 +46,8 @@ def folder(smoke, tmp_path_factory):
 @pytest.fixture(scope="module")
 def simulated(folder, data_dir):
     """The same after all simulations; jobs run in this process."""
-
-    def in_process(jobs, workers, on_change):
-        for job in jobs:
-            job.run()
-            on_change([], job)
-
     with pytest.MonkeyPatch.context() as patch, Display(Console(quiet=True)) as display:
-        patch.setattr(simulations, "run_jobs", in_process)
+        patch.setattr(simulations, "run_jobs", in_turn)
         failed = execute(prepare(folder, data_dir, ARMS, TINY, jobs=1), display)
     assert failed == []
     run = RunFolder(folder)
@@ -142,6 +139,16 @@ def test_without_a_finished_cell_there_is_nothing_to_simulate(smoke, data_dir, t
     with pytest.raises(BenchmarkError, match=r"none of the 4 chosen cells .* has ended well"):
         prepare(folder, data_dir)
     assert not (folder / "simulations").exists()
+
+
+def test_a_time_that_is_spent_leaves_simulations_for_the_next_call(smoke, data_dir, tmp_path, monkeypatch):
+    shutil.copytree(smoke[0], tmp_path / "run", ignore=shutil.ignore_patterns(".run.lock"))
+    monkeypatch.setattr(simulations, "run_jobs", in_turn)
+    printed = io.StringIO()
+    with Display(Console(file=printed, width=200)) as display:
+        assert simulate_finished(tmp_path / "run", data_dir, 1, display, budget_s=-1.0) == []
+    assert "the time is spent: 24 simulations are left; the same command goes on" in printed.getvalue()
+    assert not list((tmp_path / "run").glob("simulations/*/*.parquet"))
 
 
 def test_the_command_line(smoke, data_dir, refuse):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from benchmark.planning.reading import load_suite
+from benchmark.planning.reading import load_suite, read_suite
 from benchmark.planning.suite_files import available_suites, read_suite_file
 
 
@@ -62,3 +62,18 @@ def test_labels_say_what_the_options_are():
                     shown = {"ratio": r"ratio ([\d.]+)", "sd_A": r"sd ([\d.]+)"}.get(key)
                     found = re.search(shown, arm.label) if shown else None
                     assert found is None or float(found[1]) == value, (name, scale, arm.label)
+
+
+def test_runs_of_a_night_and_more_end_with_simulations():
+    """Where a suite asks what potentials are worth; an ablation asks about errors."""
+    found = {}
+    for name in available_suites():
+        for scale in read_suite_file(name)["scales"]:
+            found[name, scale] = read_suite(name, scale).simulation
+    asked = {name for (name, _), settings in found.items() if settings is not None}
+    assert asked == {"water", "tip3p", "rpbe", "torchmd-net", "rmd17", "few-labels", "paper-small"}
+    for (name, scale), settings in found.items():
+        assert (settings is not None) == (name in asked and scale not in ("smoke", "quick")), (name, scale)
+    for name in ("water", "tip3p"):
+        molecules = read_suite(name, "overnight").datasets["tip3p"].options["molecules"]
+        assert found[name, "overnight"].boxes * molecules == 64

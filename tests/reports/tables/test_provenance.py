@@ -17,6 +17,11 @@ def test_the_audit_is_shown_or_said_to_be_missing(make_run, record, key_of):
         write_records([record("masked", seed, **audit)], path)
     ((_, (row,)),) = audit_table(Results(read_run(folder))).groups
     assert row[1:] == ["3 of 9", "200", "50", "0", "7"]
+    write_records(
+        [record("masked", 0, **audit, audit_unknown=1)], folder / "cells" / key_of("masked", 0) / "record.parquet"
+    )
+    ((_, (row,)),) = audit_table(Results(read_run(folder))).groups
+    assert row[-2:] == ["7", "1"]
 
 
 def test_software_shows_what_all_cells_share_and_when_they_ran(make_run):

@@ -1,10 +1,15 @@
 """How fast arms get where the baseline ended, and what they cost."""
 
+from dataclasses import replace
+
+import pandas as pd
+
+from reports.analysis.convergence import validation_curves
 from reports.analysis.results import Results
 from reports.records.record import write_curves
 from reports.records.run import read_run
 from reports.tables.speed import cost_table, speedup_table
-from reports.text.formatting import number
+from reports.text.formatting import NONE, number
 from tests.reports.made_up import KNOWN, results_of
 
 
@@ -39,3 +44,22 @@ def test_costs_have_throughput_and_share(make_run):
     ((_, rows),) = cost_table(half).groups
     # Half labelled: an epoch goes over as many frames as the whole has, 200.
     assert rows[0][6] == number(200 * 4 / 18, 1)
+
+
+def test_a_cost_that_a_file_does_not_tell_is_not_nothing(make_run):
+    run = read_run(make_run(KNOWN))
+    masked = run.records["strategy"] == "masked"
+    untold = {name: run.records[name].mask(masked, 0) for name in ("pretrain_epochs", "pretrain_steps")}
+    records = run.records.assign(
+        **untold,
+        pretrain_seconds=run.records["pretrain_seconds"].mask(masked),
+        pretrained_file=pd.Series("0" * 12, run.records.index).where(masked),
+    )
+    results = Results(replace(run, records=records))
+    ((_, rows),) = cost_table(results).groups
+    row = next(row for row in rows if row[0] == "masked")
+    assert row[2:6] == [NONE, "18.0", NONE, NONE]
+    curves = validation_curves(records, run.curves, "force_rmse_mev_per_A")
+    of_file = curves[curves["strategy"] == "masked"]
+    assert of_file[["total_epoch", "total_step", "total_seconds"]].isna().all(axis=None)
+    assert curves[curves["strategy"] == "denoised"]["total_epoch"].min() == 3

@@ -71,3 +71,17 @@ def test_stuck_cells_and_mixed_ways_of_computing_are_cautions(make_run):
     ways = run.records["seed"].map({0: "eager", 1: "compiled", 2: "compiled"})
     _, mixed = cautions(Results(replace(run, records=run.records.assign(computed=ways))))
     assert "the cells were computed in different ways (compiled and eager)" in mixed
+
+
+def test_what_a_file_of_a_body_does_not_say_is_a_caution(make_run):
+    run = read_run(make_run(SURE))
+    masked = run.records["strategy"] == "masked"
+    files = run.records["seed"].map("{:012x}".format).where(masked)
+    told = run.records.assign(pretrained_file=files, audit_unknown=0)
+    assert cautions(Results(replace(run, records=told))) == []
+    (shared,) = cautions(Results(replace(run, records=told.assign(pretrained_file=files.where(~masked, "0" * 12)))))
+    assert shared.startswith("masked: all seeds started from one pretrained body.")
+    untold = told.assign(audit_unknown=1, pretrain_seconds=told["pretrain_seconds"].mask(masked))
+    seen, cost = cautions(Results(replace(run, records=untold)))
+    assert "masked: the file that cells started from does not say which structures" in seen
+    assert "No comparison with it is at equal compute" in cost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -131,3 +132,23 @@ def test_a_device_that_is_not_there_is_refused(path):
 def test_compositions_that_say_nothing_new_are_left_out():
     water, dimer, oxygen = {8: 1, 1: 2}, {8: 2, 1: 4}, {8: 2}
     assert spanning([water, dimer, oxygen, {1: 2}]) == [water, oxygen]
+
+
+def test_flipped_bits_compressed_files_and_devices_are_refused(path, tmp_path):
+    torch.save(content(), path)
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED) as small:
+        for entry in archive.infolist():
+            small.writestr(entry.filename, archive.read(entry))
+        first = next(entry for entry in archive.infolist() if entry.filename.endswith("data/0"))
+    with pytest.raises(PotentialError, match="it is compressed"):
+        load(tmp_path / "small.pt")
+    data = bytearray(path.read_bytes())
+    name, extra = (
+        int.from_bytes(data[first.header_offset + at : first.header_offset + at + 2], "little") for at in (26, 28)
+    )
+    data[first.header_offset + 30 + name + extra] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(PotentialError, match=r"data/0 has another checksum"):
+        load(path)
+    with pytest.raises(PotentialError, match="it is no file"):
+        load("/dev/zero")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
 import numpy as np
 import openmm
 import pytest
@@ -67,3 +70,10 @@ def test_a_molecule_without_box():
     context = context_of(potential, None)
     expected = potential.evaluate(WATER.z, WATER.pos)
     assert evaluated(context)[0] == pytest.approx(float(expected.energy), abs=1e-6)
+
+
+def test_an_openmm_without_python_force_is_told(monkeypatch):
+    monkeypatch.delattr(openmm, "PythonForce")
+    monkeypatch.delitem(sys.modules, "tasks.simulation.openmm_force")
+    with pytest.raises(ImportError, match=r"has no PythonForce.* 8\.6\.1 and newer"):
+        importlib.import_module("tasks.simulation.openmm_force")

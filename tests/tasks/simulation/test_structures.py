@@ -44,3 +44,12 @@ def test_two_boxes_have_twice_the_energy():
     assert float(two.energy) == pytest.approx(2 * float(one.energy), abs=1e-4)
     torch.testing.assert_close(two.forces, one.forces.repeat(2, 1), atol=1e-4, rtol=1e-4)
     assert len(set(twice.molecule.tolist())) == 16
+
+
+def test_boxes_side_by_side_are_starts_like_others():
+    samples = [make_water(8, seed, 7.0) for seed in range(3)]
+    start = structures.side_by_side(structures.start_from(samples, range(3), 2), 2)
+    assert start.pos.shape == (2, 48, 3)
+    assert start.box.diagonal().tolist() == [14, 7, 7]
+    assert len(start.lengths) == 32
+    assert structures.side_by_side(start, 1) is start

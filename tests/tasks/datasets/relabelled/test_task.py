@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from tasks.datasets.base import DatasetError
-from tasks.datasets.relabelled.options import RelabelledConfig, relabelled
+from tasks.datasets.relabelled.options import RelabelledConfig
 from tasks.datasets.relabelled.task import Relabelled
 from tasks.datasets.tip3p.options import TIP3PConfig
 from tasks.datasets.tip3p.task import TIP3P
@@ -82,7 +82,7 @@ def test_a_structure_that_cannot_be_labelled_is_named(prepared, monkeypatch, tmp
 
 
 def test_options_are_written_out_and_checked():
-    filled = relabelled("tip3p", SOURCE, {"kind": "water", "options": {}})
+    filled = TIP3PConfig(**SOURCE).relabelled("tip3p", {"kind": "water", "options": {}})
     assert filled["kind"] == "relabelled"
     assert filled["options"]["labeller"]["options"]["model"] == "spcfw"
     assert filled["options"]["source"]["options"]["temperature_K"] == 300
