@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch_geometric.data import Data
 
-FINGERPRINT = 6
-"""Numbers in a fingerprint; see `tasks.audit.fingerprint`."""
-TRACED_ATOMS, TRACED_NEIGHBOURS = 4, 24
-"""Atoms that are kept of a structure, evenly chosen, by the distances to so many nearest neighbours."""
+from tasks.recognition import FINGERPRINT, NEAREST, composition, composition_hash, fingerprint, nearest_distances
+
+TRACED_ATOMS = 4
+"""Atoms that are kept of a structure, evenly chosen, by the distances to their nearest neighbours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,28 @@ _TABLES = {
     "compositions": (torch.int64, ()),
     "fingerprints": (torch.float32, (FINGERPRINT,)),
     "elements": (torch.int64, (TRACED_ATOMS,)),
-    "distances": (torch.float32, (TRACED_ATOMS, TRACED_NEIGHBOURS)),
+    "distances": (torch.float32, (TRACED_ATOMS, NEAREST)),
 }
 """Tables of traces: type, and shape of a row."""
+
+
+def trace(samples: Sequence[Data], precision_A: float) -> Traces:
+    """What is kept of structures to recognise them by.
+
+    Args:
+        samples: M structures.
+        precision_A: step to which their positions were rounded, Å; 0 if that is not known.
+    """
+    traces = Traces(
+        np.array([composition_hash(composition(sample)) for sample in samples], dtype=np.int64),
+        np.array([fingerprint(sample) for sample in samples], dtype=np.float32).reshape(-1, FINGERPRINT),
+        np.zeros((len(samples), TRACED_ATOMS), dtype=np.int64),
+        np.zeros((len(samples), TRACED_ATOMS, NEAREST), dtype=np.float32),
+        precision_A,
+    )
+    for row, sample in enumerate(samples):
+        atoms = np.linspace(0, sample.num_nodes - 1, TRACED_ATOMS).round().astype(int)
+        nearest = nearest_distances(sample)[atoms]
+        traces.elements[row] = sample.z.numpy()[atoms]
+        traces.distances[row, :, : nearest.shape[1]] = nearest
+    return traces

@@ -16,13 +16,12 @@ from benchmark.planning.reading import build
 from benchmark.training.weights import read_weights
 from reports.records.folder import RunFolder
 from reports.records.plan import Arm, Plan, PlannedCell
-from tasks.audit import FrameSet, trace
 from tasks.registry import PRETEXTS
 from tasks.simulation.bodies import PRETRAINING, SETS
 from tasks.simulation.card import Card, Network, Spent, spanning
 from tasks.simulation.file import build_network
 from tasks.simulation.potential import TrainedPotential
-from tasks.traces import Traces
+from tasks.traces import Traces, trace
 
 FIELDS = (*Arm._fields, "seed")
 PREFIX = "model."
@@ -186,7 +185,12 @@ def pretraining_content(
             **_origin(provenance),
         },
     )
-    traces = {name: [trace(FrameSet(name, data, split.as_dict()[name])) for data, split, _ in sets] for name in SETS}
+    traces = {
+        name: [
+            trace([data.samples[frame] for frame in split.as_dict()[name]], data.precision_A) for data, split, _ in sets
+        ]
+        for name in SETS
+    }
     return card, read_weights(folder.potential, key, folder.remedy)["state_dict"], traces
 
 

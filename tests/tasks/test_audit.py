@@ -10,20 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
-from tasks.audit import (
-    SAME_A,
-    Audit,
-    Auditor,
-    FrameSet,
-    LeakError,
-    TraceSet,
-    _sorted_distances,
-    fingerprint,
-    tolerance_A,
-    trace,
-)
+from tasks.audit import Audit, Auditor, FrameSet, LeakError, TraceSet
 from tasks.datasets.base import Dataset, Outline
-from tasks.traces import Traces
+from tasks.recognition import SAME_A, fingerprint, sorted_distances, tolerance_A
+from tasks.traces import Traces, trace
 from tests.tasks.conftest import make_water, random_rotation
 
 
@@ -73,7 +63,7 @@ def test_a_disguised_frame_is_found(seed, molecules):
 def test_traces_recognise_a_disguised_frame_and_no_other(seed, molecules):
     make = (lambda s: make_water(molecules, s)) if molecules else molecule
     seen = [make(1000 + seed + k) for k in range(4)]
-    traced = TraceSet("the pretraining in body.pt", trace(frame_set(seen)))
+    traced = TraceSet("the pretraining in body.pt", trace(seen, 0))
     found = r"frame 0 of a test set has the geometry of structure 2 of the pretraining in body.pt"
     with pytest.raises(LeakError, match=found):
         Auditor().audit([], [], [frame_set([disguised(seen[2], seed)], name="a test set")], [traced])
@@ -85,21 +75,21 @@ def test_traces_recognise_a_disguised_frame_and_no_other(seed, molecules):
 def test_traces_know_how_coarse_their_file_was(seed, step):
     exact = molecule(seed)
     rounded = Data(**{**exact.to_dict(), "pos": (exact.pos / step).round() * step})
-    traced = TraceSet("a body", trace(frame_set(dataset([rounded], precision_A=step))))
+    traced = TraceSet("a body", trace([rounded], step))
     with pytest.raises(LeakError):
         Auditor().audit([], [frame_set([exact])], [], [traced])
 
 
 def test_traces_come_back_as_they_were_stored():
-    traces = trace(frame_set([molecule(0), make_water(3)]))
+    traces = trace([molecule(0), make_water(3)], 0.0)
     again = Traces.of(traces.content())
     assert len(again) == 2
     for name in ("compositions", "fingerprints", "elements", "distances"):
         assert np.array_equal(getattr(again, name), getattr(traces, name))
     # One atom has no distances, and is recognised by its element.
-    alone = frame_set([Data(z=torch.tensor([8]), pos=torch.zeros(1, 3))])
+    alone = Data(z=torch.tensor([8]), pos=torch.zeros(1, 3))
     with pytest.raises(LeakError):
-        Auditor().audit([], [], [alone], [TraceSet("a body", trace(alone))])
+        Auditor().audit([], [], [frame_set([alone])], [TraceSet("a body", trace([alone], 0))])
 
 
 @given(seed=st.integers(0, 50))
@@ -126,7 +116,7 @@ def test_rounding_that_the_file_tells_of_does_not_hide_a_frame(seed, molecules, 
 
 def test_files_at_full_precision_are_compared_as_finely_as_before():
     audit = Auditor().audit([frame_set([molecule(0)])], [], [frame_set([molecule(1)])])
-    assert audit.tolerance_A == SAME_A == tolerance_A(dataset([]), dataset([], precision_A=1e-3))
+    assert audit.tolerance_A == SAME_A == tolerance_A(0, 1e-3)
 
 
 @given(seed=st.integers(0, 100))
@@ -213,10 +203,10 @@ def test_frames_of_a_crystal_are_told_apart_and_found_in_disguise(species):
     """Their sorted distances differ by less than what rounding to 0.01 Å allow; what atoms see does not."""
     repeat = 4 if species[0] == species[1] else 3
     first, second = (crystal(seed, repeat, species=species) for seed in (1, 2))
-    pairs = [_sorted_distances(one) for one in (first, second)]
+    pairs = [sorted_distances(one) for one in (first, second)]
     coarse = [dataset([one], precision_A=0.01) for one in (first, second, disguised(first, 3))]
-    assert np.sqrt(np.square(pairs[0] - pairs[1]).mean()) < tolerance_A(coarse[0], coarse[1])
-    traced = TraceSet("a body", trace(frame_set(coarse[0])))
+    assert np.sqrt(np.square(pairs[0] - pairs[1]).mean()) < tolerance_A(0.01, 0.01)
+    traced = TraceSet("a body", trace(coarse[0].samples, 0.01))
     coarse[2].samples[0].pos = (coarse[2].samples[0].pos * 100).round() / 100
     for seen, traces in (([frame_set(coarse[0])], []), ([], [traced])):
         audit = Auditor().audit(seen, [], [frame_set(coarse[1])], traces)
