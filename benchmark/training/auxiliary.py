@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Generator, Tensor
 from torch_geometric.data import Batch
 
 from benchmark.planning.config import Finetune
 from benchmark.streams import stream_seed
 from benchmark.training.modules import FinetuneModule, seen_by_network
+from benchmark.training.parts import in_parts
 from tasks.models.base import Potential
 from tasks.pretexts.base import Pretext
 
@@ -52,5 +55,6 @@ class AuxiliaryModule(FinetuneModule):
         generator = Generator(batch.pos.device).manual_seed(stream_seed(self._seed, "auxiliary", self.global_step))
         corrupted = self.data_transform(self._pretext.corrupt(batch, generator))
         corrupted = self.turned(corrupted, batch.num_graphs, stage)
-        prediction = self.model.vectors(self._pretext.config.head, *seen_by_network(corrupted, batch))
+        vectors = partial(self.model.vectors, self._pretext.config.head)
+        prediction = in_parts(vectors, *seen_by_network(corrupted, batch))
         return loss + self._weight * self._pretext.loss(prediction, corrupted)

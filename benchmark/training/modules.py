@@ -21,6 +21,7 @@ from benchmark.training.batches import Search
 from benchmark.training.compiled import CompiledStep, Computed, compile_step
 from benchmark.training.divergence import Diverged, Watch
 from benchmark.training.metrics import ExactMean
+from benchmark.training.parts import in_parts
 from benchmark.training.samples import Details
 from reports.records.record import FURTHER, METRICS
 from tasks.errors import ErrorSums
@@ -140,11 +141,16 @@ class PotentialModule(LNNP):
         s: Tensor | None = None,
         extra_args: dict[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The potential's energies and forces, compiled if the step is."""
+        """The potential's energies and forces, compiled if the step is; each process computes its part of the batch."""
+        batch = torch.zeros_like(z) if batch is None else batch
+        return in_parts(self._predict, z, pos, batch, box, extra_args or {})
+
+    def _predict(
+        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         if self._compiled is None or not self.training:
-            return self.model(z, pos, batch=batch, box=box, q=q, s=s, extra_args=extra_args)
-        assert batch is not None
-        return self._compiled(z, pos, batch, box, extra_args or {})
+            return self.model(z, pos, batch=batch, box=box, extra_args=extra_args)
+        return self._compiled(z, pos, batch, box, extra_args)
 
     def configure_optimizers(self) -> Any:
         """AdamW with a half-cosine schedule per optimizer step."""
@@ -340,7 +346,7 @@ class PretrainModule(PotentialModule):
         stream: Stream = "corruption" if stage == "train" else "corruption-validation"
         counter = self.global_step if stage == "train" else batch_idx
         corrupted = self.turned(self._corrupt(batch, stream, counter), batch.num_graphs, stage)
-        loss = self._pretext.loss(self._vectors(*seen_by_network(corrupted, batch)), corrupted)
+        loss = self._pretext.loss(in_parts(self._vectors, *seen_by_network(corrupted, batch)), corrupted)
         self._loss_means[stage].update(loss, batch.num_graphs)
         return loss
 
