@@ -56,7 +56,7 @@ def _clocked(costs: Costs, name: str, action: Callable[[], object]) -> None:
 
 
 def measure_plan(count: int, folder: Path) -> Costs:
-    """Plan so many cells, leave a finished run of them in a folder, and look at it as `run` does before it begins."""
+    """Plan so many cells, add to a folder what it lacks of their finished run, and look at it as `run` does first."""
     costs: Costs = {}
     cells: list[Cell] = []
     forget_peak("cpu")
@@ -68,10 +68,12 @@ def measure_plan(count: int, folder: Path) -> Costs:
     costs["plan.json, MB"] = place.plan.stat().st_size / 1e6
     rng = np.random.default_rng(0)
     for cell in cells:
-        write_cell(place, cell.planned().model_dump(), rng)
         made = place.cell(cell.key)
+        if made.path.exists():
+            continue
+        write_cell(place, cell.planned().model_dump(), rng)
         write_json(made.provenance, {**(made.read_provenance() or {}), **describe_code()})
-    costs["cell folder, kB"] = sum(p.stat().st_size for p in made.path.iterdir()) / 1e3
+    costs["cell folder, kB"] = sum(p.stat().st_size for p in place.cell(cells[-1].key).path.iterdir()) / 1e3
     settings = JobSettings(folder, folder, "cpu", 1)
     _clocked(costs, "check and read plan.json", lambda: plan_file.check(place, suite, folder))
     _clocked(costs, "mend", lambda: mend(cells, settings))
@@ -102,7 +104,7 @@ def measure_frames(count: int, folder: Path) -> Costs:
     _clocked(costs, "normalise", lambda: normalised.extend(normalisation[0].normalise(s) for s in samples))
     grown("normalised")
     stores: list[FrameStore] = []
-    _clocked(costs, "store", lambda: stores.append(FrameStore(normalised, limit=2**40)))  # type: ignore[arg-type]
+    _clocked(costs, "store", lambda: stores.append(FrameStore(normalised, limit=2**40)))
     grown("store")
     _clocked(costs, "one pass of batches of 16", lambda: [batch.num_graphs for batch in load(stores[0], 16)])
     return costs
@@ -125,8 +127,8 @@ def cells(settings: Settings) -> list[Finding]:
     counts = (30, 60) if settings.quick else (1250, 2500, 5000, 10000)
     found: dict[int, Costs] = {}
     with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "run"
         for count in counts:
-            folder = Path(name) / str(count)
             found[count] = _in_a_process("plan", count, folder)
             for verb in ("status", "report"):
                 cost = run([*COMMAND, verb, str(folder)], ROOT)
