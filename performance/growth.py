@@ -6,6 +6,7 @@ Processor time and peak memory, each of a process of its own: a busy machine cha
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -13,6 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import torch
 
 from benchmark.cell.job import Settings as JobSettings
@@ -32,7 +36,7 @@ from performance.processes import COMMAND, ROOT, run
 from performance.reporting import write_cell
 from performance.rows import Finding, Row, Settings
 from reports.records.atomic import write_json
-from reports.records.folder import RunFolder
+from reports.records.folder import JobFolder, RunFolder
 from tasks.datasets.base import Dataset, Outline
 from tasks.normalisation import Normalisation
 
@@ -71,8 +75,11 @@ def measure_plan(count: int, folder: Path) -> Costs:
         made = place.cell(cell.key)
         if made.path.exists():
             continue
-        write_cell(place, cell.planned().model_dump(), rng)
-        write_json(made.provenance, {**(made.read_provenance() or {}), **describe_code()})
+        if cell is cells[0]:
+            write_cell(place, cell.planned().model_dump(), rng)
+            write_json(made.provenance, {**(made.read_provenance() or {}), **describe_code()})
+        else:
+            _copy_cell(place.cell(cells[0].key), made, cell.planned().model_dump(), float(rng.lognormal(0, 0.1)))
     costs["cell folder, kB"] = sum(p.stat().st_size for p in place.cell(cells[-1].key).path.iterdir()) / 1e3
     settings = JobSettings(folder, folder, "cpu", 1)
     _clocked(costs, "check and read plan.json", lambda: plan_file.check(place, suite, folder))
@@ -82,6 +89,24 @@ def measure_plan(count: int, folder: Path) -> Costs:
     _clocked(costs, "find what is left", lambda: pending_jobs(cells, settings))
     costs["peak memory, MB"] = peak_memory_mb("cpu")
     return costs
+
+
+def _copy_cell(first: JobFolder, made: JobFolder, names: dict[str, object], factor: float) -> None:
+    """A cell that is another one by other names, its errors times a factor: written in a tenth of the time."""
+    made.path.mkdir(parents=True)
+    names["cell_key"] = names.pop("key")
+    for path in (first.record, first.curves, first.elements, first.predictions):
+        table = pq.read_table(path, use_threads=False)
+        for column in table.column_names:
+            values = table[column]
+            if column in names:
+                values = pa.array([names[column]] * len(table), table.schema.field(column).type)
+            elif column.startswith(("force_", "energy_")) or column == "value":
+                values = pc.multiply(values, factor)
+            table = table.set_column(table.column_names.index(column), table.schema.field(column), values)
+        pq.write_table(table, made.path / path.name)
+    for path in (first.provenance, first.status_file):
+        shutil.copyfile(path, made.path / path.name)
 
 
 def measure_frames(count: int, folder: Path) -> Costs:

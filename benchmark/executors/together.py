@@ -47,8 +47,8 @@ def run_together(job: Job) -> None:
     meeting.mkdir()
     members: list[_Member] = []
     try:
-        for local in range(devices):
-            members.append(_Member(job, Place(local, devices), meeting))
+        for rank in range(devices):
+            members.append(_Member(job, Place(rank, devices), meeting))
         first = _watch(members, job.folder)
     finally:
         end_all([member.process for member in members])
@@ -129,8 +129,8 @@ def _take_part(job: Job, place: Place, meeting: Path, connection: Connection) ->
     """What one of the processes does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ |= {"LOCAL_RANK": str(place.local), "NODE_RANK": str(place.node)}  # for Lightning
-    if place.nodes == 1 and sys.platform == "linux":
+    os.environ |= {"LOCAL_RANK": str(place.rank), "NODE_RANK": "0"}  # for Lightning
+    if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the name of this machine need not be known to any resolver
     take_place(place)
     dist.init_process_group(

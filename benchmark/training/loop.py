@@ -43,8 +43,7 @@ def make_trainer(device: str, phase: Phase | None = None, callbacks: list[Any] |
         fitting["plugins"] = [LightningEnvironment()]  # not one that it detects: processes are started by us
     return Trainer(
         accelerator=device,
-        devices=place.devices,
-        num_nodes=place.nodes,
+        devices=place.processes,
         use_distributed_sampler=False,  # every process has whole batches: see ``benchmark.training.parts``
         callbacks=callbacks,
         enable_checkpointing=bool(callbacks),

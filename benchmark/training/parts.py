@@ -21,22 +21,10 @@ from tasks.models.graph import EDGES, POINTERS, SHIFTS, samples_of
 
 
 class Place(NamedTuple):
-    """Where a process is among those of a job: its number on its node and theirs, its node's number and theirs."""
+    """A process's number among those of a job, from 0, and how many these are."""
 
-    local: int = 0
-    devices: int = 1
-    node: int = 0
-    nodes: int = 1
-
-    @property
-    def rank(self) -> int:
-        """Number among all."""
-        return self.node * self.devices + self.local
-
-    @property
-    def processes(self) -> int:
-        """How many there are."""
-        return self.devices * self.nodes
+    rank: int = 0
+    processes: int = 1
 
 
 _place = Place()
