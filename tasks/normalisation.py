@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +59,8 @@ class Normalisation:
         return float(sum(self.reference_eV[int(number)] for number in z))
 
     def normalise(self, sample: Data) -> Data:
-        """Copy of a labelled sample with normalised float32 labels; the subtraction is done in float64."""
-        normalised = sample.clone()
+        """A labelled sample with normalised float32 labels, all else shared; the subtraction is done in float64."""
+        normalised = copy(sample)
         normalised.y = ((sample.y.double() - self.reference_energy(sample.z)) / self.scale_eV).float()
         normalised.neg_dy = (sample.neg_dy.double() / self.scale_eV).float()
         return normalised
