@@ -56,7 +56,7 @@ class Normalisation:
 
     def reference_energy(self, z: Tensor) -> float:
         """Sum of reference energies of atoms (N,), eV, in float64."""
-        return float(sum(self.reference_eV[int(number)] for number in z))
+        return float(sum(self.reference_eV[number] for number in z.tolist()))
 
     def normalise(self, sample: Data) -> Data:
         """A labelled sample with normalised float32 labels, all else shared; the subtraction is done in float64."""
