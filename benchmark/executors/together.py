@@ -129,6 +129,10 @@ def _take_part(job: Job, place: Place, meeting: Path, connection: Connection) ->
     """What one of the processes does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # The server that this process was forked from still prints where the first job did; of what all say one copy will do.
+    with job.folder.log.open("a", encoding="utf-8") as log, open(os.devnull, "w", encoding="utf-8") as nowhere:
+        os.dup2((nowhere if place.rank else log).fileno(), 1)
+        os.dup2(log.fileno(), 2)
     os.environ |= {"LOCAL_RANK": str(place.rank), "NODE_RANK": "0"}  # for Lightning
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the name of this machine need not be known to any resolver
@@ -141,7 +145,6 @@ def _take_part(job: Job, place: Place, meeting: Path, connection: Connection) ->
     )
     if place.rank:
         job = _silent(job, meeting / str(place.rank))
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     job.run_here()
     status = job.folder.status()
     connection.send(Outcome(status.state, status.reason, time.time()))

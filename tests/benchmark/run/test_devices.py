@@ -63,6 +63,8 @@ def test_two_devices_do_what_one_does(made, tmp_path):
     for path in out.glob("*/*/provenance.json"):
         assert json.loads(path.read_text())["hardware"]["devices"] == 2
     assert not list(out.glob("*/*/.processes"))
+    logs = [path.read_text().count(" begins\n") for path in out.glob("*/*/log.txt")]
+    assert logs == [1, 1], "a log for each job, in which one process speaks"
 
 
 def test_a_cell_is_resumed_on_another_number_of_devices(made, tmp_path, monkeypatch):
