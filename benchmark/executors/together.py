@@ -129,7 +129,7 @@ def _take_part(job: Job, place: Place, meeting: Path, connection: Connection) ->
     """What one of the processes does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # The server that this process was forked from still prints where the first job did; of what all say one copy will do.
+    # The server that this process was forked from prints where its first job did. Of what all say one copy will do.
     with job.folder.log.open("a", encoding="utf-8") as log, open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2((nowhere if place.rank else log).fileno(), 1)
         os.dup2(log.fileno(), 2)
