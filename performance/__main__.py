@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from benchmark.cell.provenance import describe_environment
-from performance import dynamics, processes, reporting, scaling, steps, suites, table, trainer
+from performance import devices, dynamics, growth, processes, reporting, scaling, steps, suites, table, trainer
 from performance.rows import Finding, Row, Settings
 
 ROWS: tuple[Row, ...] = (
@@ -21,6 +21,8 @@ ROWS: tuple[Row, ...] = (
     *dynamics.ROWS,
     *reporting.ROWS,
     *scaling.ROWS,
+    *devices.ROWS,
+    *growth.ROWS,
     *suites.ROWS,
 )
 RESULTS = Path(__file__).with_name("results")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +56,11 @@ class Normalisation:
 
     def reference_energy(self, z: Tensor) -> float:
         """Sum of reference energies of atoms (N,), eV, in float64."""
-        return float(sum(self.reference_eV[int(number)] for number in z))
+        return float(sum(self.reference_eV[number] for number in z.tolist()))
 
     def normalise(self, sample: Data) -> Data:
-        """Copy of a labelled sample with normalised float32 labels; the subtraction is done in float64."""
-        normalised = sample.clone()
+        """A labelled sample with normalised float32 labels, all else shared; the subtraction is done in float64."""
+        normalised = copy(sample)
         normalised.y = ((sample.y.double() - self.reference_energy(sample.z)) / self.scale_eV).float()
         normalised.neg_dy = (sample.neg_dy.double() / self.scale_eV).float()
         return normalised

@@ -14,6 +14,7 @@ import torch
 from torch_geometric.data import Data
 
 from benchmark.cell.provenance import describe_environment
+from benchmark.executors.together import run_together
 from benchmark.planning.cells import Work
 from benchmark.planning.reading import build
 from benchmark.streams import stream_seed
@@ -43,8 +44,9 @@ class Settings:
         folder: the run folder.
         data_dir: folder of the datasets.
         device: ``cpu`` or ``cuda``.
-        threads: CPU threads of a worker.
+        threads: CPU threads of a process.
         compiled: keys of the pretrainings and cells whose steps are compiled; see ``benchmark.run.ways``.
+        devices: on how many a job runs at a time, with a process for each; see ``benchmark.training.parts``.
     """
 
     folder: Path
@@ -52,6 +54,7 @@ class Settings:
     device: str
     threads: int
     compiled: frozenset[str] = frozenset()
+    devices: int = 1
 
     @property
     def run(self) -> RunFolder:
@@ -119,7 +122,14 @@ class Job:
         return self.folder.status().state in FINISHED
 
     def run(self) -> None:
-        """Do the work in this process; errors end up in the job's status and record."""
+        """Do the work, in processes of its own if that takes several; errors end up in the job's status and record."""
+        if self.settings.devices > 1:
+            run_together(self)
+        else:
+            self.run_here()
+
+    def run_here(self) -> None:
+        """Do the work, or this process's part of it, in this process."""
         folder, attempt = self.folder, Attempt()
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.set_status("running")
@@ -180,7 +190,8 @@ class Job:
         try:
             done = fit(module, data, work.phase, folder.path, self.settings.device, report, attempt.curves, self.key)
         finally:
-            attempt.facts["computed"] = module.computed.way
+            devices = self.settings.devices
+            attempt.facts["computed"] = module.computed.way + (f", {devices} devices" if devices > 1 else "")
             self.add_provenance(computed=asdict(module.computed))
         if module.computed.why:
             print(f"steps were computed eagerly, not compiled: {module.computed.why}", flush=True)
@@ -196,7 +207,9 @@ class Job:
 
     def _begin_provenance(self) -> None:
         """What this sitting runs with; what earlier sittings of an interrupted job ran with is kept."""
-        now = {"started_at": _now(), **describe_environment(self.settings.device, self.settings.threads)}
+        settings = self.settings
+        environment = describe_environment(settings.device, settings.threads, settings.devices)
+        now = {"started_at": _now(), **environment}
         before = self.folder.read_provenance()
         content = {"schema": 1, "name": self.name, "config": self.work.model_dump(mode="json"), **now}
         if before is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -129,7 +130,7 @@ def pool_structures(parts: Sequence[Part], pretext: PretrainingTask, seed: int, 
 
 def _unlabelled(sample: Data) -> Data:
     """The structure alone: a pretext never sees energies or forces."""
-    bare = sample.clone()
+    bare = copy(sample)
     for label in ("y", "neg_dy"):
         if label in bare:
             del bare[label]

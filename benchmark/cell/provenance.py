@@ -33,7 +33,7 @@ SOURCES = ("benchmark", "tasks", "reports/records")
 """Folders whose code determines what a record says."""
 
 
-def describe_environment(device: str, threads: int) -> dict[str, Any]:
+def describe_environment(device: str, threads: int, devices: int = 1) -> dict[str, Any]:
     """Versions, git commit and hardware of this process, ready for JSON."""
     return {
         **describe_code(),
@@ -43,6 +43,7 @@ def describe_environment(device: str, threads: int) -> dict[str, Any]:
             "threads": threads,
             "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
             "accelerator": torch.cuda.get_device_name() if device == "cuda" else None,
+            "devices": devices if devices > 1 else None,
             "system": platform.platform(),
         },
     }

@@ -74,6 +74,9 @@ def run(
     select: Select = "",
     data_dir: DataDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[
+        int, typer.Option(help="Divide each cell over so many GPUs, or processes on the CPU: for few and large cells.")
+    ] = 1,
     reuse: Annotated[
         list[Path] | None,
         typer.Option(help="A run folder whose finished cells are taken over where they are the same; repeatable."),
@@ -119,7 +122,7 @@ def run(
     # What can be refused without torch, which takes seconds to import, is refused first.
     loaded, chosen = read_suite(suite, scale), parse_select(select)
     percent, seconds = parse_percent(until), parse_duration(budget)
-    check_numbers(seeds=seeds, jobs=jobs)
+    check_numbers(seeds=seeds, jobs=jobs, devices=devices)
     choice = check_choice(compile_steps)
     check_selection(loaded, chosen, seeds)
     check_device(device)
@@ -127,7 +130,7 @@ def run(
         RunFolder(earlier).read_plan()
     device = choose_device(device)
     if not dry_run:
-        start_server(device, count_threads(count_workers(jobs, device)))
+        start_server(device, count_threads(count_workers(jobs, device, devices) * devices))
 
     from benchmark.run.execute import execute, prepare
     from benchmark.run.progress import Display
@@ -160,6 +163,7 @@ def run(
         compile_steps=choice,
         until=percent,
         budget=seconds,
+        devices=devices,
     )
     if loaded.simulation is not None:
         from benchmark.simulate.run import check_same, simulate_finished

@@ -91,10 +91,10 @@ def run_jobs(
                     if ended is not None:
                         on_change(running(), ended)
                 for worker in [worker for worker in pool if worker.hangs()]:
-                    _end([worker.process])  # which is met as the end of its process, the next time round
+                    end_all([worker.process])  # which is met as the end of its process, the next time round
                 on_change(running(), None)
     finally:
-        _end([worker.process for worker in pool])
+        end_all([worker.process for worker in pool])
 
 
 def start_server(device: str, threads: int) -> None:
@@ -102,7 +102,7 @@ def start_server(device: str, threads: int) -> None:
 
     To be called in the main thread. An interrupt while it imports is this process's business alone.
     """
-    context = _context(device)
+    context = process_context(device)
     if context.get_start_method() != "forkserver":
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -117,13 +117,13 @@ class _Worker:
     """A process that does the jobs that it is sent."""
 
     def __init__(self, device: str) -> None:
-        context = _context(device)
+        context = process_context(device)
         self._connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(theirs,), name="worker")
         self.process.start()
         theirs.close()
         self.job: Job | None = None
-        self._pulse = _Pulse(self.process.pid)
+        self._pulse = Pulse(self.process.pid)
 
     @property
     def events(self) -> tuple[Any, Any]:
@@ -133,7 +133,7 @@ class _Worker:
     def start(self, job: Job) -> None:
         """Hand over a job."""
         self.job = job
-        self._pulse = _Pulse(self.process.pid)
+        self._pulse = Pulse(self.process.pid)
         self._connection.send(job)
 
     def hangs(self) -> bool:
@@ -170,7 +170,7 @@ class _Worker:
         )
 
 
-class _Pulse:
+class Pulse:
     """What a process shows of itself while it does a job: its memory, and that it goes on."""
 
     def __init__(self, pid: int | None) -> None:
@@ -193,7 +193,7 @@ class _Pulse:
         return self.last_silence_s
 
 
-def _end(processes: Sequence[BaseProcess]) -> None:
+def end_all(processes: Sequence[BaseProcess]) -> None:
     """Ask processes to end, and kill those that do not: one that hangs in native code or is stopped never would."""
     for process in processes:
         process.terminate()
@@ -239,7 +239,7 @@ def _pretraining_succeeded(job: Job) -> bool:
     return False
 
 
-def _context(device: str) -> Any:
+def process_context(device: str) -> Any:
     """Fresh processes from a server that has imported everything; with a GPU, from scratch (CUDA forbids forks)."""
     if device == "cpu" and "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")

@@ -29,7 +29,7 @@ from benchmark.run.machine import choose_device, count_threads, count_workers
 from benchmark.run.mending import mend
 from benchmark.run.progress import Display
 from benchmark.run.reuse import take_over
-from benchmark.run.ways import choose_compiled
+from benchmark.run.ways import check_devices, choose_compiled
 from reports.records.folder import RunFolder
 from reports.records.plan import Arm
 from tasks.datasets.base import DatasetError, DatasetTask
@@ -88,6 +88,7 @@ def prepare(
     first_seed: int = 0,
     until: float | None = None,
     budget: float | None = None,
+    devices: int = 1,
 ) -> Run:
     """Validate everything that can be wrong before anything is written.
 
@@ -107,6 +108,7 @@ def prepare(
         first_seed: the seeds are this one and those that follow it.
         until: see ``Run``.
         budget: see ``Run``.
+        devices: on how many a job runs at a time.
 
     Raises:
         BenchmarkError: for anything the user should correct.
@@ -131,13 +133,15 @@ def prepare(
     chosen = choose_device(device)
     for earlier in reuse:
         RunFolder(earlier).read_plan()
-    workers = count_workers(jobs, chosen)
+    workers = count_workers(jobs, chosen, devices)
     settings = Settings(
         folder=folder,
         data_dir=data_dir.absolute(),
         device=chosen,
-        threads=count_threads(workers),
+        threads=count_threads(workers * devices),
+        devices=devices,
     )
+    check_devices(cells, settings, compile_steps)
     return Run(
         suite,
         cells,

@@ -46,7 +46,7 @@ def more_seeds(
     Returns:
         The numbers, of those arms alone that get more; and the widths.
     """
-    widths = primary_widths(read_run(folder), percent)
+    widths = primary_widths(read_run(folder, whole=False), percent)
     numbers = planned_seeds(RunFolder(folder))
     wanted: dict[Arm, int] = {}
     for place, row in enumerate(rows_of(widths)):
@@ -66,7 +66,7 @@ def describe_widths(folder: Path) -> list[str]:
     """A line for each primary comparison of a run folder: seeds, half-width of the interval, and what is missing."""
     if not RunFolder(folder).read_plan().primary:
         return []
-    run = read_run(folder)
+    run = read_run(folder, whole=False)
     percent, lines = run.plan.until_percent, []
     for row in rows_of(primary_widths(run, percent)):
         width, needed = row["half_width"], row["needed"]

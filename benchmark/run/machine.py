@@ -38,15 +38,15 @@ def choose_device(name: str) -> str:
     return name
 
 
-def count_workers(jobs: int | None, device: str) -> int:
-    """Processes at a time: as many as asked for, else one a core, or one on a GPU."""
-    check_numbers(jobs=jobs)
-    return jobs or (_cores() if device == "cpu" else 1)
+def count_workers(jobs: int | None, device: str, devices: int = 1) -> int:
+    """Jobs at a time, each on so many devices: as many as asked for, else as there are cores for, or one on GPUs."""
+    check_numbers(jobs=jobs, devices=devices)
+    return jobs or (max(1, _cores() // devices) if device == "cpu" else 1)
 
 
-def count_threads(workers: int) -> int:
-    """CPU threads of each of the workers."""
-    return max(1, _cores() // workers)
+def count_threads(processes: int) -> int:
+    """CPU threads of each of so many processes."""
+    return max(1, _cores() // processes)
 
 
 def _cores() -> int:

@@ -11,7 +11,12 @@ from benchmark.planning.cells import Cell
 from benchmark.run.jobs import make_jobs
 from benchmark.training.weights import read_weights
 from reports.records.atomic import RecordError, set_aside
-from reports.records.check import failing
+from reports.records.check import all_readable, failing
+from reports.records.folder import JobFolder, RunFolder
+from reports.records.status import FINISHED
+
+TOGETHER = 100
+"""Finished cells whose files are looked at together; those of all would fill the memory."""
 
 
 def mend(cells: Sequence[Cell], settings: Settings) -> list[str]:
@@ -27,22 +32,34 @@ def mend(cells: Sequence[Cell], settings: Settings) -> list[str]:
         LaterSchemaError: for a file of a later version, which is not damaged.
     """
     jobs = make_jobs(cells, settings)
-    notes = [note for job in jobs if job.cells for note in _mend(job)]
+    readable = _readable(cells, settings.run)
+    notes = [note for job in jobs if job.cells for note in _mend(job, job.key in readable)]
     needed = {job.needs for job in jobs if job.cells and not job.finished}
-    notes += [note for job in jobs if job.key in needed for note in _mend(job)]
+    notes += [note for job in jobs if job.key in needed for note in _mend(job, False)]
     run = settings.run
     return notes + [
         f"{error} ({set_aside(path).name})" for path, error in failing({run.audit: run.read_audits}).items()
     ]
 
 
-def _mend(job: Job) -> list[str]:
+def _readable(cells: Sequence[Cell], run: RunFolder) -> set[str]:
+    """Keys of finished cells whose files are all in order, of which many are looked at together."""
+
+    def ended(place: JobFolder) -> bool:
+        return not failing({place.status_file: place.status}) and place.status().state in FINISHED
+
+    found = [(cell.planned(), run.cell(cell.key)) for cell in cells if ended(run.cell(cell.key))]
+    parts = [found[first : first + TOGETHER] for first in range(0, len(found), TOGETHER)]
+    return {cell.key for part in parts if all_readable(part) for cell, _ in part}
+
+
+def _mend(job: Job, readable: bool) -> list[str]:
     folder = job.folder
     last, best = folder.checkpoint("last"), folder.checkpoint("best")
     found = failing({folder.status_file: folder.status, folder.provenance: folder.read_provenance})
     finished = folder.status_file not in found and job.finished
     if finished:
-        found |= job.unreadable(job.folder)
+        found |= {} if readable else job.unreadable(job.folder)
         if not folder.provenance.exists():
             found[folder.provenance] = RecordError(f"{folder.provenance} is missing: {folder.remedy}")
     if (found or not finished) and last.exists():

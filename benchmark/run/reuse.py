@@ -25,9 +25,9 @@ from reports.records.folder import JobFolder
 def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path], library: Library) -> list[str]:
     """Copy what earlier runs have finished and this one still needs.
 
-    Work is the same if its key is (configuration and seed) and if data, versions, commit, accelerator, number of
-    threads and the way of computing are those of now. The copy keeps the provenance of the run that computed it, and
-    names that run.
+    Work is the same if its key is (configuration and seed) and if data, versions, commit, accelerator, numbers
+    of threads and devices and the way of computing are those of now. The copy keeps the provenance of the run that
+    computed it, and names that run.
 
     Args:
         cells: the plan of this run.
@@ -41,7 +41,7 @@ def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path]
     Raises:
         BenchmarkError: for damaged work.
     """
-    environment = describe_environment(settings.device, settings.threads)
+    environment = describe_environment(settings.device, settings.threads, settings.devices)
     refused: dict[str, int] = {}
     for job in make_jobs(cells, settings):
         if job.finished:
@@ -76,6 +76,7 @@ def _conditions(provenance: Mapping[str, Any]) -> dict[str, Any]:
         "commit": provenance.get("git_commit"),
         "accelerator": hardware.get("accelerator"),
         "threads": hardware.get("threads"),
+        "devices": hardware.get("devices"),
         "way of computing": way_of(provenance),
     }
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmark.cell.job import Job, Settings
+from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell, Work
 from benchmark.planning.config import DatasetEntry, Part
 from benchmark.planning.frames import count_training_frames
@@ -53,7 +56,7 @@ def choose_compiled(cells: Sequence[Cell], settings: Settings, choice: Choice, w
 
 def _compiles(jobs: Sequence[Job], settings: Settings, choice: Choice, workers: int) -> bool:
     """Whether the fits of one network are compiled."""
-    if choice == "never" or not issubclass(MODELS.get(jobs[0].work.model.kind), GraphPotential):
+    if choice == "never" or settings.devices > 1 or not issubclass(MODELS.get(jobs[0].work.model.kind), GraphPotential):
         return False
     if choice == "always":
         return True
@@ -66,8 +69,36 @@ def _compiles(jobs: Sequence[Job], settings: Settings, choice: Choice, workers: 
     for function in {job.work.function for job in jobs}:
         cold = read_measured(function) is None
         cost += (COLD_SECONDS if cold else 0.0) + WARM_SECONDS * workers
-    saved = SAVED * sum(_guess_seconds(job.work, settings.data_dir) for job in jobs)
+    # Fits that differ in their seed alone take as long: of thousands a few are guessed.
+    alike: dict[tuple[Any, ...], list[Job]] = {}
+    for job in jobs:
+        alike.setdefault((job.pace_group, job.epochs), []).append(job)
+    guesses = [len(same) * _guess_seconds(same[0].work, settings.data_dir) for same in alike.values()]
+    saved = SAVED * sum(guesses)
     return saved > 2 * cost and missing_compiler(settings.device) is None
+
+
+def check_devices(cells: Sequence[Cell], settings: Settings, choice: Choice) -> None:
+    """Make sure that jobs can run on as many devices as asked for.
+
+    Raises:
+        BenchmarkError: if there are fewer, a batch has fewer frames, or steps are to be compiled always.
+    """
+    devices = settings.devices
+    if devices == 1:
+        return
+    if settings.device == "cuda" and devices > torch.cuda.device_count():
+        raise BenchmarkError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs here")
+    smallest = min((job.work for job in make_jobs(cells, settings)), key=lambda work: work.batch_size, default=None)
+    if smallest is not None and smallest.batch_size < devices:
+        raise BenchmarkError(
+            f"--devices {devices}: a batch is divided among the devices, and in this plan there are batches of "
+            f"{smallest.batch_size} frames; give at most as many devices, or raise batch_size in the suite"
+        )
+    if choice == "always":
+        raise BenchmarkError(
+            f"--compile always --devices {devices}: steps are compiled on one device alone; leave out one of the two"
+        )
 
 
 def way_of(provenance: Mapping[str, Any]) -> str:

@@ -90,7 +90,8 @@ class BestAndLast(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save; the best first, so that the last one knows of it."""
-        loss = float(trainer.callback_metrics["val_loss"])
+        # All processes have to save the same; on different nodes the last bit of a loss may differ.
+        loss = trainer.strategy.broadcast(float(trainer.callback_metrics["val_loss"]))
         if loss < self._best_loss:
             self._best_loss, self.best_epoch = loss, trainer.current_epoch + 1
             self._save(trainer, self.best)
@@ -113,8 +114,12 @@ class BestAndLast(Checkpoint):
         checkpoint[KEY] = self._key
 
     def _save(self, trainer: Trainer, path: Path) -> None:
-        with replacing(path, durable=True) as temporary:
-            trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            with replacing(path, durable=True) as temporary:
+                trainer.save_checkpoint(temporary)
+        else:
+            trainer.save_checkpoint(path)  # writes nothing, but the others wait for it
+        trainer.strategy.barrier()  # nobody goes on before it is at its place
 
     def state_dict(self) -> dict[str, Any]:
         """What goes into the checkpoint: no path, so that a run folder may be moved."""

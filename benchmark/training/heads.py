@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from benchmark.streams import stream_seed
+from benchmark.training.parts import in_parts
 from tasks.models.base import Potential
 from tasks.models.graph import POINTERS
 from tasks.pretexts.base import HeadedPretext, Pretext
@@ -33,10 +36,11 @@ def fresh_head(pretext: Pretext, potential: Potential, seed: int) -> nn.Module |
 def answer(pretext: Pretext, potential: Potential, head: nn.Module | None, seen: Seen, corrupted: Data) -> Tensor:
     """What the pretext's loss scores, of a corrupted batch and what the network sees of it."""
     if head is not None:
-        found: Tensor = head(potential.features(*seen), corrupted)
-        return found
-    assert pretext.vectors is not None
-    return potential.vectors(pretext.vectors, *seen)
+        found: Tensor = head(in_parts(potential.features, *seen), corrupted)
+    else:
+        assert pretext.vectors is not None
+        found = in_parts(partial(potential.vectors, pretext.vectors), *seen)
+    return found
 
 
 def seen_by_network(corrupted: Data, batch: Batch) -> Seen:

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 from torch_geometric.data import Data
 
 from benchmark.planning.config import Phase
@@ -16,6 +18,7 @@ from benchmark.training.batches import FrameStore, load
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, Report, StopWithParent
 from benchmark.training.data import SplitDataModule
 from benchmark.training.modules import FinetuneModule, PotentialModule
+from benchmark.training.parts import own_place, share_statistics
 from benchmark.training.samples import Details
 
 
@@ -29,13 +32,19 @@ class Fit:
 
 
 def make_trainer(device: str, phase: Phase | None = None, callbacks: list[Any] | None = None) -> Trainer:
-    """A silent Trainer on one device; without a phase, for evaluation alone."""
+    """A silent Trainer on this process's device, one of those of `own_place`; without a phase, for evaluation alone."""
     fitting: dict[str, Any] = {}
     if phase is not None:
         fitting = {"max_epochs": phase.epochs, "gradient_clip_val": phase.gradient_clip}
+    place = own_place()
+    if place.processes > 1:
+        # Parts of a network may have no part in a loss, as the energies' in a pretext's.
+        fitting["strategy"] = DDPStrategy(find_unused_parameters=True)
+        fitting["plugins"] = [LightningEnvironment()]  # not one that it detects: processes are started by us
     return Trainer(
         accelerator=device,
-        devices=1,
+        devices=place.processes,
+        use_distributed_sampler=False,  # every process has whole batches: see ``benchmark.training.parts``
         callbacks=callbacks,
         enable_checkpointing=bool(callbacks),
         logger=False,
@@ -74,6 +83,8 @@ def fit(
         RecordError: if the folder's checkpoints are damaged or of another job.
         Diverged: if a training or validation loss is NaN or infinite.
     """
+    if own_place().processes > 1:
+        share_statistics(module.model)
     checkpoints = BestAndLast(folder, key)
     callbacks = [curves, ProgressReporter(report, curves), StopWithParent(), checkpoints]
     trainer = make_trainer(device, phase, callbacks)

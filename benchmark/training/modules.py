@@ -22,6 +22,7 @@ from benchmark.training.compiled import CompiledStep, Computed, compile_step
 from benchmark.training.divergence import Diverged, Watch
 from benchmark.training.heads import answer, fresh_head, seen_by_network
 from benchmark.training.metrics import ExactMean
+from benchmark.training.parts import in_parts
 from benchmark.training.samples import Details
 from reports.records.record import FURTHER, METRICS
 from tasks.errors import ErrorSums
@@ -141,11 +142,16 @@ class PotentialModule(LNNP):
         s: Tensor | None = None,
         extra_args: dict[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The potential's energies and forces, compiled if the step is."""
+        """The potential's energies and forces, compiled if the step is; each process computes its part of the batch."""
+        batch = torch.zeros_like(z) if batch is None else batch
+        return in_parts(self._predict, z, pos, batch, box, extra_args or {})
+
+    def _predict(
+        self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         if self._compiled is None or not self.training:
-            return self.model(z, pos, batch=batch, box=box, q=q, s=s, extra_args=extra_args)
-        assert batch is not None
-        return self._compiled(z, pos, batch, box, extra_args or {})
+            return self.model(z, pos, batch=batch, box=box, extra_args=extra_args)
+        return self._compiled(z, pos, batch, box, extra_args)
 
     def configure_optimizers(self) -> Any:
         """AdamW with a half-cosine schedule per optimizer step."""
@@ -372,7 +378,7 @@ class PretrainModule(PotentialModule):
         seen = seen_by_network(corrupted, batch)
         if self._compiled is None or not self.training:
             return answer(self._pretext, self.model, self.head, seen, corrupted)
-        found = self._compiled(*seen)
+        found = in_parts(self._compiled, *seen)
         if self.head is not None:
             found = self.head(found, corrupted)
         return found[1] if self.compiled_name == "predict" else found

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
 from statsmodels.regression.linear_model import OLS
@@ -151,11 +152,13 @@ def _contrasts(cells: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFrame:
     # Coefficients are relative to one arm; to one of each set, where sets of arms have no seed in common.
     _, relative_to = np.unique(connected_components(common)[1], return_index=True)
     coefficients = np.delete(np.eye(len(arm_names)), relative_to, axis=1)
-    design = np.hstack([np.eye(len(block_names))[blocks], coefficients[arms]])
-    fit = OLS(log[blocks, arms], design, hasconst=True).fit()
-    signs = coefficients[pairs[:, 0]] - coefficients[pairs[:, 1]]
+    # Without the means of the blocks their coefficients fall out (Frisch, Waugh and Lovell): the cost grows with the
+    # number of seeds, and not with its cube.
+    model = OLS(_within(log[blocks, arms], blocks), _within(coefficients[arms], blocks))
+    model.df_resid = len(cells) - len(block_names) - coefficients.shape[1]
+    fit = model.fit()
     with np.errstate(divide="ignore", invalid="ignore"):  # no degree of freedom, no error
-        test = fit.t_test(np.hstack([np.zeros((len(pairs), len(block_names))), signs]))
+        test = fit.t_test(coefficients[pairs[:, 0]] - coefficients[pairs[:, 1]])
     differences = log[:, pairs[:, 0]] - log[:, pairs[:, 1]]
     return pd.DataFrame(
         {
@@ -171,6 +174,13 @@ def _contrasts(cells: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFrame:
             "own_squares": np.nansum((differences - np.nanmean(differences, axis=0)) ** 2, axis=0) / 2,
         }
     )
+
+
+def _within(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values (R,) or (R, C) less the mean of their block (R,)."""
+    sums = np.zeros((blocks.max() + 1, *values.shape[1:]))
+    np.add.at(sums, blocks, values)
+    return values - (sums.T / np.bincount(blocks)).T[blocks]
 
 
 def _with_own_spread(fitted: pd.DataFrame) -> pd.DataFrame:

@@ -38,6 +38,8 @@ def test_round_trip_keeps_millielectronvolts_of_huge_totals():
         assert float(fitted.energy_eV(normalised.y, original.z)) == pytest.approx(energy, abs=2e-6)
         back = fitted.force_eV_per_A(normalised.neg_dy)
         torch.testing.assert_close(back, original.neg_dy.double(), rtol=1e-6, atol=1e-6)
+        assert normalised.pos is original.pos, "what stays as it is takes no memory"
+        assert original.y.dtype == torch.float64
 
 
 def test_equal_compositions_leave_the_mean_as_reference():

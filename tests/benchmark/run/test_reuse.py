@@ -49,7 +49,7 @@ def test_finished_work_of_another_run_is_taken_over_and_the_other_networks_run(s
     assert len(computed) == 2
 
 
-@pytest.mark.parametrize("other", ["contents", "versions", "git_commit", "hardware", "computed", "record"])
+@pytest.mark.parametrize("other", ["contents", "versions", "git_commit", "hardware", "devices", "computed", "record"])
 def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
     """Copies of a finished run whose provenance or record is another: left alone with the reason, or refused."""
     earlier = tmp_path / "earlier"
@@ -58,6 +58,8 @@ def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
         content = json.loads(path.read_text())
         if other == "hardware":
             content["hardware"]["accelerator"] = "another"
+        elif other == "devices":
+            content["hardware"]["devices"] = 2
         elif other == "computed":
             assert content["computed"]["way"] == "eager"
             content["computed"]["way"] = "compiled"

@@ -66,3 +66,15 @@ def test_a_provenance_that_says_nothing_is_eager():
 
 def test_another_word_is_refused_with_those_allowed(refuse):
     refuse("run", "--suite", "water", "--compile", "maybe", fragments=["--compile maybe", "auto, always, never"])
+
+
+def test_of_fits_that_differ_in_their_seed_alone_one_is_guessed(settings, monkeypatch):
+    guessed = []
+    monkeypatch.setattr(ways, "_guess_seconds", lambda work, data_dir: guessed.append(work.key) or 1.0)
+    plans = [make_plan(load_suite("water", "smoke"), seeds=seeds) for seeds in (1, 5)]
+    numbers = []
+    for cells in plans:
+        choose_compiled(cells, settings, "auto", 2)
+        numbers.append(len(guessed))
+        guessed.clear()
+    assert numbers[0] == numbers[1] > 0

@@ -15,6 +15,9 @@ def test_a_run_is_read_and_foreign_cells_are_ignored(make_run, key_of):
     assert set(run.curves["cell_key"]) == {key_of("scratch", 0)}
     assert [state.state for state in run.states] == ["ok", "pending", "failed"]
     assert run.provenance[key_of("scratch", 0)]["versions"]["torch"] == "2.13.0"
+    bare = read_run(folder, whole=False)
+    assert bare.records.equals(run.records)
+    assert not any(map(len, (bare.curves, bare.elements, bare.predictions)))
 
 
 def test_a_failed_cell_that_is_run_again_is_running(make_run, key_of):

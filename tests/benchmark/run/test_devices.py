@@ -1,0 +1,131 @@
+"""A cell over two devices: two processes on the CPU do what one does, and stop together."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmark.errors import BenchmarkError
+from benchmark.executors import together
+from benchmark.training.modules import PotentialModule
+from reports.records.record import METRICS
+from tests.benchmark.own_suite import entry
+from tests.benchmark.runs import records
+
+pytestmark = pytest.mark.slow
+
+TOLERANCE = 1e-3
+"""Relative, on errors after a few steps: sums of float32 are taken in another order, and AdamW amplifies the last
+bit where a gradient almost vanishes."""
+
+SCRATCH = {"strategy": ["scratch"]}
+UNSTABLE = {"finetune": {"lr": 1e38, "lr_min": 1e38}}
+
+
+def compare(folder, made):
+    """Records, curves and checkpoints are those of one process, but for rounding, times and memory."""
+    place = ["cell_key", "split", "checkpoint"]
+    rows = records(folder).set_index(place)
+    expected = records(made).set_index(place).loc[rows.index]
+    assert set(rows["status"]) == {"ok"}
+    for name in (*METRICS, "handover_force_rms"):
+        np.testing.assert_allclose(rows[name], expected[name], rtol=TOLERANCE, err_msg=name)
+    for name in ("finetune_steps", "pretrain_steps", "best_epoch", "n_frames", "n_atoms", "split_hash"):
+        assert list(rows[name]) == list(expected[name]), name
+    for path in folder.glob("*/*/curves.parquet"):
+        curves, before = pd.read_parquet(path), pd.read_parquet(made / path.relative_to(folder))
+        place = ["phase", "epoch", "step", "split", "metric"]
+        assert curves[place].equals(before[place])
+        np.testing.assert_allclose(curves["value"], before["value"], rtol=TOLERANCE, atol=1e-6)
+    for path in folder.glob("*/*/*.ckpt"):
+        saved, before = (torch.load(p, weights_only=True) for p in (path, made / path.relative_to(folder)))
+        assert (saved["epoch"], saved["global_step"]) == (before["epoch"], before["global_step"])
+        assert saved["state_dict"].keys() == before["state_dict"].keys()
+        for name, weight in before["state_dict"].items():
+            torch.testing.assert_close(saved["state_dict"][name], weight, rtol=TOLERANCE, atol=1e-4)
+    return rows
+
+
+def test_two_devices_do_what_one_does(made, tmp_path):
+    out = tmp_path / "run"
+    printed = made.run(out, devices=2, select={"strategy": ["masked"]})
+    assert "failed" not in printed, printed
+    rows = compare(out, made.folder)
+    assert set(rows["computed"]) == {"eager, 2 devices"}
+    for path in out.glob("*/*/provenance.json"):
+        assert json.loads(path.read_text())["hardware"]["devices"] == 2
+    assert not list(out.glob("*/*/.processes"))
+    logs = [path.read_text().count(" begins\n") for path in out.glob("*/*/log.txt")]
+    assert logs == [1, 1], "a log for each job, in which one process speaks"
+
+
+def test_a_cell_is_resumed_on_another_number_of_devices(made, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    original = PotentialModule.on_validation_start
+
+    def dying(self):
+        if self.current_epoch == 1:
+            raise RuntimeError("killed")
+        original(self)
+
+    monkeypatch.setattr(PotentialModule, "on_validation_start", dying)
+    assert "killed" in made.run(out, select=SCRATCH)
+    monkeypatch.undo()
+    assert list(out.glob("cells/*/last.ckpt"))
+    made.run(out, devices=2, select=SCRATCH)
+    compare(out, made.folder)
+
+
+def test_a_process_that_dies_ends_the_cell_in_words(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(together, "GRACE_S", 0.2)
+    killed, over = [], threading.Event()
+
+    def kill():
+        while not over.wait(0.01):
+            for process in multiprocessing.active_children():
+                if process.name == "process 2" and process.pid not in killed:
+                    os.kill(process.pid, signal.SIGKILL)
+                    killed.append(process.pid)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        made.run(tmp_path / "run", devices=2, select=SCRATCH)
+    finally:
+        over.set()
+        thread.join()
+    (row,) = records(tmp_path / "run").to_dict("records")
+    assert row["status"] == "failed"
+    assert row["reason"].startswith("its process 2 of 2 ended with exit code -9: it was killed, most likely for lack")
+    assert not [process for process in multiprocessing.active_children() if process.name.startswith("process ")]
+
+
+def test_all_processes_diverge_together(made, tmp_path):
+    suite = made.write(
+        datasets={"b": entry(made.write.files["b"], split={"val": 0.2, "test": 0.2}, training=UNSTABLE)},
+        strategies={"scratch": {"label": "s"}},
+        baselines=["scratch"],
+    )
+    made.run(tmp_path / "run", suite=suite, devices=2)
+    (row,) = records(tmp_path / "run").to_dict("records")
+    assert row["status"] == "diverged"
+    assert "loss became" in row["reason"]
+    assert row["finetune_steps"] > 0
+
+
+def test_what_cannot_be_divided_is_refused(made, tmp_path):
+    with pytest.raises(BenchmarkError, match=r"--devices 5: a batch is divided .* batches of 4 frames"):
+        made.run(tmp_path / "run", devices=5)
+    with pytest.raises(BenchmarkError, match="--devices 2: steps are compiled on one device alone"):
+        made.run(tmp_path / "run", devices=2, compile_steps="always")
+    with pytest.raises(BenchmarkError, match="--devices 0: at least 1"):
+        made.run(tmp_path / "run", devices=0)
+    assert not (tmp_path / "run").exists()
