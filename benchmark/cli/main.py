@@ -17,6 +17,7 @@ from benchmark.cli.data import app as data_app
 from benchmark.cli.dry_run import cells_table, cost, print_inspection, summary
 from benchmark.cli.options import (
     DataDir,
+    Executor,
     RunFolderPath,
     Scale,
     Select,
@@ -68,7 +69,10 @@ def run(
     suite: SuiteName,
     scale: Scale = "quick",
     out: RunFolderPath = None,
-    jobs: Annotated[int | None, typer.Option(help="Cells at a time; default one a core, or one on a GPU.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Cells at a time; default one a core, one on a GPU, or all places of --executor.")
+    ] = None,
+    executor: Executor = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds; default the suite's.")] = None,
     select: Select = "",
     data_dir: DataDir = None,
@@ -109,6 +113,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
+    from benchmark.executors.configuration import read_configuration
     from benchmark.executors.local import start_server
     from benchmark.planning.planner import check_choice, check_numbers, check_selection
     from benchmark.planning.reading import check_entries, read_suite
@@ -124,9 +129,11 @@ def run(
     check_device(device)
     for earlier in reuse or ():
         RunFolder(earlier).read_plan()
-    device = choose_device(device)
-    if not dry_run:
-        start_server(device, count_threads(count_workers(jobs, device)))
+    where = None if executor is None else read_configuration(executor)
+    if where is None:
+        device = choose_device(device)
+        if not dry_run:
+            start_server(device, count_threads(count_workers(jobs, device)))
 
     from benchmark.run.execute import execute, prepare
     from benchmark.run.progress import Display
@@ -159,6 +166,7 @@ def run(
         compile_steps=choice,
         until=percent,
         budget=seconds,
+        executor=where,
     )
     if inspection is not None:
         _print_plan(planned, list_cells)
