@@ -176,7 +176,7 @@ class Cluster:
     def _hand_over(self, job: Job, setbacks: int = 0, settle_s: float = 0.0) -> None:
         if self._kernel is None:
             self._kernel = self._start()
-        ticket = self._tickets.issue(job.key)
+        ticket, checkpoint = self._tickets.issue(job.key), _written(job)
         task = Task(
             job=pickle.dumps(job),
             ticket=ticket,
@@ -187,7 +187,7 @@ class Cluster:
             settle_s=settle_s,
         )
         future = python_app(perform, data_flow_kernel=self._kernel)(task)
-        self._handed.append(_Handed(job, ticket, future, _written(job), setbacks))
+        self._handed.append(_Handed(job, ticket, future, checkpoint, setbacks))
 
     def _met(self, handed: _Handed) -> bool:
         """What to do about a task that came back: hand its job over again, or say (with True) that it has ended."""

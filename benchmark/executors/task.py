@@ -26,9 +26,11 @@ from benchmark.leaving import Suspended, begin_epochs_until
 if TYPE_CHECKING:  # torch must not be loaded before its number of threads is set
     from benchmark.cell.job import Job
 
+RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "JSM_NAMESPACE_RANK")
+"""By these Lightning would take the workers of a scheduler's job for one training over several processes."""
 START_S = 5.0
-"""What Parsl's pool of workers takes to start, about: it counts from then on, and must not be given back what there was no
-time for."""
+"""What Parsl's pool of workers takes to start, about; it counts from then on. What it gives back for lack of time must
+not be sent to it again."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Answer(NamedTuple):
 def perform(task: Task) -> Answer:
     """Do a job in this process, which goes on after it."""
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(task.threads)))
+    for name in RANK_VARIABLES:
+        os.environ.pop(name, None)
     if not task.ticket.appears():
         return Answer("withdrawn", platform.node())
     beat = _Beat(task.ticket)
