@@ -11,6 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from benchmark.executors import cluster
 from benchmark.executors.configuration import read_configuration
 from benchmark.planning.reading import read_suite
 from benchmark.run import execute as execution
@@ -43,8 +44,8 @@ def long(tmp_path_factory):
     place = tmp_path_factory.mktemp("long")
     write = suite_writer(place)
 
-    def run(out, executor=None, on_change=None, epochs=120, printed=None):
-        """Run into a folder; `on_change` is called about once a second. Returns what was printed."""
+    def run(out, executor=None, on_change=None, epochs=60, printed=None):
+        """Run into a folder; `on_change` is called ten times a second. Returns what was printed."""
         printed = printed or io.StringIO()
         suite = write(
             datasets={"b": entry(write.files["b"], split={"val": 0.2, "test": 0.2})},
@@ -61,6 +62,7 @@ def long(tmp_path_factory):
                 patch.setattr(execution, "run_jobs", in_turn)
             else:
                 patch.setattr(display, "update", _both(display.update, on_change))
+                patch.setattr(cluster, "POLL_SECONDS", 0.1)
             execute(planned, display)
         return printed.getvalue()
 
