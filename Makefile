@@ -19,10 +19,10 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env water bench check test soak lint format docs dist lock docker docker-test clean
+.PHONY: help env water bench check test soak cluster-test lint format docs dist lock docker docker-test clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 env: $(VENV)/.project ## create .venv with the locked dependencies and the project
 
@@ -40,6 +40,10 @@ test: env ## run all tests
 
 soak: env ## kill runs, damage run folders, feed parsers with noise (ARGS="--kills 20 --seconds 120")
 	$(BIN) -m tools.soak $(ARGS)
+
+# Slurm is no Python package: `apt-get install slurm-wlm munge`. Without it those tests skip, and say so.
+cluster-test: env ## test runs on Parsl's workers: on this machine, and on a Slurm of one node where it is installed (as root)
+	$(BIN) -m pytest -n 0 -rs tests/benchmark/executors $(ARGS)
 
 lint: env ## check style and types
 	$(BIN) -m ruff check .

@@ -48,7 +48,8 @@ def test_the_lock_is_within_the_ranges_of_the_project():
 
 def test_what_is_imported_is_declared():
     """By the package that ships a module; what merely comes along may go away again."""
-    texts = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["xtb"]]
+    extras = PROJECT["optional-dependencies"]
+    texts = [*PROJECT["dependencies"], *extras["xtb"], *extras["cluster"]]
     declared = {canonicalize_name(Requirement(text).name) for text in texts}
     owners = metadata.packages_distributions()
     imported = set()

@@ -18,6 +18,7 @@ from benchmark.cli.data import app as data_app
 from benchmark.cli.dry_run import cells_table, cost, in_words, print_inspection, summary
 from benchmark.cli.options import (
     DataDir,
+    Executor,
     RunFolderPath,
     Scale,
     Select,
@@ -69,7 +70,10 @@ def run(
     suite: SuiteName,
     scale: Scale = "quick",
     out: RunFolderPath = None,
-    jobs: Annotated[int | None, typer.Option(help="Cells at a time; default one a core, or one on a GPU.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Cells at a time; default one a core, one on a GPU, or all places of --executor.")
+    ] = None,
+    executor: Executor = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds; default the suite's.")] = None,
     select: Select = "",
     data_dir: DataDir = None,
@@ -113,6 +117,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""
+    from benchmark.executors.configuration import read_configuration
     from benchmark.executors.local import start_server
     from benchmark.planning.planner import check_choice, check_numbers, check_selection
     from benchmark.planning.reading import check_entries, read_suite
@@ -128,9 +133,11 @@ def run(
     check_device(device)
     for earlier in reuse or ():
         RunFolder(earlier).read_plan()
-    device = choose_device(device)
-    if not dry_run:
-        start_server(device, count_threads(count_workers(jobs, device, devices) * devices))
+    where = None if executor is None else read_configuration(executor)
+    if where is None:
+        device = choose_device(device)
+        if not dry_run:
+            start_server(device, count_threads(count_workers(jobs, device, devices) * devices))
 
     from benchmark.run.execute import execute, prepare
     from benchmark.run.progress import Display
@@ -164,6 +171,7 @@ def run(
         until=percent,
         budget=seconds,
         devices=devices,
+        executor=where,
     )
     if loaded.simulation is not None:
         from benchmark.simulate.run import check_same, simulate_finished

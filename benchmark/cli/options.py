@@ -43,6 +43,14 @@ DataDir = Annotated[
     ),
 ]
 
+Executor = Annotated[
+    Path | None,
+    typer.Option(
+        help="Hand cells over to Parsl (extra `cluster`): a Python file with its `config`, for Slurm, PBS, LSF, "
+        "Kubernetes or this machine."
+    ),
+]
+
 
 def table(*names: str, whole: tuple[str, ...] = (), right: tuple[str, ...] = ()) -> Table:
     """A table as wide as the terminal in which nothing is cut: what does not fit goes on in the next line.

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from reports.records.status import Unfinished
+from benchmark.executors.pulse import HUNG_AFTER_S, MEGABYTE, Pulse
+from benchmark.executors.schedule import MayStart, OnChange, run_all
 
 if TYPE_CHECKING:  # the command starts the workers' server before it imports all that a job needs
     from benchmark.cell.job import Job
+    from reports.records.folder import JobFolder
 
 POLL_SECONDS = 0.5
-MEGABYTE = 1e6
-HUNG_AFTER_S = 1800.0
-"""A process that for so long notes no progress and does not compute is ended, and its job recorded as failed."""
-IDLE_SHARE = 0.01
-"""Of a core: a process that uses less does not compute."""
 GRACE_S = 5.0
 """For a process to end when it is asked to, before it is killed."""
 PRELOAD = ["benchmark.run.jobs"]
 """What the server imports before it forks a worker: all that a job needs."""
-
-OnChange: TypeAlias = "Callable[[Sequence[Job], Job | None], None]"
-"""Called about twice a second with the running jobs, and once for each job that just ended."""
-
-
-MayStart: TypeAlias = "Callable[[Job, Sequence[Job]], bool]"
-"""Whether a job may be started, given those that run."""
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Libraries read their number of threads from these when they are loaded."""
 
 
 def run_jobs(
@@ -57,44 +48,12 @@ def run_jobs(
         on_change: is told what is going on.
         may_start: what it refuses when nothing else runs is left undone.
     """
-    waiting = list(jobs)
-    pool: list[_Worker] = []
-
-    def running() -> list[Job]:
-        return [worker.job for worker in pool if worker.job is not None]
-
+    pool = _Processes(workers)
     try:
         with _threads(jobs[0].settings.threads if jobs else 1):
-            while waiting or running():
-                for job in _startable(waiting, running()):
-                    if len(running()) >= workers:
-                        break
-                    if not may_start(job, running()):
-                        continue
-                    waiting.remove(job)
-                    if job.needs is not None and not _pretraining_succeeded(job):
-                        on_change(running(), job)
-                        continue
-                    idle = next((worker for worker in pool if worker.job is None), None)
-                    if idle is None:
-                        idle = _Worker(job.settings.device)
-                        pool.append(idle)
-                    idle.start(job)
-                if not running() and not any(may_start(job, []) for job in _startable(waiting, [])):
-                    break
-                events = [event for worker in pool if worker.job is not None for event in worker.events]
-                ready = wait(events, timeout=POLL_SECONDS)
-                for worker in [worker for worker in pool if any(event in ready for event in worker.events)]:
-                    ended = worker.job
-                    if not worker.finish():
-                        pool.remove(worker)
-                    if ended is not None:
-                        on_change(running(), ended)
-                for worker in [worker for worker in pool if worker.hangs()]:
-                    end_all([worker.process])  # which is met as the end of its process, the next time round
-                on_change(running(), None)
+            run_all(jobs, pool, on_change, may_start)
     finally:
-        end_all([worker.process for worker in pool])
+        pool.end()
 
 
 def start_server(device: str, threads: int) -> None:
@@ -111,6 +70,56 @@ def start_server(device: str, threads: int) -> None:
             ensure_running()
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class _Processes:
+    """The worker processes, as a ``Pool``."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool: list[_Worker] = []
+
+    @property
+    def running(self) -> list[Job]:
+        """See ``Pool.running``."""
+        return [worker.job for worker in self._pool if worker.job is not None]
+
+    taken = running
+    """All that are taken begin at once."""
+
+    @property
+    def has_room(self) -> bool:
+        """See ``Pool.has_room``."""
+        return len(self.running) < self._workers
+
+    def take(self, job: Job) -> None:
+        """See ``Pool.take``."""
+        idle = next((worker for worker in self._pool if worker.job is None), None)
+        if idle is None:
+            idle = _Worker(job.settings.device)
+            self._pool.append(idle)
+        idle.start(job)
+
+    def withdraw(self, job: Job) -> None:
+        """See ``Pool.withdraw``."""
+        raise AssertionError("none waits for a place")
+
+    def wait(self) -> list[Job]:
+        """See ``Pool.wait``; a process that hangs is ended, which is met as its end the next time."""
+        events = [event for worker in self._pool if worker.job is not None for event in worker.events]
+        ready = wait(events, timeout=POLL_SECONDS)
+        ended = []
+        for worker in [worker for worker in self._pool if any(event in ready for event in worker.events)]:
+            if worker.job is not None:
+                ended.append(worker.job)
+            if not worker.finish():
+                self._pool.remove(worker)
+        end_all([worker.process for worker in self._pool if worker.hangs()])
+        return ended
+
+    def end(self) -> None:
+        """End all processes."""
+        end_all([worker.process for worker in self._pool])
 
 
 class _Worker:
@@ -170,29 +179,6 @@ class _Worker:
         )
 
 
-class Pulse:
-    """What a process shows of itself while it does a job: its memory, and that it goes on."""
-
-    def __init__(self, pid: int | None) -> None:
-        self.peak_mb = 0.0
-        self.last_silence_s = 0.0
-        self._pid = pid
-        self._sign, self._cpu, self._since = -1, 0.0, time.monotonic()
-
-    def silent_s(self, sign: int) -> float:
-        """Seconds, a sleep of the machine not counted, since it wrote another sign of life or computed."""
-        now, cpu = time.monotonic(), self._cpu
-        with contextlib.suppress(psutil.Error):  # it has just ended
-            process = psutil.Process(self._pid)
-            used = process.cpu_times()
-            cpu = used.user + used.system
-            self.peak_mb = max(self.peak_mb, process.memory_info().rss / MEGABYTE)
-        self.last_silence_s = now - self._since
-        if sign != self._sign or cpu - self._cpu > max(1.0, IDLE_SHARE * self.last_silence_s):
-            self._sign, self._cpu, self._since, self.last_silence_s = sign, cpu, now, 0.0
-        return self.last_silence_s
-
-
 def end_all(processes: Sequence[BaseProcess]) -> None:
     """Ask processes to end, and kill those that do not: one that hangs in native code or is stopped never would."""
     for process in processes:
@@ -205,38 +191,26 @@ def end_all(processes: Sequence[BaseProcess]) -> None:
 
 
 def _serve(connection: Connection) -> None:
-    """Run jobs as they come; all that they print, native libraries included, goes to the log of each."""
+    """Run jobs as they come; all that they print goes to the log of each."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this worker is interrupted too, and ends it
     while True:
         try:
             job: Job = connection.recv()
         except EOFError:  # the process that started this worker is gone
             return
-        job.folder.path.mkdir(parents=True, exist_ok=True)
-        with job.folder.log.open("a", encoding="utf-8") as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
+        send_output(job.folder)
         job.run()
         sys.stdout.flush()
         sys.stderr.flush()
         connection.send(job.key)
 
 
-def _startable(waiting: Sequence[Job], running: Sequence[Job]) -> list[Job]:
-    """Jobs whose pretraining is neither waiting nor running, in the plan's order."""
-    unfinished = {job.key for job in [*waiting, *running]}
-    return [job for job in waiting if job.needs not in unfinished]
-
-
-def _pretraining_succeeded(job: Job) -> bool:
-    """Whether the pretraining that a job needs is there; if not, the job is recorded with the reason."""
-    assert job.needs is not None
-    status = job.settings.run.pretraining(job.needs).status()
-    if status.state == "ok":
-        return True
-    state: Unfinished = "diverged" if status.state == "diverged" else "failed"
-    job.give_up(f"its pretraining {job.needs} {state}: {status.reason}", state)
-    return False
+def send_output(folder: JobFolder) -> None:
+    """Send all that this process prints, native libraries included, to the log of a job."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with folder.log.open("a", encoding="utf-8") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
 
 
 def process_context(device: str) -> Any:
@@ -251,9 +225,8 @@ def process_context(device: str) -> Any:
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
     """Libraries read their number of threads when they are loaded, in the workers: set it before."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(count)))
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
     try:
         yield
     finally:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch.distributed as dist
 
-from benchmark.executors.local import GRACE_S, POLL_SECONDS, Pulse, end_all, process_context
+from benchmark.executors.local import GRACE_S, POLL_SECONDS, end_all, process_context
+from benchmark.executors.pulse import Pulse
 from benchmark.training.parts import Place, take_place
 from reports.records.folder import JobFolder, RunFolder
 from reports.records.status import State

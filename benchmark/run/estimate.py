@@ -29,6 +29,7 @@ from benchmark.planning.frames import planned_split
 from benchmark.planning.reading import build
 from benchmark.run.execute import Run
 from benchmark.run.jobs import pending_jobs
+from benchmark.run.machine import choose_device
 from benchmark.run.ways import SAVED, WARM_SECONDS, choose_compiled, count_steps
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.compiled import read_measured
@@ -76,9 +77,10 @@ def estimate(run: Run) -> Estimate:
     Nothing is compiled for it: the gain of a compiled step is that measured here before, or a cautious guess.
 
     Raises:
-        BenchmarkError: where frames cannot be counted before the data is there.
+        BenchmarkError: where frames cannot be counted before the data is there, or the device is not here.
     """
     settings = run.settings
+    choose_device(settings.device)  # that of a cluster's nodes may not be here
     jobs = pending_jobs(run.cells, settings)
     compiled = choose_compiled(run.cells, settings, run.compile_steps, run.workers)
     torch.set_num_threads(settings.threads)

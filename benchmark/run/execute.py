@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +15,10 @@ from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
 from benchmark.cell.references import measure_references
 from benchmark.errors import BenchmarkError
+from benchmark.executors.configuration import Configuration
 from benchmark.executors.local import run_jobs
+from benchmark.executors.schedule import Pool, run_all
+from benchmark.executors.tickets import SETTLE_S, Tickets
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import Entry, Suite
 from benchmark.planning.planner import Choice, make_plan
@@ -47,7 +52,8 @@ class Run:
         suite: the suite at its scale.
         cells: what is planned.
         settings: where and how its jobs run.
-        workers: processes at a time.
+        workers: jobs at a time.
+        executor: where jobs run; None for processes on this machine.
         reuse: earlier run folders whose finished work is taken over.
         command: the command line, for the record.
         mix_commits: whether what is left may be done by other code than the rest.
@@ -70,6 +76,7 @@ class Run:
     mix_commits: bool = False
     retry_failed: bool = True
     compile_steps: Choice = "auto"
+    executor: Configuration | None = None
 
 
 def prepare(
@@ -89,6 +96,7 @@ def prepare(
     until: float | None = None,
     budget: float | None = None,
     devices: int = 1,
+    executor: Configuration | None = None,
 ) -> Run:
     """Validate everything that can be wrong before anything is written.
 
@@ -96,7 +104,7 @@ def prepare(
         suite: as `read_suite` gives it.
         data_dir: folder of the datasets.
         out: the run folder; None for ``runs/SUITE-SCALE``.
-        jobs: processes at a time; None for as many as there are cores (one on a GPU).
+        jobs: at a time; None for as many as there are cores (one on a GPU), or places for them on a cluster.
         seeds: number of seeds; None for the suite's.
         select: names to keep, by field; see ``make_plan``.
         device: ``cpu``, ``cuda``, or ``auto`` for the best there is.
@@ -109,6 +117,7 @@ def prepare(
         until: see ``Run``.
         budget: see ``Run``.
         devices: on how many a job runs at a time.
+        executor: see ``Run``.
 
     Raises:
         BenchmarkError: for anything the user should correct.
@@ -130,15 +139,17 @@ def prepare(
                 f"intervals that are waited for. Declare them under `primary`, or choose others with --select"
             )
     check_splits(suite, cells, data_dir)
-    chosen = choose_device(device)
+    chosen = executor.device(device) if executor else choose_device(device)
     for earlier in reuse:
         RunFolder(earlier).read_plan()
-    workers = count_workers(jobs, chosen, devices)
+    if executor and devices > 1:
+        raise BenchmarkError("--devices divides jobs on this machine, and --executor sends them elsewhere: give one")
+    workers = min(jobs or executor.slots, executor.slots) if executor else count_workers(jobs, chosen, devices)
     settings = Settings(
         folder=folder,
         data_dir=data_dir.absolute(),
         device=chosen,
-        threads=count_threads(workers * devices),
+        threads=executor.threads if executor else count_threads(workers * devices),
         devices=devices,
     )
     check_devices(cells, settings, compile_steps)
@@ -155,6 +166,7 @@ def prepare(
         mix_commits=mix_commits,
         retry_failed=retry_failed,
         compile_steps=compile_steps,
+        executor=executor,
     )
 
 
@@ -171,18 +183,19 @@ def execute(run: Run, display: Display) -> None:
     _make_writable(folder.path)
     lock = plan_file.lock(folder)
     try:
+        _be_alone(folder, display)
         _tell(display, [f"note: {note}" for note in mend(run.cells, settings)])
         if not run.mix_commits:
             check_code(run.cells, settings)
         library = Library(settings.data_dir)
         cells, widths = run.cells, None
         begun: set[str] = set()
-        with LiveReport(folder.path) as live:
+        with LiveReport(folder.path) as live, _cluster(run, display) as pool:
             while cells:
                 new = [cell for cell in cells if cell.key not in begun]
                 settings = _begin(run, cells, new, library, display)
                 begun |= {cell.key for cell in new}
-                _work(run, cells, settings, budget, display, live)
+                _work(run, cells, settings, budget, display, live, pool)
                 if run.until is None or budget.spent:
                     break
                 more, widths = more_seeds(run.suite, folder.path, run.until, widths)
@@ -211,7 +224,8 @@ def _begin(run: Run, cells: Sequence[Cell], new: Sequence[Cell], library: Librar
         The settings of the jobs.
     """
     settings, folder = run.settings, run.settings.run
-    prepare_data(needed_entries(run.suite, new), settings.data_dir, run.workers, display)
+    here = min(run.workers, count_workers(None, "cpu"))
+    prepare_data(needed_entries(run.suite, new), settings.data_dir, here, display)
     data, audits = check_data(run.suite, new, library)
     notes = plan_file.write(folder, run.suite, new, run.command, data, settings.data_dir, run.until)
     settings = replace(settings, compiled=choose_compiled(cells, settings, run.compile_steps, run.workers))
@@ -226,7 +240,13 @@ def _begin(run: Run, cells: Sequence[Cell], new: Sequence[Cell], library: Librar
 
 
 def _work(
-    run: Run, cells: Sequence[Cell], settings: Settings, budget: Budget, display: Display, live: LiveReport
+    run: Run,
+    cells: Sequence[Cell],
+    settings: Settings,
+    budget: Budget,
+    display: Display,
+    live: LiveReport,
+    pool: Pool | None,
 ) -> None:
     """Do the jobs that are left, as far as the time allows."""
     budget.know(make_jobs(cells, settings))
@@ -239,7 +259,34 @@ def _work(
         display.update(running, ended)
         live.update(cell_ended=ended is not None and ended.cells > 0)
 
-    run_jobs(todo, run.workers, update, budget.allows)
+    if pool is None:
+        run_jobs(todo, run.workers, update, budget.allows)
+    else:
+        run_all(todo, pool, update, budget.allows)
+
+
+@contextmanager
+def _cluster(run: Run, display: Display) -> Iterator[Pool | None]:
+    """The cluster that jobs are handed over to; None where they run on this machine."""
+    if run.executor is None:
+        yield None
+        return
+    from benchmark.executors.cluster import Cluster  # Parsl is an extra
+
+    def tell(line: str) -> None:
+        _tell(display, [line])
+
+    with Cluster(run.executor, run.settings.run, run.workers, run.mix_commits, tell) as pool:
+        yield pool
+
+
+def _be_alone(folder: RunFolder, display: Display) -> None:
+    """Take back what an earlier command handed over to a cluster, if it was killed before it could do so."""
+    if Tickets(folder.path).revoke_all():
+        _tell(
+            display, [f"note: workers of an earlier command may be at work here: they get {SETTLE_S:.0f} s to let go"]
+        )
+        time.sleep(SETTLE_S)
 
 
 def _tell(display: Display, lines: Sequence[str]) -> None:

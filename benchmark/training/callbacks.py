@@ -12,6 +12,7 @@ import pandas as pd
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from benchmark.leaving import check_time
 from benchmark.training.modules import PotentialModule
 from benchmark.training.weights import KEY, read_weights
 from reports.records.atomic import replacing
@@ -169,7 +170,11 @@ class ProgressReporter(Callback):
 
 
 class StopWithParent(Callback):
-    """Ends a worker whose parent was killed: a later run must be alone in the folder."""
+    """Ends a worker whose parent was killed, since a later run must be alone in the folder, or whose time is up."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Exit if there is no time for this epoch; the checkpoint after the one before stands."""
+        check_time(trainer.current_epoch, trainer.max_epochs or 0)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import re
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,50 +14,11 @@ import pytest
 
 from benchmark.executors import local
 from benchmark.executors.local import run_jobs
-from reports.records.folder import JobFolder
+from benchmark.executors.pulse import Pulse
+from tests.benchmark.executors.jobs import Noting
 from tests.benchmark.runs import ROOT
 
 pytestmark = pytest.mark.slow
-
-
-@dataclass(frozen=True)
-class Where:
-    device: str = "cpu"
-    threads: int = 1
-
-
-@dataclass(frozen=True)
-class Noting:
-    """A job that leaves the number of its process, or ends it, or sends it a signal."""
-
-    key: str
-    path: Path
-    dies: bool = False
-    signal: int = 0
-    cells: int = 1
-    needs: None = None
-    settings: Where = Where()
-
-    @property
-    def name(self):
-        return self.key
-
-    @property
-    def folder(self):
-        return JobFolder(self.path / self.key)
-
-    def run(self):
-        print(f"this is {self.key}")
-        if self.dies:
-            os._exit(7)
-        if self.signal:
-            os.kill(os.getpid(), self.signal)
-            time.sleep(60)
-        time.sleep(0.05)
-        self.folder.set_status("ok", reason=str(os.getpid()))
-
-    def give_up(self, reason, state="failed", facts=None):
-        self.folder.set_status(state, reason)
 
 
 @pytest.fixture
@@ -139,7 +97,7 @@ class Machine:
 
 def test_a_process_is_silent_if_it_neither_notes_progress_nor_computes(monkeypatch):
     machine = Machine(monkeypatch)
-    pulse = local.Pulse(1)
+    pulse = Pulse(1)
     for sign, passes, cpu, silent in [
         (1, 0, 0.0, 0),
         (1, 100, 0.0, 100),
@@ -160,11 +118,11 @@ def test_a_server_that_is_started_early_is_the_workers_and_ignores_interrupts():
     code = (
         "import multiprocessing.forkserver as f, signal, pathlib, os\n"
         "from benchmark.executors import local\n"
-        "from benchmark.executors.local import process_context, start_server\n"
+        "from benchmark.executors.local import _context, start_server\n"
         "local.PRELOAD = []\n"  # torch is not needed here
         "start_server('cpu', 1)\n"
         "server = f._forkserver._forkserver_pid\n"
-        "process = process_context('cpu').Process(target=int)\n"
+        "process = _context('cpu').Process(target=int)\n"
         "process.start(); process.join()\n"
         "ignored = int(pathlib.Path(f'/proc/{server}/status').read_text().split('SigIgn:')[1].split()[0], 16)\n"
         "print(process.exitcode, server == f._forkserver._forkserver_pid, ignored >> (signal.SIGINT - 1) & 1)\n"
