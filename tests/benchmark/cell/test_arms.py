@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from tests.benchmark.runs import command, records
+from tests.benchmark.runs import inside, records
 
 pytestmark = pytest.mark.slow
 
@@ -40,8 +40,8 @@ def run(tmp_path_factory, data_dir):
         "strategies": {**STRATEGIES, "denoised": None, "scratch-extended": None}, "scales": {"smoke": {}},
     }  # fmt: skip
     (folder / "arms.yaml").write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
-    done = command("run", "--suite", folder / "arms.yaml", "--scale", "smoke", "--out", folder / "run",
-                   "--data-dir", data_dir)  # fmt: skip
+    done = inside("run", "--suite", folder / "arms.yaml", "--scale", "smoke", "--out", folder / "run",
+                  "--data-dir", data_dir)  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "run"
 
