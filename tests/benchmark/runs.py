@@ -32,7 +32,7 @@ def command(*arguments, cwd=ROOT, **environment):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=2400,
         env={**os.environ, **environment},
         check=False,
     )

@@ -11,6 +11,7 @@ import ast
 import hashlib
 import json
 import os
+import signal
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -165,6 +166,7 @@ def main() -> None:
     harmless = tomllib.loads((HERE / "harmless.toml").read_text(encoding="utf-8")).get("harmless", [])
     files = [file for file in suites if any(fnmatch(file, pattern) for pattern in chosen.files)]
     if not chosen.report:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # and the processes that judge end as well
         prepare()
         for file in files:
             judge_file(file, suites[file], chosen, harmless)
