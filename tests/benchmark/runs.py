@@ -32,7 +32,7 @@ def command(*arguments, cwd=ROOT, **environment):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=2400,
+        timeout=300,
         env={**os.environ, **environment},
         check=False,
     )
