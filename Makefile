@@ -1,9 +1,11 @@
-# One environment for users, tests and CI: .venv, holding exactly what requirements.lock names.
+# One environment for users, tests and CI: .venv, holding exactly what requirements.lock and requirements-torch.lock name.
 PYTHON ?= python3
 VENV ?= .venv
 # Extra options for the benchmark, as in: make water ARGS="--seeds 4 --jobs 1"
 ARGS ?=
 IMAGE ?= nnp-pretrain-bench
+# What the image computes on: cpu, or a CUDA version that torch is built for, as cu130.
+DEVICE ?= cpu
 # Releases that `make lock` holds fixed, so that a new lock does not change numbers (torch) or the types of tables
 # (pandas) unasked; everything else is resolved to the newest that fits pyproject.toml.
 PINS ?= torch==2.13.0 pandas==3.1.0
@@ -19,7 +21,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env water bench check test soak cluster-test lint format docs dist lock docker docker-test clean
+.PHONY: help env water bench check test soak cluster-test mutants lint format docs dist lock hashes docker docker-test clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +46,9 @@ soak: env ## kill runs, damage run folders, feed parsers with noise (ARGS="--kil
 # Slurm is no Python package: `apt-get install slurm-wlm munge`. Without it those tests skip, and say so.
 cluster-test: env ## test runs on Parsl's workers: on this machine, and on a Slurm of one node where it is installed (as root)
 	$(BIN) -m pytest -n 0 -rs tests/benchmark/executors $(ARGS)
+
+mutants: env ## put small faults into the code one at a time and see whether tests notice (ARGS="--share 0.1 --files ...")
+	$(BIN) -m tools.mutants $(ARGS)
 
 lint: env ## check style and types
 	$(BIN) -m ruff check .
@@ -73,12 +78,14 @@ dist: env ## build dist/, and run the wheel's command in an empty folder
 	test -s $(DIST_VENV)/empty/runs/water-smoke/report/index.html
 
 # A stamp is written only when all before it succeeded; an interrupted installation starts over.
-$(VENV)/.locked: requirements.lock
+$(VENV)/.locked: requirements.lock requirements-build.lock requirements-torch.lock
 	@$(CHECK_PYTHON)
 	@test ! -e $(VENV) || test -e $(VENV)/pyvenv.cfg || \
 		{ echo "$(VENV) exists and is no virtual environment: choose another VENV=, or move it away" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN) -m pip install -r requirements.lock
+	$(BIN) -m pip install --no-deps -r requirements-build.lock
+	$(BIN) -m pip install --no-deps --no-build-isolation -r requirements.lock
+	$(BIN) -m pip install -r requirements-torch.lock
 	@touch $@
 
 # Without build isolation: the locked setuptools builds the project.
@@ -86,30 +93,53 @@ $(VENV)/.project: $(VENV)/.locked pyproject.toml
 	$(BIN) -m pip install --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: ## resolve the dependencies anew and write requirements.lock
+# From the pins, torch apart: its builds for the CPU and for each CUDA version differ in hash and not in version. The
+# others with the hashes of all their files, for whichever platform.
+define WRITE_LOCKS
+$(LOCK_VENV)/bin/python -m pip install uv
+@grep -v '^torch==' $(LOCK_VENV)/pins > $(LOCK_VENV)/hashed.in
+$(LOCK_VENV)/bin/python -m uv pip compile --quiet --no-deps --no-header --no-annotate --generate-hashes \
+	$(LOCK_VENV)/hashed.in > $(LOCK_VENV)/hashed
+@{ sed '/^[^#]/,$$d' requirements.lock; cat $(LOCK_VENV)/hashed; } > $(LOCK_VENV)/requirements.lock
+@mv $(LOCK_VENV)/requirements.lock requirements.lock
+@{ sed '/^[^#]/,$$d' requirements-torch.lock; grep '^torch==' $(LOCK_VENV)/pins; } > $(LOCK_VENV)/torch.lock
+@mv $(LOCK_VENV)/torch.lock requirements-torch.lock
+@$(KNOWS) -m tools.lock_parts
+@rm -rf $(LOCK_VENV)
+endef
+
+lock: KNOWS = $(LOCK_VENV)/bin/python
+lock: ## resolve the dependencies anew and write the locks
 	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv --clear $(LOCK_VENV)
 	$(LOCK_VENV)/bin/python -m pip install $(PINS)
 	$(LOCK_VENV)/bin/python -m pip install -e .[dev,docs]
 	$(LOCK_VENV)/bin/python -m pip check
 	@$(LOCK_VENV)/bin/python -m pip freeze --all --exclude-editable --exclude pip > $(LOCK_VENV)/frozen
-	@{ sed '/^[^#]/,$$d' requirements.lock; \
-	   sed -E '/^(nvidia-|cuda-|triton==)/d; s/\+[a-z0-9.]+$$//' $(LOCK_VENV)/frozen | LC_ALL=C sort -f; } \
-		> $(LOCK_VENV)/requirements.lock
-	@mv $(LOCK_VENV)/requirements.lock requirements.lock
-	@$(LOCK_VENV)/bin/python -m tools.runtime_lock > $(LOCK_VENV)/runtime.lock
-	@mv $(LOCK_VENV)/runtime.lock requirements-runtime.lock
-	@rm -rf $(LOCK_VENV)
+	@sed -E '/^(nvidia-|cuda-|triton==)/d; s/\+[a-z0-9.]+$$//' $(LOCK_VENV)/frozen > $(LOCK_VENV)/pins
+	$(WRITE_LOCKS)
 
-docker: ## build the container image (IMAGE=nnp-pretrain-bench)
-	docker build --tag $(IMAGE) --build-arg COMMIT="$$(git rev-parse --short=12 HEAD 2> /dev/null)" .
+hashes: KNOWS = $(BIN)
+hashes: ## write the hashes of the locks anew, for pins that were changed or added by hand
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m venv --clear $(LOCK_VENV)
+	@sed -nE 's/^([A-Za-z0-9][^ ]*==[^ ]+).*/\1/p' requirements.lock requirements-torch.lock \
+		| LC_ALL=C sort -u > $(LOCK_VENV)/pins
+	$(WRITE_LOCKS)
+
+# The commit and version that the image says it has.
+BUILD_ARGUMENTS = --build-arg DEVICE=$(DEVICE) --build-arg COMMIT="$$(git rev-parse --short=12 HEAD 2> /dev/null)" \
+	--build-arg VERSION="$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)"
+
+docker: ## build the container image (IMAGE=nnp-pretrain-bench DEVICE=cpu)
+	docker build --tag $(IMAGE) $(BUILD_ARGUMENTS) .
 
 # As a user of no name, on a read-only root, without capabilities and network.
 docker-test: ## build the image and run suite water at scale smoke in it, where there is an engine (docker, podman)
 	@engine=; for found in docker podman; do if $$found info > /dev/null 2>&1; then engine=$$found; break; fi; done; \
 	if [ -z "$$engine" ]; then echo "no container engine answers here (docker, podman): the image is not tested"; exit 0; fi; \
 	set -e; place="$$(mktemp -d)"; mkdir "$$place/runs" "$$place/data"; chmod 777 "$$place"/*; \
-	$$engine build --tag $(IMAGE) --build-arg COMMIT="$$(git rev-parse --short=12 HEAD 2> /dev/null)" .; \
+	$$engine build --tag $(IMAGE) $(BUILD_ARGUMENTS) .; \
 	$$engine run --rm $(IMAGE) --version; \
 	$$engine run --rm --user 12345:12345 --read-only --tmpfs /tmp --cap-drop ALL --network none \
 		-v "$$place/runs:/runs" -v "$$place/data:/data" $(IMAGE) run --suite water --scale smoke; \

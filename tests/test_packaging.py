@@ -13,33 +13,48 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools.runtime_lock import runtime_lock
+from tools.lock_parts import ENTRY, HEADS, part
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def pins(name: str) -> dict[str, str]:
-    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
-    return dict(line.split("==") for line in lines if re.match(r"\w", line))
+    """Release of each package of a lock."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return {entry["name"]: entry["release"] for entry in ENTRY.finditer(text)}
 
 
 def test_locks_are_sorted_whatever_the_language_of_who_writes_them():
-    for name in ("requirements.lock", "requirements-runtime.lock"):
-        lines = [f"{package}=={release}" for package, release in pins(name).items()]
-        assert lines == sorted(lines, key=str.upper), name
+    for name in ("requirements.lock", *HEADS):
+        names = list(pins(name))
+        assert names == sorted(names), name
 
 
-def test_the_lock_of_the_image_is_the_part_of_the_lock_that_running_needs():
-    assert (ROOT / "requirements-runtime.lock").read_text(encoding="utf-8") == runtime_lock()
+def test_the_locks_of_the_image_are_the_parts_of_the_lock_that_running_and_building_need():
+    for name in HEADS:
+        assert (ROOT / name).read_text(encoding="utf-8") == part(name)
     small, whole = pins("requirements-runtime.lock"), pins("requirements.lock")
     assert small.items() < whole.items()
-    assert {"torch", "warp-lang", "typer", "ase"} <= small.keys()
+    assert {"warp-lang", "typer", "ase"} <= small.keys()
     assert not {"pytest", "mypy", "playwright", "zensical"} & small.keys()
+    assert {"setuptools", "setuptools-scm"} <= pins("requirements-build.lock").keys()
+
+
+def test_all_but_torch_is_installed_by_its_hash():
+    """pip wants a hash of each as soon as one has one; torch's builds differ in theirs."""
+    for name in ("requirements.lock", *HEADS):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        entries = list(ENTRY.finditer(text))
+        assert re.findall(r"^[^#\n].*", ENTRY.sub("", text), re.MULTILINE) == []
+        assert all(re.search(r"--hash=sha256:[0-9a-f]{64}$", entry[0]) for entry in entries)
+        assert "torch" not in {entry["name"] for entry in entries}
+    assert re.fullmatch(r"[\d.]+", pins("requirements-torch.lock")["torch"]), "the CPU build or any other"
 
 
 def test_the_lock_is_within_the_ranges_of_the_project():
-    locked = {canonicalize_name(package): release for package, release in pins("requirements.lock").items()}
+    both = pins("requirements.lock") | pins("requirements-torch.lock")
+    locked = {canonicalize_name(package): release for package, release in both.items()}
     extras = [text for group in ("dev", "docs") for text in PROJECT["optional-dependencies"][group]]
     for requirement in map(Requirement, [*PROJECT["dependencies"], *extras]):
         release = locked[canonicalize_name(requirement.name)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch_geometric.data import Data
 
 from benchmark.cli.main import main
@@ -95,14 +98,38 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory, data_dir):
-    """A finished run of suite water at scale smoke, with one of its networks."""
-    out = tmp_path_factory.mktemp("runs") / "water-smoke"
+    """A finished run of suite water at scale smoke with one of its networks; made once, each process has a copy."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "stdout").exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            _make_smoke(shared)
+    shutil.copytree(shared / "data", data_dir, dirs_exist_ok=True)
+    place = tmp_path_factory.mktemp("runs")
+    shutil.copytree(shared / "runs", place, dirs_exist_ok=True)
+    return place / "water-smoke", (shared / "stdout").read_text(encoding="utf-8")
+
+
+def _make_smoke(folder: Path) -> None:
+    runs = folder / "runs"
+    runs.mkdir(parents=True)
     for name in ("benchmark", "tasks", "reports"):  # files of the user's where the command is called: not to be run
-        (out.parent / f"{name}.py").write_text(f"open({str(out.parent / 'executed')!r}, 'a').write('{name}')\n")
-    arguments = ("--suite", "water", "--scale", "smoke", *ONE, "--out", out, "--data-dir", data_dir)
-    done = command("run", *arguments, cwd=out.parent)
+        (runs / f"{name}.py").write_text(f"open({str(runs / 'executed')!r}, 'a').write('{name}')\n")
+    arguments = (
+        "--suite",
+        "water",
+        "--scale",
+        "smoke",
+        *ONE,
+        "--out",
+        runs / "water-smoke",
+        "--data-dir",
+        folder / "data",
+    )
+    done = command("run", *arguments, cwd=runs)
     assert done.returncode == 0, done.stdout + done.stderr
-    return out, done.stdout
+    (folder / "stdout").write_text(done.stdout, encoding="utf-8")
 
 
 @pytest.fixture

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pandas as pd
 import pytest
 import torch
 from rich.console import Console
 
+from benchmark.cli.main import main
+from benchmark.executors import local
 from benchmark.run import execute as execution
 from benchmark.run.execute import execute, prepare
 from benchmark.run.progress import Display
@@ -34,6 +39,22 @@ def command(*arguments, cwd=ROOT, **environment):
         env={**os.environ, **environment},
         check=False,
     )
+
+
+def inside(*arguments):
+    """The same in this process, jobs in turn: where no test depends on processes, which take seconds to start."""
+    out, errors, threads = io.StringIO(), io.StringIO(), torch.get_num_threads()
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors):
+        patch.setattr(execution, "run_jobs", in_turn)
+        patch.setattr(local, "start_server", lambda device, threads: None)
+        patch.setattr(sys, "argv", ["nnp-bench", *map(str, arguments)])
+        patch.setenv("PYTHONSAFEPATH", "1")
+        with pytest.raises(SystemExit) as ended:
+            main()
+    signal.signal(signal.SIGTERM, handler)
+    torch.set_num_threads(threads)
+    return CompletedProcess(arguments, ended.value.code, out.getvalue(), errors.getvalue())
 
 
 def start(*arguments):

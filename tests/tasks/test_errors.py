@@ -150,3 +150,11 @@ def test_order_of_atoms_batching_wrapping_and_place_do_not_matter(water, rotatio
         for s, f in ((alone, alone.neg_dy.double()), (turned, alone.neg_dy.double() @ rotation.T))
     ]
     torch.testing.assert_close(torques[1], torques[0] @ rotation.T)
+
+
+def test_what_waits_to_be_summed_holds_no_graph():
+    """It would keep the memory of up to 64 training steps."""
+    (batch,) = DataLoader([frame(seed, 2) for seed in range(3)], batch_size=3)
+    sums = ErrorSums(0.7)
+    sums.update(batch.y.clone().requires_grad_(), batch.neg_dy.clone().requires_grad_(), batch)
+    assert not any(part.requires_grad for parts in sums._waiting for part in parts)

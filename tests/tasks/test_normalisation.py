@@ -70,3 +70,21 @@ def test_forces_stay_the_gradient_of_the_energy():
 def test_labels_that_cannot_set_a_scale_are_refused(scale):
     with pytest.raises(ValueError, match="scale"):
         Normalisation.fit([sample([8, 1, 1], 0.0, scale)])
+
+
+def test_no_samples_are_refused_in_words():
+    with pytest.raises(ValueError, match="at least one training sample"):
+        Normalisation.fit([])
+
+
+def test_scale_and_labels_are_computed_in_float64_and_left_in_float32():
+    """Labels in float32 are taken as they are; what is subtracted from them, and sums of squares, are not rounded."""
+    samples = [sample([8, 1, 1], -20_000.0, 3.7, seed) for seed in range(50)]
+    for labelled in samples:
+        labelled.y = labelled.y.float()
+    components = torch.cat([s.neg_dy.flatten() for s in samples]).double()
+    scale = float(components.square().sum() / components.numel()) ** 0.5
+    assert Normalisation.fit(samples).scale_eV == pytest.approx(scale, rel=1e-13)
+    normalised = Normalisation({1: -0.0004, 8: -20_000.0}, 1.0).normalise(samples[0])
+    assert float(normalised.y) == pytest.approx(0.0008, rel=1e-6)
+    assert normalised.y.dtype == normalised.neg_dy.dtype == torch.float32

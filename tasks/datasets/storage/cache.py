@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-import pooch
 import psutil
 from filelock import FileLock, Timeout
 
@@ -138,7 +137,8 @@ def check_memory(path: Path, needed: int) -> None:
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content, as hexadecimal digits."""
-    return pooch.file_hash(os.fspath(path), alg="sha256")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_dataset(

@@ -15,12 +15,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, 
 
 from tasks.datasets.base import DatasetError, Progress
 from tasks.datasets.storage.cache import MANIFEST, writable_dir
-from tasks.datasets.storage.download import UnavailableError, download, is_secure
 
 SOURCES = Path(__file__).with_name("sources.yaml")
 
 
 def _secure(url: str) -> str:
+    from tasks.datasets.storage.download import is_secure  # late: with libraries that few commands need
+
     if not is_secure(url):
         raise ValueError(f"{url} is not an https address")
     return url
@@ -171,6 +172,8 @@ def obtain(source: str, file: str, data_dir: Path, progress: Progress | None = N
     found = find(source, file, data_dir)
     if found is not None:
         return found
+    from tasks.datasets.storage.download import UnavailableError, download
+
     target = _download_folder(source, data_dir) / file
     try:
         download(wanted.urls, target, wanted.bytes, wanted.checksum, progress)

@@ -7,11 +7,11 @@ from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.constants import N_A
 
 from tasks.datasets.base import DatasetConfig
 
 MOLAR_MASS_G_PER_MOL = 15.99943 + 2 * 1.007947  # the masses of tip3p.xml
+AVOGADRO_PER_MOL = 6.02214076e23  # exact, by definition of the mole
 
 
 class TIP3PConfig(DatasetConfig):
@@ -99,7 +99,7 @@ class TIP3PConfig(DatasetConfig):
         if self.box_A is not None:
             return float(np.float32(self.box_A))
         assert self.density_g_per_cm3 is not None
-        volume_cm3 = self.molecules * MOLAR_MASS_G_PER_MOL / (N_A * self.density_g_per_cm3)
+        volume_cm3 = self.molecules * MOLAR_MASS_G_PER_MOL / (AVOGADRO_PER_MOL * self.density_g_per_cm3)
         return float(np.float32(volume_cm3 ** (1 / 3) * 1e8))
 
     @property

@@ -16,7 +16,7 @@ from benchmark.run.export import export
 from benchmark.streams import stream_seed
 from reports.records.folder import RunFolder
 from tasks.registry import MODELS
-from tests.benchmark.runs import command, records
+from tests.benchmark.runs import inside, records
 
 pytestmark = pytest.mark.slow
 
@@ -51,8 +51,8 @@ def run(tmp_path_factory, data_dir):
         "strategies": {**STRATEGIES, "denoised": None, "scratch-extended": None}, "scales": {"smoke": {}},
     }  # fmt: skip
     (folder / "arms.yaml").write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
-    done = command("run", "--suite", folder / "arms.yaml", "--scale", "smoke", "--out", folder / "run",
-                   "--data-dir", data_dir)  # fmt: skip
+    done = inside("run", "--suite", folder / "arms.yaml", "--scale", "smoke", "--out", folder / "run",
+                  "--data-dir", data_dir)  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "run"
 

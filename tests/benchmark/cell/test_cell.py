@@ -12,7 +12,7 @@ from benchmark.cell.library import Library
 from benchmark.planning.reading import load_suite
 from tasks.normalisation import Normalisation
 from tests.benchmark.own_suite import entry, write_frames
-from tests.benchmark.runs import command, records
+from tests.benchmark.runs import inside, records
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def test_the_whole_chain_on_a_pool_with_a_further_test_set(own, tmp_path):
     )
     arguments = ("run", "--suite", path, "--scale", "tiny", "--select", "strategy=scratch,masked", "--jobs", 2,
                  "--out", tmp_path / "run", "--data-dir", tmp_path)  # fmt: skip
-    done = command(*arguments)
+    done = inside(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = records(tmp_path / "run")
     assert set(rows["status"]) == {"ok"}
@@ -47,7 +47,7 @@ def test_the_whole_chain_on_a_pool_with_a_further_test_set(own, tmp_path):
     plan = json.loads((tmp_path / "run" / "plan.json").read_text())
     assert set(plan["data"]) == {"a", "b", "a/wide"}
     write_frames(own.files["b"], 10, seed=7, symbols="CHHHH")
-    again = command(*arguments)
+    again = inside(*arguments)
     assert again.returncode == 2
     assert "dataset 'b' is not the one that run folder" in again.stderr
 
@@ -61,7 +61,7 @@ def test_a_labelled_share_is_all_that_finetuning_sees(data_dir, smoke, tmp_path)
         "baselines: [scratch]\ndatasets: {tip3p: {labelled: [0.2, 1]}}\n",
         encoding="utf-8",
     )
-    done = command("run", "--suite", own, "--scale", "smoke", "--select", "dataset=tip3p@20%",
+    done = inside("run", "--suite", own, "--scale", "smoke", "--select", "dataset=tip3p@20%",
                    "--out", out, "--data-dir", data_dir)  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     cells = json.loads((out / "plan.json").read_text())["cells"]

@@ -9,7 +9,7 @@ import yaml
 
 from benchmark.cli.main import main
 from tasks.datasets.storage import sources
-from tests.benchmark.runs import command
+from tests.benchmark.runs import inside
 from tests.http_server import File, serve
 
 pytestmark = pytest.mark.slow
@@ -129,7 +129,7 @@ def test_an_interrupted_fetch_says_how_to_go_on(server, tmp_path, monkeypatch, c
 
 
 def test_prepare_makes_the_datasets_of_a_suite(data_dir):
-    done = command("data", "prepare", "--suite", "water", "--scale", "smoke", "--data-dir", data_dir)
+    done = inside("data", "prepare", "--suite", "water", "--scale", "smoke", "--data-dir", data_dir)
     assert done.returncode == 0, done.stderr
     assert f"are in {data_dir}" in done.stdout
     assert list(data_dir.glob("tip3p-*/dataset.json"))

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from benchmark.cli.main import main
 from benchmark.planning.suite_files import SUITES
-from tests.benchmark.runs import ONE, command, contents, records, start
+from tests.benchmark.runs import ONE, command, contents, inside, records, start
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,7 @@ def test_finetuning_starts_from_the_pretrained_weights(smoke, data_dir, tmp_path
     path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
     out = tmp_path / "run"
     select = "model=egnn,strategy=masked,strategy=scratch"
-    done = command("run", "--suite", path, "--scale", "smoke", "--select", select, "--out", out, "--data-dir", data_dir)
+    done = inside("run", "--suite", path, "--scale", "smoke", "--select", select, "--out", out, "--data-dir", data_dir)
     assert done.returncode == 0, done.stdout + done.stderr
     weights = {}
     for cell in json.loads((out / "plan.json").read_text())["cells"]:
@@ -113,9 +113,9 @@ def test_same_command_again_repeats_nothing_and_status_tells(smoke, data_dir):
     assert "4 of 4 cells were finished before" in again.stdout
     after = {k: v for k, v in contents(out).items() if k.startswith(("cells", "pretrainings"))}
     assert after == before
-    listed = command("status", out)
+    listed = inside("status", out)
     assert listed.stdout.count("ok") >= 4
-    remade = command("report", out)
+    remade = inside("report", out)
     assert remade.returncode == 0, remade.stderr
 
 
@@ -180,8 +180,8 @@ def test_divergence_is_recorded_with_its_step_and_named(data_dir, smoke, tmp_pat
     path = tmp_path / "wild.yaml"
     path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
     out = tmp_path / "run"
-    done = command("run", "--suite", path, "--scale", "smoke", "--select", "model=egnn,strategy=scratch", "--out", out,
-                   "--data-dir", data_dir)  # fmt: skip
+    done = inside("run", "--suite", path, "--scale", "smoke", "--select", "model=egnn,strategy=scratch", "--out", out,
+                  "--data-dir", data_dir)  # fmt: skip
     assert done.returncode == 0, done.stderr
     row = records(out).iloc[0]
     assert row["status"] == "diverged"
@@ -209,7 +209,7 @@ def test_failure_is_recorded_with_what_depends_on_it_and_tried_again(smoke, data
     assert masked["pretraining_key"] in rows.loc["masked", "reason"]
     assert "potential.pt" in rows.loc["masked", "reason"]
     obstacle.rmdir()
-    assert command(*arguments).returncode == 0
+    assert inside(*arguments).returncode == 0
     assert set(records(tmp_path / "run")["status"]) == {"ok"}
 
 
@@ -350,7 +350,7 @@ def test_a_second_run_in_the_same_folder_is_refused(refuse, smoke, data_dir):
 def test_dry_run_sums_up_the_plan_first_lists_cells_on_request_and_writes_nothing(tmp_path):
     out, data = tmp_path / "run", tmp_path / "data"
     arguments = ["run", "--suite", "water", "--scale", "smoke", "--dry-run", "--out", out, "--data-dir", data]
-    done = command(*arguments, "--cells", *ONE)
+    done = inside(*arguments, "--cells", *ONE)
     assert done.returncode == 0, done.stderr
     first, second, *rest = done.stdout.splitlines()
     assert "scale smoke: 4 cells (1 dataset × 1 network × 4 arms × 1 seed)" in first

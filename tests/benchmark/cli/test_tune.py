@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmark.planning.reading import load_suite
-from tests.benchmark.runs import command, contents
+from tests.benchmark.runs import contents, inside
 
 
 @pytest.mark.slow
@@ -14,7 +14,7 @@ def test_trials_are_judged_on_validation_frames_and_the_best_rates_are_written(o
     suite, out = own(), tmp_path / "run"
     arguments = ("tune", "--suite", suite, "--scale", "tiny", "--trials", 2, "--select",
                  "dataset=a,strategy=scratch,masked", "--out", out, "--data-dir", tmp_path, "--jobs", 2)  # fmt: skip
-    done = command(*arguments)
+    done = inside(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     table = pd.read_csv(out / "trials.csv")
     assert sorted(zip(table["strategy"], table["trial"], strict=True)) == [
@@ -30,7 +30,7 @@ def test_trials_are_judged_on_validation_frames_and_the_best_rates_are_written(o
         assert tuned.training_of("a", "egnn", arm).finetune.lr == chosen.loc[arm, "finetune_lr"]
     assert tuned.training_of("a", "egnn", "masked").pretrain.lr == chosen.loc["masked", "pretrain_lr"]
     before = contents(out / "cells")
-    assert command(*arguments).returncode == 0
+    assert inside(*arguments).returncode == 0
     assert contents(out / "cells") == before, "a second call trains nothing"
 
 

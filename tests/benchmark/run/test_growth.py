@@ -13,7 +13,7 @@ from benchmark.run.execute import prepare
 from benchmark.run.growth import describe_widths
 from reports.analysis.stopping import FEWEST_SEEDS
 from tests.benchmark.own_suite import arms, entry
-from tests.benchmark.runs import command, contents
+from tests.benchmark.runs import contents, inside
 
 PRIMARY = {"dataset": "a", "model": "egnn", "strategy": "longer", "baselines": ["scratch"]}
 OTHER = {**PRIMARY, "dataset": "b"}
@@ -21,7 +21,7 @@ OTHER = {**PRIMARY, "dataset": "b"}
 
 def grown(own, tmp_path, *more):
     path = own(primary=[PRIMARY, OTHER], strategies=arms())
-    return command("run", "--suite", path, "--scale", "tiny", "--out", tmp_path / "run", "--data-dir", tmp_path,
+    return inside("run", "--suite", path, "--scale", "tiny", "--out", tmp_path / "run", "--data-dir", tmp_path,
                    "--jobs", 2, *more)  # fmt: skip
 
 

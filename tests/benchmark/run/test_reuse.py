@@ -14,7 +14,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.planning.planner import make_plan
 from benchmark.planning.reading import load_suite
 from benchmark.run.reuse import take_over
-from tests.benchmark.runs import command, records
+from tests.benchmark.runs import inside, records
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def test_finished_work_of_another_run_is_taken_over_and_the_other_networks_run(s
         "  hidden: {label: masked, pretext: {kind: masking, options: {ratio: 0.5}}}}\nbaselines: [scratch]\n",
         encoding="utf-8",
     )
-    done = command("run", "--suite", own, "--scale", "smoke", "--reuse", smoke[0], "--out", out, "--data-dir", data_dir)
+    done = inside("run", "--suite", own, "--scale", "smoke", "--reuse", smoke[0], "--out", out, "--data-dir", data_dir)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 6 cells were finished before" in done.stdout
     rows, before = records(out), records(smoke[0])

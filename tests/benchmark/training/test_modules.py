@@ -57,6 +57,43 @@ def test_half_cosine_goes_from_lr_to_lr_min():
     assert half_cosine(500, steps, lr, lr_min) == pytest.approx(lr_min / lr)
 
 
+def test_a_schedule_of_one_step_begins_at_lr():
+    assert half_cosine(0, 1, 1e-3, 1e-6) == 1.0
+    assert half_cosine(1, 2, 1e-3, 1e-6) == pytest.approx(1e-3)
+
+
+def test_the_norm_of_all_gradients_together_is_clipped(module):
+    generator = torch.Generator().manual_seed(1)
+    weights = list(module.model.parameters())
+    for weight in weights:
+        weight.grad = torch.randn(weight.shape, generator=generator)
+    before = torch.cat([weight.grad.flatten() for weight in weights])
+    module.configure_gradient_clipping(None, None)
+    assert torch.equal(torch.cat([weight.grad.flatten() for weight in weights]), before)
+    module.configure_gradient_clipping(None, 0.25)
+    after = torch.cat([weight.grad.flatten() for weight in weights])
+    torch.testing.assert_close(after, before * (0.25 / before.norm()))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_validation_loss_that_is_not_finite_is_divergence(module, bad):
+    module.trainer = SimpleNamespace(global_step=12, current_epoch=3)
+    with pytest.raises(Diverged, match=r"the validation loss became (nan|inf) at step 13, epoch 4"):
+        module.log_validation_loss(bad)
+
+
+def test_losses_of_pretraining_are_means_over_frames_in_curves_and_begin_anew(make_potential, pretraining, frames):
+    """A batch of three frames counts three times as much as one of a single frame."""
+    pretext = Denoising(DenoisingConfig(sd_A=0.1, head="force"))
+    module = PretrainModule(make_potential(), pretraining, pretext, seed=0)
+    parts = [(frames[:3], 0), (frames[3:4], 1)]
+    losses = [float(module.batch_loss(Batch.from_data_list(part), number, "val").detach()) for part, number in parts]
+    values = module.curve_values()
+    assert values["val", "loss"] == pytest.approx((3 * losses[0] + losses[1]) / 4, rel=1e-6)
+    assert torch.tensor(values["train", "loss"]).isnan()
+    assert torch.tensor(module.curve_values()["val", "loss"]).isnan()
+
+
 def test_loss_is_the_weighted_sum_of_energy_and_force_errors(module, frames, finetuning):
     batch = Batch.from_data_list(frames[:5])
     loss = module.batch_loss(batch, 0, "val")
