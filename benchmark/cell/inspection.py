@@ -104,7 +104,8 @@ def inspect_data(
     library = Library(data_dir)
     sections: dict[str, Section] = {}
     loaded: dict[str, Dataset] = {}
-    for name, entry in chosen_entries(suite, select, seeds).items():
+    chosen = chosen_entries(suite, select, seeds)
+    for name, entry in chosen.items():
         section = sections[name] = Section(name)
         try:
             loaded[name] = library.load(entry)
@@ -130,7 +131,9 @@ def inspect_data(
             _describe_splits(sections[name], entry, loaded[name], sorted({cell.seed for cell in cells}))
     readable = [cell for cell in cells if _can_be_read(cell, library)]
     _describe_audits(sections, readable, library)
-    return Inspection([*sections.values(), *_describe_pretexts(readable, library), *_describe_files(readable, library)])
+    named = {_content(entry): name for name, entry in chosen.items()}
+    pretexts, files = _describe_pretexts(readable, library, named), _describe_files(readable, library)
+    return Inspection([*sections.values(), *pretexts, *files])
 
 
 def _describe(section: Section, entry: Entry, dataset: Dataset) -> None:
@@ -266,8 +269,12 @@ def _clean(audits: Sequence[CleanAudit]) -> str:
     return text
 
 
-def _describe_pretexts(cells: Sequence[Cell], library: Library) -> list[Section]:
-    """To how many structures each arm's pretext can be applied."""
+def _content(entry: Entry) -> str:
+    return entry.model_dump_json(include={"kind", "options"})
+
+
+def _describe_pretexts(cells: Sequence[Cell], library: Library, names: Mapping[str, str]) -> list[Section]:
+    """To how many structures each arm's pretext can be applied; names are those of the datasets by their content."""
     sections: dict[str, Section] = {}
     arms = {cell.pretraining.key: cell.arm for cell in cells if cell.pretraining is not None}
     done: set[tuple[str, str]] = set()
@@ -275,7 +282,8 @@ def _describe_pretexts(cells: Sequence[Cell], library: Library) -> list[Section]
         arm = arms[pretraining.key]
         parts = ", ".join(part.model_dump_json() for part in pretraining.parts)
         content = f"{pretraining.seed} {parts} {pretraining.pretext.model_dump_json()}"
-        where = arm.dataset if len(pretraining.parts) == 1 else f"{len(pretraining.parts)} datasets"
+        several = len(pretraining.parts) > 1
+        where = f"{len(pretraining.parts)} datasets" if several else names[_content(pretraining.parts[0])]
         section = sections.setdefault(arm.strategy, Section(f"{arm.strategy}: {pretraining.pretext.kind}"))
         if (arm.strategy, content) in done:
             continue

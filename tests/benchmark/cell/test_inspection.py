@@ -34,6 +34,11 @@ def test_what_is_right_is_told_with_its_numbers(own, tmp_path):
     assert "masked: masking: pretext: for 2 datasets: 18 structures train and 6 validate" in told
 
 
+def test_structures_that_are_pretrained_on_are_called_by_their_name(own, tmp_path):
+    told = "\n".join(texts(inspect(own(strategies=arms(pretrain_on=["c"])), tmp_path, dataset=["a"]), "ok"))
+    assert "masked: masking: pretext: for c: 45 structures train and 5 validate" in told
+
+
 def test_trajectories_and_what_their_frames_are_worth(own, tmp_path):
     frames = write_frames(own.files["a"], 40, seed=1)
     for number, frame in enumerate(frames):
@@ -119,10 +124,10 @@ def copper(path, began_together=False):
     for run in range(4):
         for number in range(6):
             atoms = bulk("Cu", cubic=True).repeat(2)
-            shift = rng.normal(scale=0.0 if began_together and number == 0 else 0.08, size=(32, 3))
+            shift = rng.normal(scale=0.0 if began_together and number == 0 else 0.03, size=(32, 3))
             atoms.positions += shift
-            atoms.info |= {"E": 3 * float((shift**2).sum()), "run": f"r{run}"}
-            atoms.arrays["F"] = -6 * shift
+            atoms.info |= {"E": 6 * float((shift**2).sum()), "run": f"r{run}"}
+            atoms.arrays["F"] = -12 * shift
             frames.append(atoms)
     ase.io.write(path, frames, format="extxyz")
     return entry(path, split={"val": 0.25, "test": 0.25})
