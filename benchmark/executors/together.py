@@ -41,9 +41,9 @@ class Outcome(NamedTuple):
 
 def run_together(job: Job) -> None:
     """Do a job in as many processes as its settings say; one of them writes, and a failure of any ends all."""
-    folder, devices = job.folder.path, job.settings.devices
-    folder.mkdir(parents=True, exist_ok=True)
-    meeting = folder / ".processes"
+    devices = job.settings.devices
+    job.folder.set_status("running")
+    meeting = job.folder.path / ".processes"
     shutil.rmtree(meeting, ignore_errors=True)  # of a sitting that was killed
     meeting.mkdir()
     members: list[_Member] = []
