@@ -7,7 +7,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 SLIP = 0.99
 """Factor of a result that is nearly right."""
@@ -142,7 +142,7 @@ def _contents(node: ast.AST) -> Iterator[ast.AST]:
     match node:
         case ast.BinOp(left=left, op=op, right=right):
             if type(op) in SWAPPED:
-                yield ast.BinOp(left, cast(ast.operator, SWAPPED[type(op)]()), right)
+                yield ast.BinOp(left, SWAPPED[type(op)](), right)  # type: ignore[arg-type]
             yield left
             if isinstance(op, ast.Add | ast.Mult):
                 yield right
