@@ -152,7 +152,8 @@ def compile_step(
     if not isinstance(potential, GraphPotential):
         return None, Computed("eager", "this network cannot be compiled")
     started = time.perf_counter()
-    missing = missing_compiler(next(potential.parameters()).device.type)
+    device = next(potential.parameters()).device.type
+    missing = missing_compiler(device)
     if missing is not None:
         return None, Computed("eager", missing)
     from torch._inductor import config
@@ -160,6 +161,8 @@ def compile_step(
     use_shared_cache()
     # One process compiles: with helpers of its own, each of many workers would start as many.
     config.compile_threads = 1
+    # On a CPU a product and what is added to it stay apart: as one operation they cost a copy of what is added.
+    config.pattern_matcher = device != "cpu"
     step = CompiledStep(potential, name)
     try:
         inputs = step.inputs(*batch())

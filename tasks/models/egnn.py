@@ -18,7 +18,7 @@ from torchmdnet.models.utils import CosineCutoff
 
 from tasks.models.base import AtomEmbedding
 from tasks.models.graph import Graph, GraphPotential
-from tasks.models.layers import EdgeLinear, radial_basis
+from tasks.models.layers import EdgeLinear, Linear, radial_basis
 from tasks.options.models import EGNNConfig, Head, PotentialConfig
 
 
@@ -28,12 +28,12 @@ class EGNNLayer(nn.Module):
     def __init__(self, hidden: int, radial_features: int) -> None:
         super().__init__()
         self.edge_input = EdgeLinear(hidden, radial_features, hidden)
-        self.edge_mlp = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
-        to_scalar = nn.Linear(hidden, 1, bias=False)
+        self.edge_mlp = nn.Sequential(nn.SiLU(), Linear(hidden, hidden), nn.SiLU())
+        to_scalar = Linear(hidden, 1, bias=False)
         # Small, as in the reference implementation: coordinate updates start near zero.
         nn.init.xavier_uniform_(to_scalar.weight, gain=0.001)
-        self.coordinate_mlp = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), to_scalar)
-        self.node_mlp = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self.coordinate_mlp = nn.Sequential(Linear(hidden, hidden), nn.SiLU(), to_scalar)
+        self.node_mlp = nn.Sequential(Linear(2 * hidden, hidden), nn.SiLU(), Linear(hidden, hidden))
 
     def messages(self, h: Tensor, radial: Tensor, edges: Tensor, weight: Tensor | None) -> Tensor:
         """Messages m_ij (E, hidden), equation 3, weighted by the envelope if there is one."""
@@ -76,9 +76,7 @@ class EGNN(GraphPotential):
         radial_features = 1 if self.basis is None else config.num_rbf
         self.layers = nn.ModuleList(EGNNLayer(config.hidden, radial_features) for _ in range(config.layers))
         norm: list[nn.Module] = [nn.LayerNorm(config.hidden)] if config.readout_norm else []
-        self.readout = nn.Sequential(
-            *norm, nn.Linear(config.hidden, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 1)
-        )
+        self.readout = nn.Sequential(*norm, Linear(config.hidden, config.hidden), nn.SiLU(), Linear(config.hidden, 1))
         if config.readout_zero:
             for parameter in self.readout[-1].parameters():
                 nn.init.zeros_(parameter)

@@ -18,7 +18,7 @@ from tasks.models.base import MaskEmbedding
 from tasks.models.elements import PROPERTIES, covalent_radii_A, element_properties
 from tasks.models.force_centric import ForceCentric, PooledEnergy, turned
 from tasks.models.graph import Graph
-from tasks.models.layers import EdgeLinear
+from tasks.models.layers import EdgeLinear, Linear
 from tasks.options.models import ForceNetConfig, PotentialConfig
 
 OXYGEN = 8
@@ -46,12 +46,10 @@ class ForceNetLayer(nn.Module):
     def __init__(self, hidden: int, edge_features: int) -> None:
         super().__init__()
         self.edge_input = EdgeLinear(hidden, edge_features, hidden)
-        self.filter = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
-        self.linear = nn.Linear(hidden, hidden)
+        self.filter = nn.Sequential(nn.SiLU(), Linear(hidden, hidden), nn.SiLU(), Linear(hidden, hidden))
+        self.linear = Linear(hidden, hidden)
         self.self_weight = nn.Parameter(torch.empty(1, hidden))
-        self.node_mlp = nn.Sequential(
-            nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.SiLU(), nn.Linear(hidden, hidden)
-        )
+        self.node_mlp = nn.Sequential(Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.SiLU(), Linear(hidden, hidden))
         nn.init.xavier_uniform_(self.self_weight)
 
     def forward(self, h: Tensor, basis: Tensor, weight: Tensor, receiver: Tensor, sender: Tensor) -> Tensor:
@@ -80,13 +78,13 @@ class ForceNet(ForceCentric):
         self.register_buffer("properties", element_properties(config.max_z))
         self.register_buffer("radii", covalent_radii_A(config.max_z))
         self.sines = SineBasis(config.frequencies)
-        self.embedding = nn.Linear(len(PROPERTIES) * config.frequencies, hidden)
+        self.embedding = Linear(len(PROPERTIES) * config.frequencies, hidden)
         self.mask = MaskEmbedding(hidden)
-        self.lengths = nn.Linear(N_LENGTHS * config.frequencies, N_LENGTHS)
+        self.lengths = Linear(N_LENGTHS * config.frequencies, N_LENGTHS)
         edge_features = N_LENGTHS * config.degrees**2
         self.layers = nn.ModuleList(ForceNetLayer(hidden, edge_features) for _ in range(config.layers))
-        self.output = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU())
-        self.decoder = nn.Sequential(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.SiLU(), nn.Linear(hidden, 3))
+        self.output = nn.Sequential(Linear(hidden, hidden), nn.SiLU())
+        self.decoder = nn.Sequential(Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.SiLU(), Linear(hidden, 3))
         self.energy = PooledEnergy(hidden, nn.SiLU)
         for module in self.modules():
             if isinstance(module, nn.Linear):

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from torchmdnet.models.utils import ExpNormalSmearing, OptimizedDistance
 
 from tasks.options.models import PotentialConfig
@@ -43,6 +44,26 @@ def radial_basis(config: PotentialConfig, functions: int, cutoff: bool = True) -
     return basis
 
 
+class Linear(nn.Linear):
+    """Linear map of rows, as torch's; what of it is no matrix product is left to the compiler in a compiled function.
+
+    The bias, and maps from or to a single feature, are then written element by element and become part of the passes
+    before and after them. As torch computes them they are passes of their own, and so are their derivatives.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, outputs) of (M, inputs)."""
+        if not torch.compiler.is_compiling():
+            return super().forward(x)
+        if self.in_features == 1:
+            y = x * self.weight.mT
+        elif self.out_features == 1:
+            y = (x * self.weight).sum(dim=1, keepdim=True)
+        else:
+            y = linear(x, self.weight)
+        return y if self.bias is None else y + self.bias
+
+
 class EdgeLinear(nn.Module):
     """Linear map of [h_receiver, h_sender, edge features] on every edge.
 
@@ -52,9 +73,9 @@ class EdgeLinear(nn.Module):
 
     def __init__(self, node_features: int, edge_features: int, out: int) -> None:
         super().__init__()
-        self.receiver = nn.Linear(node_features, out)
-        self.sender = nn.Linear(node_features, out, bias=False)
-        self.edge = nn.Linear(edge_features, out, bias=False)
+        self.receiver = Linear(node_features, out)
+        self.sender = Linear(node_features, out, bias=False)
+        self.edge = Linear(edge_features, out, bias=False)
 
     def forward(self, h: Tensor, edge_features: Tensor, receiver: Tensor, sender: Tensor) -> Tensor:
         """(E, out) of nodes (N, node_features), edges (E, edge_features) and their ends (E,)."""
@@ -67,7 +88,7 @@ def mlp(sizes: list[int], activation: Callable[[], nn.Module], norm: bool = Fals
     layers: list[nn.Module] = []
     for number, (inputs, outputs) in enumerate(pairwise(sizes)):
         layers += [activation()] if number else []
-        layers.append(nn.Linear(inputs, outputs))
+        layers.append(Linear(inputs, outputs))
     if norm:
         layers.append(nn.LayerNorm(sizes[-1]))
     return nn.Sequential(*layers)
