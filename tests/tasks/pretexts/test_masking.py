@@ -448,3 +448,14 @@ def test_random_directions_are_uniform_on_the_sphere_and_fall_on_atoms_independe
 def test_the_option_of_a_placebo_is_no_part_of_keys_while_it_is_off():
     assert "directions" not in MaskingConfig().model_dump()
     assert MaskingConfig(directions="random").model_dump()["directions"] == "random"
+
+
+def test_one_molecule_in_a_dense_box_is_taken_for_a_crystal_and_nothing_else_is():
+    crystal = Data(z=torch.full((32,), 29), molecule=torch.zeros(32, dtype=torch.long), box=7.2 * torch.eye(3)[None])
+    copper = Masking(MaskingConfig(species=("Cu",)))
+    assert "bonds connect 32 of 32 atoms" in copper.caution(crystal)
+    vacuum, alone = crystal.clone(), crystal.clone()
+    vacuum.box = 30 * torch.eye(3)[None]
+    del alone.box
+    assert copper.caution(vacuum) is copper.caution(alone) is copper.caution(make_water(8)) is None
+    assert Masking(MaskingConfig(target="bonded")).caution(crystal) is None
