@@ -197,7 +197,7 @@ def test_a_run_survives_a_node_that_fails_and_gives_the_numbers_of_one_that_noth
     assert failed
     assert "was lost" in told
     assert max(begun(out)) == 2
-    assert_same(long.numbers(out), long.records)
+    assert_same(long.numbers(out), long.expected())
     assert slurm.call("squeue", "--noheader") == ""
 
 
