@@ -38,7 +38,7 @@ def test_a_run_survives_the_loss_of_a_worker_and_gives_the_numbers_of_one_that_n
     assert "handed over again" in told
     sittings = sorted(len(path.read_text().split(" begins")) - 1 for path in out.glob("cells/*/log.txt"))
     assert sittings == [1, 2], "what was not lost is not repeated"
-    assert_same(long.numbers(out), long.records)
+    assert_same(long.numbers(out), long.expected())
     assert not Tickets(out).folder.exists()
     left = [
         process for process in psutil.process_iter(["cmdline"]) if str(out) in " ".join(process.info["cmdline"] or [])
