@@ -7,6 +7,7 @@ numbers never depend on a compiler; the weights do, in the last bits that traini
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import statistics
 import tempfile
@@ -156,13 +157,17 @@ def compile_step(
     missing = missing_compiler(device)
     if missing is not None:
         return None, Computed("eager", missing)
+    from torch._functorch import config as differentiation
     from torch._inductor import config
 
     use_shared_cache()
+    keep_memory()
     # One process compiles: with helpers of its own, each of many workers would start as many.
     config.compile_threads = 1
     # On a CPU a product and what is added to it stay apart: as one operation they cost a copy of what is added.
     config.pattern_matcher = device != "cpu"
+    # Of activations that are differentiated twice three derivatives would be kept: they are computed again instead.
+    differentiation.aggressive_recomputation = potential.conservative
     step = CompiledStep(potential, name)
     try:
         inputs = step.inputs(*batch())
@@ -204,6 +209,19 @@ def missing_compiler(device: str) -> str | None:
     except InvalidCxxCompiler:
         return "there is no C++ compiler"
     return None
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that it frees, for its next step.
+
+    By default glibc gives that of large tensors back to the system, which has to clear it again for every step: up to a
+    third of a step. Other C libraries are left as they are.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # names of malloc.h
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_threshold, 2**30)
 
 
 def use_shared_cache() -> None:
