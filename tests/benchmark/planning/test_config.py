@@ -85,7 +85,7 @@ def _set(path, value):
         (
             "strategies/masked/pretext/kind",
             "maskin",
-            r"unknown pretext kind 'maskin'; known are denoising, file, labels,",
+            r"unknown pretext kind 'maskin'; known are denoising, distance-denoising, file, labels,",
         ),
         ("scales/smoke/datasets/tip3p/options/cutoff_A", 30, "cutoff_A"),
         ("scales/smoke/models/egnn/options/cutoff_A", 6.0, r"6.0 Å is over half the box.*at most 3"),
