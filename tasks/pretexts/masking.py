@@ -65,7 +65,7 @@ class Masking(Pretext):
         """See `PretrainingTask.caution`: in a crystal bonds have no end."""
         if self.config.target == "bonded" or "box" not in sample:
             return None
-        largest, atoms = int(torch.bincount(sample.molecule).max()), sample.num_nodes
+        largest, atoms = int(torch.bincount(sample.molecule).max()), len(sample.z)
         if 2 * largest <= atoms or atoms < DENSE_PER_A3 * float(torch.linalg.det(sample.box[0])):
             return None
         removed = "one atom is removed" if self.config.target == "molecule" else "atoms are removed"
