@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -118,7 +119,11 @@ class Used:
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        """`families.judged` of the primaries, of arms that are no baseline: a family of its own."""
+        """`families.judged` of the primaries, of arms that are no baseline: a family of its own.
+
+        Where seeds of an arm have no value, as structure has none if all simulations ended early, there is no p: which
+        seeds are left was decided by what they lasted.
+        """
         plan = self.results.run.plan
         hashes = self.results.run.records.drop_duplicates("cell_key").set_index("cell_key")["split_hash"]
         parts = []
@@ -131,8 +136,16 @@ class Used:
         names = ["dataset", "model", "strategy", "seed", "split_hash", "metric", "value"]
         frame = blocked_changes(values[names], plan.baselines)
         frame = frame[~frame["strategy"].isin(plan.baselines)].reset_index(drop=True)
+        frame.loc[[not self._whole(change) for change in rows_of(frame)], "p"] = np.nan
         places = frame[list(Primary._fields)].itertuples(index=False, name=None)
         return judged(frame, [Primary(*place) for place in places])
+
+    def _whole(self, change: dict[str, Any]) -> bool:
+        """Whether all simulated seeds of both arms of a comparison have a value."""
+        rows = self.simulations.measures
+        sides = rows["strategy"].isin([change["strategy"], change["baseline"]])
+        where = (rows["kind"] == CELL) & (rows["dataset"] == change["dataset"]) & (rows["model"] == change["model"])
+        return bool(change["n"] == rows.loc[where & sides, "seed"].nunique())
 
     def changes(self, arm: Arm) -> list[Change]:
         """Changes of an arm; the metric of a place is the quantity."""

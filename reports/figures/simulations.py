@@ -103,9 +103,10 @@ def _curves(used: Used, arms: Sequence[Arm], quantity: str, name: str, what: str
         for panel, place in title.items()
     }
     labels = {panel: (x or title[panel], y, title[panel] if x else "") for panel in frames}
+    size = {"size": (WIDTH, HEIGHT)} if len(frames) > 1 else {}  # one alone is shown as large as other figures are
     return compose(
-        name, _title(used, arms, what), alts, partial(_figure, used, arms, frames, labels), size=(WIDTH, HEIGHT),
-        legend=_legend(used, arms),
+        name, _title(used, arms, what), alts, partial(_figure, used, arms, frames, labels), legend=_legend(used, arms),
+        **size,
     )  # fmt: skip
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from reports.analysis.simulations import Used
 from reports.figures.drawing import Drawing
 from reports.figures.simulations import MOST_PAIRS, simulation_figures
+from reports.records.plan import Arm
 from reports.tables.simulations import correlation_rows, lasting
 from reports.text.formatting import listing, plural, signed
 
@@ -51,25 +53,36 @@ def pieces(used: Used) -> Pieces:
 
 
 def sentence(used: Used) -> str:
-    """One sentence for the first screen: how long simulations last, and what can be told of the arms."""
-    settings: Any = used.simulations.settings
+    """For the first screen: how long simulations last, and what can be told of the arms."""
     arms = [arm for arm in used.arms if len(used.ends(arm))]
-    compared = [change for arm in used.arms for change in used.changes(arm) if change.tested]
-    told = [
-        f"{at.strategy} of {used.results.run.plan.heading(at.dataset, at.model)} {change.verdict} {SAID[at.metric]} "
-        f"than {at.baseline} ({signed(change.percent)} %)"
-        for change in compared
-        for at in [change.place]
-        if change.verdict
-    ]
-    verdict = listing(told) if told else "no difference between arms can be told"
-    over = f" (of {plural(len(compared), 'comparison')})" if compared else " (nothing could be tested: too few seeds)"
+    return f"In use, {_how_long(used, arms)}{_what_is_told(used)}"
+
+
+def _how_long(used: Used, arms: Sequence[Arm]) -> str:
     if not arms:
-        return f"In use, {verdict}{over}."
+        return ""
+    settings: Any = used.simulations.settings
     if len(arms) <= 4:
         words = listing([f"{lasting(used, arm)} ({arm.strategy})" for arm in arms])
     else:
         counts = [used.ends(arm) for arm in arms]
         whole, every = sum(int(e["cause"].isna().sum()) for e in counts), sum(map(len, counts))
         words = f"{whole} of {every}, of {len(arms)} arms"
-    return f"In use, simulations of {settings['nvt_ps']:g} ps reached their end: {words}; {verdict}{over}."
+    return f"simulations of {settings['nvt_ps']:g} ps reached their end: {words}. "
+
+
+def _what_is_told(used: Used) -> str:
+    compared = [change for arm in used.arms for change in used.changes(arm) if change.tested]
+    if not compared:
+        return "Nothing could be compared: too few seeds."
+    several = len({(arm.dataset, arm.model) for arm in used.arms}) > 1
+    told = [
+        f"{change.verdict} {SAID[at.metric]} of {at.strategy}"
+        f"{f' ({used.results.run.plan.heading(at.dataset, at.model)})' if several else ''} than of {at.baseline} "
+        f"({signed(change.percent)} %)"
+        for change in compared
+        for at in [change.place]
+        if change.verdict
+    ]
+    over = f"Of {plural(len(compared), 'comparison')}"
+    return f"{over} {len(told)} can be told: {listing(told)}." if told else f"{over} none can be told."

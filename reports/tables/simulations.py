@@ -113,7 +113,8 @@ def change_table(used: Used) -> Table:
         (
             "Change in %, with its 95 % interval in brackets, from one linear model for all arms of a dataset and "
             "model (a block for each seed). These measures were declared beforehand; how long simulations last is "
-            "shown, and not tested: it is cut off at the planned length.",
+            "shown, and not tested: it is cut off at the planned length. Where a seed has no value, as its simulations "
+            "ended too early, nothing is tested: which seeds are left was decided by what they lasted.",
         ),
         name="simulation-changes",
     )

@@ -54,7 +54,10 @@ def leave(run: Path, names, measures=None, ends=(), series=None, state="ok", rea
 
 
 def simulate(run: Path, key_of, errors, ends=None):
-    """Structure errors by strategy and seed; force errors elsewhere are a thousand times as large."""
+    """Structure errors by strategy and seed; force errors elsewhere are a thousand times as large.
+
+    A structure error of None is one that could not be measured.
+    """
     points = {("rdf", "O-O"): [(2.5, 1.0), (2.8, 2.9), (3.2, 0.9)], ("spectrum", ""): [(1600, 1e-3), (3700, 2e-3)]}
     for strategy, seeds in errors.items():
         for seed, error in seeds.items():
@@ -62,7 +65,8 @@ def simulate(run: Path, key_of, errors, ends=None):
             found = {("rdf_error", "mean"): error, ("stable_ps", ""): 10.0}
             own = (ends or {}).get(strategy, [(10.0, None), (10.0, None)])
             leave(run, subject_of(key, strategy, seed, "nvt"), found, own, points)
-            hot = {("force_rmse_mev_per_A", "400 K"): 1000 * error, ("force_rmse_mev_per_A", "300 K"): 900 * error}
+            force = 500 if error is None else 1000 * error
+            hot = {("force_rmse_mev_per_A", "400 K"): force, ("force_rmse_mev_per_A", "300 K"): 0.9 * force}
             leave(run, subject_of(key, strategy, seed, "elsewhere"), hot)
     names = subject_of("own-model-tip3p", None, 0, "nvt", "own model")
     leave(run, names, {("rdf_error", "mean"): 0.05, ("stable_ps", ""): 10.0}, [(10.0, None)], points)

@@ -42,6 +42,16 @@ def test_changes_are_paired_by_seed(found):
     assert made.hottest == "400 K"
 
 
+def test_where_a_seed_has_no_value_nothing_is_tested(found):
+    """Structure is measured where simulations last; a verdict on those that did would be one on survivors."""
+    _, masked = (made := found({**ERRORS, "scratch": {0: 0.4, 1: 0.5, 2: None}})).arms
+    changes = {change.place.metric: change for change in made.changes(masked)}
+    one, other = changes["rdf_error"], changes["force_rmse_mev_per_A"]
+    assert (one.n, one.tested, one.verdict) == (2, False, "")
+    assert other.tested
+    assert other.p_holm == pytest.approx(min(1, 2 * other.p))  # what could not be tested still counts
+
+
 def test_means_and_rivals(found):
     made = found()
     scratch, masked = made.arms
