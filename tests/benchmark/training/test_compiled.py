@@ -155,6 +155,16 @@ def test_disagreement_is_relative_to_the_largest_gradient():
     assert "output 0" in (disagreement(eager, eager | {"output 0": torch.tensor([float("nan")])}) or "")
 
 
+def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
+    asked = []
+    library = type("Library", (), {"mallopt": lambda self, option, value: asked.append(option)})
+    monkeypatch.setattr(compiled.ctypes, "CDLL", lambda name: library())
+    compiled.keep_memory()
+    assert asked == [-1, -3]
+    monkeypatch.setattr(compiled.ctypes, "CDLL", lambda name: object())
+    compiled.keep_memory()
+
+
 def test_compiled_code_is_kept_in_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.delenv(compiled.CACHE_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
