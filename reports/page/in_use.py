@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from typing import Any, NamedTuple
 
 from reports.analysis.simulations import Used
@@ -72,9 +73,9 @@ def _how_long(used: Used, arms: Sequence[Arm]) -> str:
 
 
 def _what_is_told(used: Used) -> str:
-    compared = [change for arm in used.arms for change in used.changes(arm) if change.tested]
+    compared = [change for arm in used.arms for change in used.changes(arm) if not isnan(change.p)]
     if not compared:
-        return "Nothing could be compared: too few seeds."
+        return "No arms could be compared: too few seeds have values."
     several = len({(arm.dataset, arm.model) for arm in used.arms}) > 1
     told = [
         f"{change.verdict} {SAID[at.metric]} of {at.strategy}"

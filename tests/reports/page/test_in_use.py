@@ -22,7 +22,7 @@ def test_the_section_and_its_sentence(make_run, key_of, both):
     page, markdown = both(folder)
     for text in (page.plain, markdown):
         assert "In use, simulations of 10 ps reached their end: 3 of 6 (scratch) and 6 of 6 (masked)" in text
-        assert "Of 2 comparisons 1 can be told: lower error of g(r) of masked than of scratch (−" in text
+        assert "Of 2 comparisons 2 can be told: lower error of g(r) of masked than of scratch (−" in text
         assert "out of memory" in text
         assert "Spearman's rank correlation" in text
     assert markdown.index("In use, simulations") < markdown.index("## Test errors")
