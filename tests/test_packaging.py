@@ -64,9 +64,10 @@ def test_the_lock_is_within_the_ranges_of_the_project():
 def test_what_is_imported_is_declared():
     """By the package that ships a module; what merely comes along may go away again."""
     extras = PROJECT["optional-dependencies"]
-    texts = [*PROJECT["dependencies"], *extras["xtb"], *extras["cluster"]]
+    texts = [*PROJECT["dependencies"], *extras["xtb"], *extras["cluster"], *extras["torch-sim"]]
     declared = {canonicalize_name(Requirement(text).name) for text in texts}
-    owners = metadata.packages_distributions()
+    # What is not installed for the tests cannot be looked up.
+    owners = {"torch_sim": ["torch-sim-atomistic"], **metadata.packages_distributions()}
     imported = set()
     for path in (path for room in ("benchmark", "tasks", "reports") for path in (ROOT / room).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

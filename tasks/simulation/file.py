@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 from torch import Tensor
 
 from tasks.models.base import Potential
@@ -88,12 +87,12 @@ def read_content(path: Path) -> tuple[Card, dict[str, Tensor], dict[str, Any]]:
     try:
         card = Card.model_validate(content.get("card"))
         card.model_dump_json()  # refuses provenance that is not plain text and numbers
-    except PydanticSerializationError as error:
-        raise PotentialError(f"{path} is damaged (card: {_short(error)}). {ANEW}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "card"
         raise PotentialError(f"{path} is damaged ({place}: {first['msg']}). {ANEW}") from error
+    except ValueError as error:
+        raise PotentialError(f"{path} is damaged (card: {_short(error)}). {ANEW}") from error
     weights = content.get("weights")
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise PotentialError(f"{path} is damaged (weights: a table of tensors was expected). {ANEW}")

@@ -118,11 +118,11 @@ def test_a_server_that_is_started_early_is_the_workers_and_ignores_interrupts():
     code = (
         "import multiprocessing.forkserver as f, signal, pathlib, os\n"
         "from benchmark.executors import local\n"
-        "from benchmark.executors.local import _context, start_server\n"
+        "from benchmark.executors.local import process_context, start_server\n"
         "local.PRELOAD = []\n"  # torch is not needed here
         "start_server('cpu', 1)\n"
         "server = f._forkserver._forkserver_pid\n"
-        "process = _context('cpu').Process(target=int)\n"
+        "process = process_context('cpu').Process(target=int)\n"
         "process.start(); process.join()\n"
         "ignored = int(pathlib.Path(f'/proc/{server}/status').read_text().split('SigIgn:')[1].split()[0], 16)\n"
         "print(process.exitcode, server == f._forkserver._forkserver_pid, ignored >> (signal.SIGINT - 1) & 1)\n"

@@ -160,7 +160,7 @@ def test_a_worker_lets_go_while_it_works_when_its_ticket_is_taken_back(tmp_path)
         "with beat.during(Noting('a', place)):\n"
         "    time.sleep(60)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
         deadline = time.monotonic() + 60
         while not ticket.last_beat and time.monotonic() < deadline:
