@@ -85,5 +85,5 @@ def _what_is_told(used: Used) -> str:
         for at in [change.place]
         if change.verdict
     ]
-    over = f"Of {plural(len(compared), 'comparison')}"
+    over = f"Of {plural(len(compared), 'comparison')} that could be tested"
     return f"{over} {len(told)} can be told: {listing(told)}." if told else f"{over} none can be told."

@@ -96,9 +96,9 @@ def change_table(used: Used) -> Table:
                     change.verdict or NONE,
                 ]
             )
-    tested = int(used.comparisons["p"].notna().sum())
+    declared = len(used.comparisons)
     return Table(
-        f"What pretraining changes in use, paired by seed; Holm's correction is over the {tested} tested rows.",
+        f"What pretraining changes in use, paired by seed; Holm's correction is over all {declared}, tested or not.",
         [
             Column("comparison", numeric=False),
             Column("measure", numeric=False),
