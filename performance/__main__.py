@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from benchmark.cell.provenance import describe_environment
-from performance import devices, dynamics, growth, processes, reporting, scaling, steps, suites, table, trainer
+from performance import devices, dynamics, gpu, growth, processes, reporting, scaling, steps, suites, table, trainer
 from performance.rows import Finding, Row, Settings
 
 ROWS: tuple[Row, ...] = (
@@ -22,6 +22,7 @@ ROWS: tuple[Row, ...] = (
     *reporting.ROWS,
     *scaling.ROWS,
     *devices.ROWS,
+    *gpu.ROWS,
     *growth.ROWS,
     *suites.ROWS,
 )

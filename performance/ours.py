@@ -17,11 +17,11 @@ from benchmark.planning.config import Entry, Finetune
 from benchmark.planning.reading import build
 from benchmark.training.batches import FrameStore
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, StopWithParent
-from benchmark.training.compiled import compile_step
 from benchmark.training.data import SplitDataModule
 from benchmark.training.heads import seen_by_network
 from benchmark.training.loop import make_trainer
 from benchmark.training.modules import FinetuneModule
+from benchmark.training.steps import prepare_step
 from tasks.datasets.base import DatasetTask
 from tasks.datasets.splits import Split
 from tasks.models.base import Potential
@@ -76,34 +76,39 @@ def optimizer(potential: nn.Module) -> torch.optim.Optimizer:
 
 
 def predictor(potential: Potential, inputs: Callable[[], Inputs], compiled: bool) -> Callable[..., Any]:
-    """The potential's energies and forces as a training step computes them.
+    """The potential's energies and forces as a training step computes them: eagerly, or compiled (on a GPU captured).
 
     Raises:
-        RuntimeError: where they are to be compiled and cannot be, saying why.
+        RuntimeError: where they cannot be compiled or captured, saying why.
     """
     if not compiled:
         return lambda z, pos, batch, box, seen: potential(z, pos, batch=batch, box=box, extra_args=seen)
     kind = type(potential).__name__
-    step, computed = compile_step(potential, "predict", f"performance-{kind}", inputs)
+    step, computed = prepare_step(potential, "predict", f"performance-{kind}", inputs)
     if step is None:
-        raise RuntimeError(f"{kind} is not compiled: {computed.why}")
+        raise RuntimeError(f"{kind} is neither compiled nor captured: {computed.why}")
     return step
 
 
-def _inputs(batch: Batch) -> Inputs:
+def inputs_of(batch: Batch) -> Inputs:
+    """What a predictor takes, of a batch with its neighbours."""
     seen = {name: batch[name] for name in (EDGES, SHIFTS, POINTERS)}
     return batch.z, batch.pos.detach(), batch.batch, batch.box if "box" in batch else None, seen
 
 
 def finetuning_step(potential: Potential, batches: Callable[[], Batch], compiled: bool = False) -> Step:
     """Batch, forward, forces, loss, backward, optimizer; gives the loss."""
+    return step_of(potential, batches, predictor(potential, lambda: inputs_of(batches()), compiled))
+
+
+def step_of(potential: Potential, batches: Callable[[], Batch], predict: Callable[..., Any]) -> Step:
+    """A finetuning step whose energies and forces a function predicts."""
     update = optimizer(potential)
-    predict = predictor(potential, lambda: _inputs(batches()), compiled)
 
     def step() -> float:
         batch = batches()
         update.zero_grad()
-        energy, force = predict(*_inputs(batch))
+        energy, force = predict(*inputs_of(batch))
         loss = FORCE_WEIGHT * nn.functional.mse_loss(force, batch.neg_dy)
         loss = loss + ENERGY_WEIGHT * nn.functional.mse_loss(energy, batch.y)
         loss.backward()

@@ -39,12 +39,11 @@ def _compare(
     batches = ours.loader(potential, samples, settings.device)
     batch = batches()
     other = finetuning_step(plain, batch)
-    compiled = settings.device == "cpu"
-    pairs = alternate(ours.finetuning_step(potential, batches, compiled), other, settings.budget(budget_s))
+    pairs = alternate(ours.finetuning_step(potential, batches, compiled=True), other, settings.budget(budget_s))
     eager = alternate(ours.finetuning_step(potential, batches), other, settings.budget(budget_s / 2))
     what = f"finetuning step, {kind} {config.layers} × {config.hidden}, {frames} × {3 * molecules} atoms"
     details = {"edges": edges_of(batch, config.cutoff_A), "threads": settings.threads, "device": settings.device}
-    details |= {"compiled": compiled, "eager_ratio": eager.ratio}
+    details |= {"eager_ratio": eager.ratio}
     return of_pairs(_name(kind, molecules, frames, config), what, PLAIN, pairs, wanted, **details)
 
 
@@ -67,7 +66,7 @@ def _pretraining(molecules: int, frames: int, settings: Settings) -> list[Findin
     potential = ours.network("egnn", settings.device, **LARGE)
     plain = plain_of("egnn", potential, potential.config)
     batches = ours.loader(potential, samples, settings.device)
-    step = ours.pretraining_step(potential, pretext, batches, settings.device, compiled=settings.device == "cpu")
+    step = ours.pretraining_step(potential, pretext, batches, settings.device, compiled=True)
     update = torch.optim.AdamW(plain.parameters(), lr=1e-5)
 
     def other() -> float:
@@ -96,7 +95,7 @@ def _products(settings: Settings) -> list[Finding]:
     potential = ours.network("egnn", settings.device, **LARGE)
     batches = ours.loader(potential, ours.water(32, 10), settings.device)
     batch = batches()
-    step = ours.finetuning_step(potential, batches, compiled=settings.device == "cpu")
+    step = ours.finetuning_step(potential, batches, compiled=True)
     config: Any = potential.config
     edges = edges_of(batch, config.cutoff_A)
     for _ in range(2):

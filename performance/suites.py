@@ -72,7 +72,7 @@ def measure(scale: str, settings: Settings) -> list[Finding]:
     for (kind, frames, model), steps in counted.items():
         potential = ours.network(kind, settings.device, **options[model])
         batches = ours.loader(potential, ours.water(molecules, frames, density), settings.device)
-        step = ours.finetuning_step(potential, batches, compiled=settings.device == "cpu")
+        step = ours.finetuning_step(potential, batches, compiled=True)
         (seconds,) = medians([step], settings.budget(20), warm_up=1)
         shares.append(Share(kind, steps, seconds))
     parts: dict[str, Any] = {s.kind: f"{s.steps} steps × {s.step_s:.3g} s" for s in shares}

@@ -52,36 +52,31 @@ def seconds(action: Action) -> float:
     return time.perf_counter() - began
 
 
-def alternate(ours: Action, other: Action, budget_s: float, warm_up: int = 2, fewest: int = FEWEST) -> Pairs:
-    """Time both in pairs until the budget is spent, but at least so many pairs.
+def turns(actions: Sequence[Action], budget_s: float, warm_up: int = 2, fewest: int = 3) -> list[tuple[float, ...]]:
+    """Seconds of several actions that take turns until the budget is spent, but of each at least the fewest.
 
     Args:
-        ours: one of our steps; it has to wait for what it started (on a GPU).
-        other: one of the other's.
+        actions: each has to wait for what it started (on a GPU).
         budget_s: about how long, in s, warm-up apart.
         warm_up: calls of each beforehand: what is compiled or read once is not part of a step.
-        fewest: pairs, however long they take.
+        fewest: calls of each, however long they take.
     """
     for _ in range(warm_up):
-        ours()
-        other()
-    first: list[float] = []
-    second: list[float] = []
-    began = time.perf_counter()
-    while len(first) < fewest or (len(first) < MOST and time.perf_counter() - began < budget_s):
-        first.append(seconds(ours))
-        second.append(seconds(other))
-    return Pairs(tuple(first), tuple(second))
-
-
-def medians(actions: Sequence[Action], budget_s: float, warm_up: int = 2) -> list[float]:
-    """Median seconds of several actions that take turns until the budget is spent, each at least thrice."""
-    for action in actions:
-        for _ in range(warm_up):
+        for action in actions:
             action()
     times: list[list[float]] = [[] for _ in actions]
     began = time.perf_counter()
-    while len(times[0]) < 3 or (len(times[0]) < MOST and time.perf_counter() - began < budget_s):
+    while len(times[0]) < fewest or (len(times[0]) < MOST and time.perf_counter() - began < budget_s):
         for own, action in zip(times, actions, strict=True):
             own.append(seconds(action))
-    return [statistics.median(own) for own in times]
+    return [tuple(own) for own in times]
+
+
+def alternate(ours: Action, other: Action, budget_s: float, warm_up: int = 2, fewest: int = FEWEST) -> Pairs:
+    """Time both in pairs; see `turns`."""
+    return Pairs(*turns((ours, other), budget_s, warm_up, fewest))
+
+
+def medians(actions: Sequence[Action], budget_s: float, warm_up: int = 2) -> list[float]:
+    """Median seconds of several actions; see `turns`."""
+    return [statistics.median(own) for own in turns(actions, budget_s, warm_up)]

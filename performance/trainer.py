@@ -33,7 +33,9 @@ class BareStepsBetween(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """From the end of one bare step to here is the Trainer's, loader included."""
+        """From the end of one bare step to here is the Trainer's, loader included; each waits for its own work."""
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         if self._mark is not None:
             self.fitted.append(time.perf_counter() - self._mark)
             self.bare.append(seconds(self._bare))

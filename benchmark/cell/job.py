@@ -19,10 +19,11 @@ from benchmark.planning.cells import Work
 from benchmark.planning.reading import build
 from benchmark.streams import stream_seed
 from benchmark.training.callbacks import CurveRecorder
-from benchmark.training.compiled import Way
+from benchmark.training.checked import Way
 from benchmark.training.data import SplitDataModule
 from benchmark.training.loop import Fit, fit
 from benchmark.training.modules import Diverged, PotentialModule
+from benchmark.training.steps import fastest_way
 from reports.records.atomic import RecordError, write_json
 from reports.records.folder import JobFolder, RunFolder
 from reports.records.record import write_curves
@@ -45,7 +46,7 @@ class Settings:
         data_dir: folder of the datasets.
         device: ``cpu`` or ``cuda``.
         threads: CPU threads of a process.
-        compiled: keys of the pretrainings and cells whose steps are compiled; see ``benchmark.run.ways``.
+        compiled: keys of the pretrainings and cells whose steps are compiled or captured; see ``benchmark.run.ways``.
         devices: on how many a job runs at a time, with a process for each; see ``benchmark.training.parts``.
     """
 
@@ -61,9 +62,9 @@ class Settings:
         """The run folder."""
         return RunFolder(self.folder)
 
-    def way(self, key: str) -> Way:
-        """How the steps of a pretraining or cell are to be computed."""
-        return "compiled" if key in self.compiled else "eager"
+    def way(self, key: str, network: str) -> Way:
+        """How the steps of a pretraining or cell of a network of this kind are to be computed."""
+        return fastest_way(MODELS.get(network), self.device) if key in self.compiled else "eager"
 
 
 @dataclass
@@ -186,7 +187,7 @@ class Job:
         data = SplitDataModule(
             samples, split, folder.path, work.batch_size, work.eval_batch_size, order, epoch_frames, module.search
         )
-        module.compiles = work.function if self.settings.way(self.key) == "compiled" else None
+        module.compiles = work.function if self.key in self.settings.compiled else None
         try:
             done = fit(module, data, work.phase, folder.path, self.settings.device, report, attempt.curves, self.key)
         finally:
@@ -194,7 +195,7 @@ class Job:
             attempt.facts["computed"] = module.computed.way + (f", {devices} devices" if devices > 1 else "")
             self.add_provenance(computed=asdict(module.computed))
         if module.computed.why:
-            print(f"steps were computed eagerly, not compiled: {module.computed.why}", flush=True)
+            print(f"steps were computed eagerly: {module.computed.why}", flush=True)
         self._write_curves(attempt.curves)
         return done
 

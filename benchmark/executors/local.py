@@ -31,6 +31,10 @@ PRELOAD = ["benchmark.run.jobs"]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Libraries read their number of threads from these when they are loaded."""
 
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+"""For processes that compute on the CPU. Libraries of the server (warp) would take hold of a GPU, which a process that is
+forked from it can then not use; and Lightning asks every GPU for the state of its random numbers."""
+
 
 def run_jobs(
     jobs: Sequence[Job], workers: int, on_change: OnChange, may_start: MayStart = lambda job, running: True
@@ -50,7 +54,7 @@ def run_jobs(
     """
     pool = _Processes(workers)
     try:
-        with _threads(jobs[0].settings.threads if jobs else 1):
+        with _environment(_threads(jobs[0].settings.threads if jobs else 1)):
             run_all(jobs, pool, on_change, may_start)
     finally:
         pool.end()
@@ -61,13 +65,10 @@ def start_server(device: str, threads: int) -> None:
 
     To be called in the main thread. An interrupt while it imports is this process's business alone.
     """
-    context = process_context(device)
-    if context.get_start_method() != "forkserver":
-        return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with _threads(threads):
-            ensure_running()
+        with _environment(_threads(threads)):
+            process_context(device)
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -218,15 +219,21 @@ def process_context(device: str) -> Any:
     if device == "cpu" and "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOAD)
+        with _environment(NO_GPU):
+            ensure_running()
         return context
     return multiprocessing.get_context("spawn")
 
 
+def _threads(count: int) -> dict[str, str]:
+    return dict.fromkeys(THREAD_VARIABLES, str(count))
+
+
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Libraries read their number of threads when they are loaded, in the workers: set it before."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Variables that libraries read when they are loaded: what is started meanwhile has them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

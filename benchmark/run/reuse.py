@@ -50,7 +50,7 @@ def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path]
             source = type(job)(job.work, replace(settings, folder=run.absolute()))
             if not source.finished:
                 continue
-            now = _conditions({**environment, "computed": {"way": settings.way(job.key)}})
+            now = _conditions({**environment, "computed": {"way": settings.way(job.key, job.work.model.kind)}})
             provenance = source.folder.read_provenance() or {}
             then = {**_conditions(provenance), "data": provenance.get("contents")}
             wanted = {**now, "data": library.contents(job.work.reads)}
@@ -58,7 +58,7 @@ def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path]
             if job.needs is not None:
                 # A folder may have been resumed later: its pretraining may be of other conditions than its cells.
                 before = _conditions(source.settings.run.pretraining(job.needs).read_provenance() or {})
-                now = _conditions({**environment, "computed": {"way": settings.way(job.needs)}})
+                now = _conditions({**environment, "computed": {"way": settings.way(job.needs, job.work.model.kind)}})
                 differing += [name for name in now if before[name] != now[name] and name not in differing]
             if not differing:
                 _copy(source, job, provenance)

@@ -1,4 +1,4 @@
-"""Which fits are computed by a compiled step: one choice for all fits of a network, so that arms can be compared."""
+"""Which fits are computed by a compiled or captured step: one choice for a network, so that arms can be compared."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from benchmark.planning.planner import Choice
 from benchmark.planning.reading import build, check_options
 from benchmark.run.jobs import make_jobs
 from benchmark.training.compiled import missing_compiler, read_measured
+from benchmark.training.steps import fastest_way
 from tasks.datasets.base import DatasetTask
 from tasks.models.graph import GraphPotential
 from tasks.options.models import PotentialConfig
@@ -28,6 +29,9 @@ COLD_SECONDS, WARM_SECONDS = 45.0, 4.0
 SAVED = 1 / 3
 """Part of an eager step that a compiled one saves, at least, on a CPU."""
 
+CAPTURED_STEPS = 1000
+"""Steps of a fit on a GPU from which a captured step, which takes some 3 s of each fit to prepare, is worth it."""
+
 LAYER_SECONDS = 2.5e-3
 PRODUCT_SECONDS = 1.5e-9
 NEIGHBOURS = 16
@@ -36,10 +40,11 @@ for each edge and pair of channels in it, on one core; water within 3.4 Å has s
 
 
 def choose_compiled(cells: Sequence[Cell], settings: Settings, choice: Choice, workers: int) -> frozenset[str]:
-    """Keys of the pretrainings and cells whose training steps are compiled.
+    """Keys of the pretrainings and cells whose training steps are compiled, or on a GPU captured.
 
     ``auto`` keeps to what finished fits of the same network in the run folder did. Else it compiles where the time that
-    all its fits save is twice what compiling costs, and nothing on a GPU, where that was not measured.
+    all its fits save is twice what compiling costs; on a GPU it captures where fits are long, and compiles nothing,
+    which gains little there.
 
     Args:
         cells: the whole plan, not only what is left: the choice must not depend on how far a run is.
@@ -62,9 +67,10 @@ def _compiles(jobs: Sequence[Job], settings: Settings, choice: Choice, workers: 
         return True
     finished = [job for job in jobs if job.finished]
     if finished:
-        return way_of(finished[0].folder.read_provenance() or {}) == "compiled"
+        return way_of(finished[0].folder.read_provenance() or {}) != "eager"
     if settings.device != "cpu":
-        return False
+        captured = fastest_way(MODELS.get(jobs[0].work.model.kind), settings.device) == "captured"
+        return captured and _count_all_steps(jobs, settings.data_dir) > CAPTURED_STEPS * len(jobs)
     cost = 0.0
     for function in {job.work.function for job in jobs}:
         cold = read_measured(function) is None
@@ -76,6 +82,11 @@ def _compiles(jobs: Sequence[Job], settings: Settings, choice: Choice, workers: 
     guesses = [len(same) * _guess_seconds(same[0].work, settings.data_dir) for same in alike.values()]
     saved = SAVED * sum(guesses)
     return saved > 2 * cost and missing_compiler(settings.device) is None
+
+
+def _count_all_steps(jobs: Sequence[Job], data_dir: Path) -> int:
+    """Of so many fits; those that cannot be counted yet are none."""
+    return sum(count_steps(job.work, part, data_dir) or 0 for job in jobs for part in job.work.trains_on)
 
 
 def check_devices(cells: Sequence[Cell], settings: Settings, choice: Choice) -> None:

@@ -149,9 +149,9 @@ class FrameStore(Dataset[Data]):
 
 def load(frames: FrameStore, batch_size: int, order: Sampler[int] | None = None) -> DataLoader[Any]:
     """A loader of batches, in the frames' order or in another one."""
-    return DataLoader(
-        frames, batch_size=batch_size, sampler=order, collate_fn=_as_it_is, pin_memory=torch.cuda.is_available()
-    )
+    # Where there is a GPU but this process computes on the CPU, pinned memory would only cost a place on the GPU.
+    pin = torch.cuda.is_initialized()
+    return DataLoader(frames, batch_size=batch_size, sampler=order, collate_fn=_as_it_is, pin_memory=pin)
 
 
 def _as_it_is(batch: Batch) -> Batch:

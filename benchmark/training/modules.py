@@ -18,12 +18,13 @@ from torchmdnet.module import LNNP, FloatCastDatasetWrapper, LossFunction
 from benchmark.planning.config import Finetune, Phase
 from benchmark.streams import Stream, stream_seed
 from benchmark.training.batches import Search
-from benchmark.training.compiled import CompiledStep, Computed, compile_step
+from benchmark.training.checked import CheckedStep, Computed
 from benchmark.training.divergence import Diverged, Watch
 from benchmark.training.heads import answer, fresh_head, seen_by_network
 from benchmark.training.metrics import ExactMean
 from benchmark.training.parts import in_parts
 from benchmark.training.samples import Details
+from benchmark.training.steps import prepare_step
 from reports.records.record import FURTHER, METRICS
 from tasks.errors import ErrorSums
 from tasks.geometry import random_rotations
@@ -57,7 +58,7 @@ class PotentialModule(LNNP):
     sets are set here (a test compares the two).
 
     Attributes:
-        compiles: name of what a step computes (``Work.function``) if it is to be compiled, else None.
+        compiles: name of what a step computes (``Work.function``) if it is to be compiled or captured, else None.
         computed: how the steps of the fit are computed.
 
     Args:
@@ -95,7 +96,7 @@ class PotentialModule(LNNP):
         self.train_loss_fn = LossFunction(loss_class_mapping[self.hparams.train_loss])
         self.compiles: str | None = None
         self.computed = Computed("eager")
-        self._compiled: CompiledStep | None = None
+        self._faster: CheckedStep | None = None
         self._watch = Watch()
 
     @property
@@ -113,12 +114,17 @@ class PotentialModule(LNNP):
         return search
 
     def on_train_start(self) -> None:
-        """Compile the step if that was asked for: before the first epoch, whose seconds are those of training."""
+        """Compile or capture the step if asked for: before the first epoch, whose seconds are those of training."""
         super().on_train_start()
         if self.compiles is not None:
-            self._compiled, self.computed = compile_step(
+            self._faster, self.computed = prepare_step(
                 self.model, self.compiled_name, self.compiles, self._first_inputs
             )
+
+    def on_train_end(self) -> None:
+        """Let go of what was compiled or captured: it holds memory, and the weights move."""
+        super().on_train_end()
+        self._faster = None
 
     @property
     def compiled_name(self) -> str:
@@ -149,9 +155,9 @@ class PotentialModule(LNNP):
     def _predict(
         self, z: Tensor, pos: Tensor, batch: Tensor, box: Tensor | None, extra_args: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        if self._compiled is None or not self.training:
+        if self._faster is None or not self.training:
             return self.model(z, pos, batch=batch, box=box, extra_args=extra_args)
-        return self._compiled(z, pos, batch, box, extra_args)
+        return self._faster(z, pos, batch, box, extra_args)
 
     def configure_optimizers(self) -> Any:
         """AdamW with a half-cosine schedule per optimizer step."""
@@ -376,9 +382,9 @@ class PretrainModule(PotentialModule):
     def _answer(self, corrupted: Data, batch: Batch) -> Tensor:
         """What the pretext scores. Of a compiled step a head of its own is no part."""
         seen = seen_by_network(corrupted, batch)
-        if self._compiled is None or not self.training:
+        if self._faster is None or not self.training:
             return answer(self._pretext, self.model, self.head, seen, corrupted)
-        found = in_parts(self._compiled, *seen)
+        found = in_parts(self._faster, *seen)
         if self.head is not None:
             found = self.head(found, corrupted)
         return found[1] if self.compiled_name == "predict" else found

@@ -65,6 +65,7 @@ class ForceNet(ForceCentric):
 
     kind: ClassVar[str] = "forcenet"
     title: ClassVar[str] = "ForceNet"
+    mixes_samples: ClassVar[bool] = True
     Config: ClassVar[type[PotentialConfig]] = ForceNetConfig
 
     config: ForceNetConfig

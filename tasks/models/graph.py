@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,7 +50,12 @@ class GraphPotential(Potential):
     ``forward`` has TorchMD-Net's signature and searches for neighbours where ``extra_args`` hold no graph. A subclass
     implements ``predict``, ``displace`` if it has the head ``coordinate``, ``represent`` if it offers features. None
     may search, wait for the device or look at values, so that all can be compiled.
+
+    Class attributes:
+        mixes_samples: True where atoms of one sample change what is computed of another (a batch norm in training).
     """
+
+    mixes_samples: ClassVar[bool] = False
 
     def __init__(self, config: PotentialConfig) -> None:
         super().__init__()

@@ -7,7 +7,9 @@ import torch
 from torch_geometric.data import Batch
 
 from benchmark.training import compiled
-from benchmark.training.compiled import CompiledStep, compile_step, disagreement, read_measured
+from benchmark.training.checked import disagreement
+from benchmark.training.compiled import CompiledStep, read_measured
+from benchmark.training.steps import prepare_step
 from tasks.models.egnn import EGNN
 from tasks.options.models import EGNNConfig
 from tests.tasks.conftest import make_water
@@ -84,7 +86,7 @@ def test_without_a_compiler_the_step_is_eager_with_a_word(potential, monkeypatch
         raise InvalidCxxCompiler("c++")
 
     monkeypatch.setattr(cpp_builder, "get_cpp_compiler", missing)
-    step, computed = compile_step(potential, "predict", "f", lambda: arguments(2, 3, dtype=torch.float32))
+    step, computed = prepare_step(potential, "predict", "f", lambda: arguments(2, 3, dtype=torch.float32))
     assert step is None
     assert (computed.way, computed.why) == ("eager", "there is no C++ compiler")
     assert read_measured("f") is None
@@ -92,7 +94,7 @@ def test_without_a_compiler_the_step_is_eager_with_a_word(potential, monkeypatch
 
 def test_a_compiled_step_that_disagrees_is_not_used(potential, pretend):
     pretend(lambda function: lambda *inputs: tuple(1.01 * output for output in function(*inputs)))
-    step, computed = compile_step(potential, "predict", "f", lambda: arguments(2, 3, dtype=torch.float32))
+    step, computed = prepare_step(potential, "predict", "f", lambda: arguments(2, 3, dtype=torch.float32))
     assert step is None
     assert computed.way == "eager"
     assert "output 0 differs from the eager one" in computed.why
@@ -106,13 +108,13 @@ def test_a_compiler_that_fails_stops_nothing(potential, pretend):
         return run
 
     pretend(failing)
-    step, computed = compile_step(potential, "predict", "f", lambda: arguments(2, 3, dtype=torch.float32))
+    step, computed = prepare_step(potential, "predict", "f", lambda: arguments(2, 3, dtype=torch.float32))
     assert step is None
     assert computed.why == "the compiler failed: RuntimeError: no space left"
 
 
 def test_a_network_that_searches_by_itself_is_not_compiled():
-    step, computed = compile_step(build("tensornet"), "predict", "f", lambda: arguments(2))
+    step, computed = prepare_step(build("tensornet"), "predict", "f", lambda: arguments(2))
     assert step is None
     assert computed.why == "this network cannot be compiled"
 
@@ -121,7 +123,7 @@ def test_the_check_leaves_weights_gradients_and_running_means(pretend):
     potential = build("forcenet").train()
     before = {name: value.clone() for name, value in potential.state_dict().items()}
     pretend(lambda function: function)
-    step, computed = compile_step(potential, "predict", "f", lambda: arguments(2, 3))
+    step, computed = prepare_step(potential, "predict", "f", lambda: arguments(2, 3))
     assert step is not None
     assert computed.way == "compiled"
     assert all(torch.equal(value, before[name]) for name, value in potential.state_dict().items())
