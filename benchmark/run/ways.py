@@ -29,8 +29,8 @@ COLD_SECONDS, WARM_SECONDS = 45.0, 4.0
 SAVED = 1 / 3
 """Part of an eager step that a compiled one saves, at least, on a CPU."""
 
-CAPTURED_STEPS = 1000
-"""Steps of a fit on a GPU from which a captured step, which takes some 3 s of each fit to prepare, is worth it."""
+CAPTURED_STEPS = 300
+"""Steps of a fit on a GPU from which a captured step, which takes up to a second to prepare, is worth it."""
 
 LAYER_SECONDS = 2.5e-3
 PRODUCT_SECONDS = 1.5e-9
