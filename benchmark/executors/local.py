@@ -32,8 +32,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 """Libraries read their number of threads from these when they are loaded."""
 
 NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
-"""For processes that compute on the CPU. Libraries of the server (warp) would take hold of a GPU, which a process that is
-forked from it can then not use; and Lightning asks every GPU for the state of its random numbers."""
+"""For processes that compute on the CPU. Libraries of the server (warp) would take hold of a GPU, which what is forked
+from it can then not use; and Lightning asks every GPU for the state of its random numbers."""
 
 
 def run_jobs(

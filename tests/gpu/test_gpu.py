@@ -101,9 +101,8 @@ def in_float32(*sizes: int):
     return batch.z, batch.pos, batch.batch, batch.box, {POINTERS: batch.ptr}
 
 
-TRACES_GRADIENTS = pytest.mark.skipif(
-    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13), reason="this torch cannot trace the gradient of a gather"
-)
+OLD_TORCH = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
+TRACES_GRADIENTS = pytest.mark.skipif(OLD_TORCH, reason="this torch cannot trace the gradient of a gather")
 
 
 @pytest.mark.parametrize("case", [pytest.param("egnn", marks=TRACES_GRADIENTS), "gns", "forcenet"])
