@@ -123,8 +123,7 @@ class _Clock(CurveRecorder):
         """Note the time, when the device has done its work."""
         float(outputs["loss"])
         self.ends.append(time.perf_counter())
-        timed = self.ends[WARM_UP:]
-        if len(timed) > 3 and timed[-1] - timed[0] > ENOUGH_SECONDS:
+        if len(self.ends) > WARM_UP and self.ends[-1] - self.ends[0] > ENOUGH_SECONDS:
             trainer.should_stop = True
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,6 +1,5 @@
 """Potentials behind one call signature, TorchMD-Net's."""
 
-import warp
+from tasks.models.quiet import begin_warp
 
-# TorchMD-Net's neighbour search initialises warp, which would greet in every process.
-warp.config.log_level = warp.LOG_ERROR
+begin_warp()  # before TorchMD-Net does
