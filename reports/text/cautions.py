@@ -11,6 +11,8 @@ from reports.text.formatting import listing, number, plural
 
 NEAR_FRAMES = 10
 """A test frame this near to a training frame of its trajectory is hardly a new one."""
+RUNAWAY = 30.0
+"""Finetuning that begins with forces so many times too large has to undo that first."""
 
 
 def data_warnings(results: Results) -> list[str]:
@@ -66,6 +68,7 @@ def cautions(results: Results) -> list[str]:
     notes += _files(results)
     notes += _mixed(results)
     notes += _effective(results)
+    notes += _runaway(results)
     nearest = run.records.loc[run.records["status"] == "ok", "audit_nearest_frames"].min()
     if pd.notna(nearest) and nearest <= NEAR_FRAMES:
         notes.append(
@@ -118,6 +121,22 @@ def _mixed(results: Results) -> list[str]:
         "which may add to differences between them."
         for pair, found in ways.items()
         if len(found) > 1
+    ]
+
+
+def _runaway(results: Results) -> list[str]:
+    """Arms whose pretraining let the size of the forces run away: what they lose may be that, and not knowledge."""
+    cells = results.run.records.drop_duplicates("cell_key").dropna(subset=["handover_force_rms"])
+    sizes = cells.groupby(["dataset", "model", "strategy"], sort=False)["handover_force_rms"].median()
+    far: dict[str, list[float]] = {}
+    for strategy, size in (
+        sizes[sizes > RUNAWAY].reset_index()[["strategy", "handover_force_rms"]].itertuples(index=False)
+    ):
+        far.setdefault(str(strategy), []).append(float(size))
+    return [
+        f"{strategy}: finetuning begins with forces {listing([number(size, 0) for size in found])} times too large. "
+        "Comparisons with it are of that as well; an arm with a fresh readout (transfer: body) begins without it."
+        for strategy, found in far.items()
     ]
 
 

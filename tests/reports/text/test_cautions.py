@@ -85,3 +85,16 @@ def test_what_a_file_of_a_body_does_not_say_is_a_caution(make_run):
     seen, cost = cautions(Results(replace(run, records=untold)))
     assert "masked: the file that cells started from does not say which structures" in seen
     assert "No comparison with it is at equal compute" in cost
+
+
+@pytest.mark.parametrize(("sizes", "told"), [((40.0, 900.0, 100.0), "100"), ((1.0, 900.0, 4.0), None)])
+def test_forces_that_begin_far_too_large_are_a_caution(make_run, record, key_of, sizes, told):
+    """By the median over seeds: a single one that ran away is no property of the arm."""
+    folder = make_run(SURE)
+    for seed, size in enumerate(sizes):
+        path = folder / "cells" / key_of("masked", seed) / "record.parquet"
+        write_records([record("masked", seed, handover_force_rms=size)], path)
+    found = [caution for caution in cautions(Results(read_run(folder))) if "times too large" in caution]
+    assert len(found) == (told is not None)
+    if told:
+        assert found[0].startswith(f"masked: finetuning begins with forces {told} times too large.")
