@@ -176,10 +176,11 @@ class Record(BaseModel):
     peak_memory_mb: Error | None = None
     """Largest memory use while training, MB: of the accelerator if there was one, else of the process."""
     computed: Annotated[str, Field(pattern=r"^(eager|compiled|captured)(, \d+ devices)?$")] | None = None
-    """How the steps of finetuning were computed: `eager`, by torch's operations one by one, or `compiled`, by one that
-    torch compiled of them; `eager, 2 devices` on that many at a time, each for a part of every batch. Sums are taken in
-    another order, so trajectories differ as they do between processors; errors are always computed eagerly. None in
-    records of versions that knew only `eager`, and without any step."""
+    """How the steps of finetuning were computed: `eager`, by torch's operations one by one, `compiled`, by one that
+    torch compiled of them, or `captured`, by a GPU's recording of them; `eager, 2 devices` on that many at a time,
+    each for a part of every batch. Sums are taken in another order, so trajectories differ as they do between
+    processors; errors are always computed eagerly. None in records of versions that knew only `eager`, and without
+    any step."""
     status: Literal["ok", "diverged", "failed"]
     """How the cell ended."""
     reason: str | None = None
