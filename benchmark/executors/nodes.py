@@ -124,16 +124,27 @@ class Host:
 
     def __init__(self, meeting: Meeting, store: dist.Store, nodes: int) -> None:
         self.meeting = meeting
+        self._store = store
         self._signs = Signs(store, nodes)
+        self._lost: dict[int, str] = {}
 
     def look(self) -> bool:
         """Whether all nodes are there; to be asked about twice a second."""
-        return not self._signs.lost()
+        self._lost |= self._signs.lost()
+        return not self._lost
 
     def check(self) -> None:
         """Raise BenchmarkError if a node is lost: the others cannot go on without it."""
-        if lost := self._signs.lost():
-            raise BenchmarkError(f"{'; '.join(lost.values())}. The same command, on all nodes again, resumes")
+        if not self.look():
+            raise BenchmarkError(f"{'; '.join(self._lost.values())}. The same command, on all nodes again, resumes")
+
+    def part(self, nodes: int, end: str) -> None:
+        """Tell those of so many nodes that are there of this one's end, and wait until they know."""
+        self._store.set("end", end)
+        there = [node for node in range(1, nodes) if node not in self._lost and self._store.check([f"hello {node}"])]
+        deadline = time.monotonic() + ANSWER_S
+        while not all(self._store.check([f"left {node}"]) for node in there) and time.monotonic() < deadline:
+            time.sleep(BEAT_S)
 
 
 @contextmanager
@@ -154,19 +165,15 @@ def gather(run: Path, nodes: int, same: Mapping[str, str], tell: Tell) -> Iterat
     meeting = Meeting(host=name, port=store.port, token=uuid.uuid4().hex)
     for key, value in {"token": meeting.token, "job": "null", "over": "0", "end": "none"}.items():
         store.set(key, value)
-    end = "failed"
+    host, end = Host(meeting, store, nodes), "failed"
     write_json(run / FILE, meeting.model_dump())
     try:
         _meet(store, nodes, same, tell)
-        yield Host(meeting, store, nodes)
+        yield host
         end = "finished"
     finally:
         (run / FILE).unlink(missing_ok=True)
-        store.set("end", end)
-        deadline = time.monotonic() + ANSWER_S
-        there = [f"left {node}" for node in range(1, nodes) if store.check([f"hello {node}"])]
-        while there and not store.check(there) and time.monotonic() < deadline:
-            time.sleep(BEAT_S)
+        host.part(nodes, end)
 
 
 def _meet(store: dist.Store, nodes: int, same: Mapping[str, str], tell: Tell) -> None:

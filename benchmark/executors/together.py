@@ -103,6 +103,8 @@ def take_part(job: Job, files: Mapping[str, int], line: Line, number: int) -> No
                 reason = f"on {name_of(line.node, socket.gethostname())}: {first.reason}"
                 answer = Answer(state=first.state, reason=reason)
             line.answer(number, answer)
+            if line.lost:
+                time.sleep(GRACE_S)  # node 0's processes end by themselves; they are not to take this for a failure
         finally:
             end_all([member.process for member in members])
         if answer.state == "failed" and sitting.log.exists():
