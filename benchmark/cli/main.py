@@ -144,8 +144,8 @@ def run(
     check_numbers(seeds=seeds, jobs=jobs, devices=devices)
     check_nodes(nodes, jobs, executor is not None)
     node = 0 if dry_run else find_node(nodes)
-    if node:
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what torch warns of when node 0 is gone is said in words
+    if node:  # torch would warn at length when node 0 is gone, which is said in a sentence
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     choice = check_choice(compile_steps)
     check_selection(loaded, chosen, seeds)
     check_device(device)

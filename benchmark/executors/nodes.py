@@ -106,9 +106,12 @@ class Signs:
             if (latest := self._store.add(f"beats {node}", 0)) != beats:
                 self._seen[node] = latest, now
             elif now - since > SILENCE_S:
-                found[node] = f"{self._name(node)} gave no sign of life for {now - since:.0f} s"
-            if self._store.check([f"left {node}"]):
-                found[node] = f"the command on {self._name(node)} has ended"
+                silence = f"gave no sign of life for {now - since:.0f} s, as if switched off or cut off"
+                self._store.set(f"lost {node}", f"{self._name(node)} {silence}")
+            if self._store.check([f"lost {node}"]):  # whichever process of node 0 noticed it; from then on it stays so
+                found[node] = self._store.get(f"lost {node}").decode()
+            elif self._store.check([f"left {node}"]):
+                found[node] = f"the command on {self._name(node)} has ended; what it printed says why"
         return found
 
     def _name(self, node: int) -> str:
@@ -126,25 +129,26 @@ class Host:
         self.meeting = meeting
         self._store = store
         self._signs = Signs(store, nodes)
-        self._lost: dict[int, str] = {}
 
     def look(self) -> bool:
         """Whether all nodes are there; to be asked about twice a second."""
-        self._lost |= self._signs.lost()
-        return not self._lost
+        return not self._signs.lost()
 
     def check(self) -> None:
         """Raise BenchmarkError if a node is lost: the others cannot go on without it."""
-        if not self.look():
-            raise BenchmarkError(f"{'; '.join(self._lost.values())}. The same command, on all nodes again, resumes")
+        if lost := self._signs.lost():
+            raise BenchmarkError(f"{'; '.join(lost.values())}. The same command, on all nodes again, resumes")
 
     def part(self, nodes: int, end: str) -> None:
         """Tell those of so many nodes that are there of this one's end, and wait until they know."""
         self._store.set("end", end)
-        there = [node for node in range(1, nodes) if node not in self._lost and self._store.check([f"hello {node}"])]
+        there = {node for node in range(1, nodes) if self._store.check([f"hello {node}"])}
         deadline = time.monotonic() + ANSWER_S
-        while not all(self._store.check([f"left {node}"]) for node in there) and time.monotonic() < deadline:
+        while any(not self._gone(node) for node in there) and time.monotonic() < deadline:
             time.sleep(BEAT_S)
+
+    def _gone(self, node: int) -> bool:
+        return self._store.check([f"left {node}"]) or self._store.check([f"lost {node}"])
 
 
 @contextmanager
@@ -224,7 +228,7 @@ class Lead:
             if self._store.check([key := f"answer {self.number} {node}"]):
                 news.append(Answer.model_validate_json(self._store.get(key)))
             elif node in lost:
-                self.lost = Answer(state="failed", reason=f"{lost[node]}: it failed, or was cut off or ended")
+                self.lost = Answer(state="failed", reason=lost[node])
                 news.append(self.lost)
             else:
                 continue

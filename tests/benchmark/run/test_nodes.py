@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -16,7 +17,12 @@ from benchmark.cli import main as command_line
 from benchmark.errors import BenchmarkError
 from benchmark.executors import local, nodes, together
 from benchmark.executors.local import process_context
+from benchmark.executors.together import take_part
+from benchmark.planning.reading import read_suite
 from benchmark.run import execute as execution
+from benchmark.run.execute import prepare
+from benchmark.run.follow import follow
+from benchmark.run.jobs import make_jobs
 from tests.benchmark.own_suite import TRAINING, entry
 from tests.benchmark.runs import compare, contents, in_turn, records
 
@@ -64,14 +70,14 @@ def start(made, tmp_path):
 
 
 @pytest.fixture
-def endless(made):
+def endless(own):
     """A suite of one cell that never ends."""
-    return made.write(
-        datasets={"b": entry(made.write.files["b"], split={"val": 0.2, "test": 0.2})},
+    return own(
+        datasets={"b": entry(own.files["b"], split={"val": 0.2, "test": 0.2})},
         strategies={"scratch": {"label": "s"}},
         baselines=["scratch"],
         training={**TRAINING, "finetune": {**TRAINING["finetune"], "epochs": 10**6}},
-    ).rename(made.folder.parent / "endless.yaml")
+    )
 
 
 def wait_for_epoch(out):
@@ -88,7 +94,7 @@ def ended(*processes):
     return [process.exitcode for process in processes]
 
 
-def test_two_nodes_do_what_one_does_and_one_of_them_writes(made, start, tmp_path, monkeypatch):
+def test_two_nodes_do_what_one_does_and_one_of_them_writes(made, start, tmp_path):
     out = tmp_path / "run"
     follower = start(1, made.suite)  # it is there first, and waits
     leader = start(0, made.suite)
@@ -104,7 +110,7 @@ def test_two_nodes_do_what_one_does_and_one_of_them_writes(made, start, tmp_path
     assert logs == [1, 1, 1], "a log for each job, in which one process speaks"
     assert "node 1 (" in (tmp_path / "node 0").read_text()
     said = (tmp_path / "node 1").read_text()
-    assert said.count("its part of ") == 3
+    assert said.count("\nits part of ") == 3
     assert "node 0 has finished the run" in said
 
 
@@ -170,3 +176,45 @@ def test_a_node_without_a_number_and_other_mistakes_are_refused(refuse, monkeypa
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     refuse("run", "--suite", "water", "--nodes", "2", *arguments, fragments=fragments)
+
+
+@pytest.fixture
+def planned(made, tmp_path):
+    """The run as node 1 plans it."""
+    suite = read_suite(str(made.suite), "tiny")
+    return prepare(suite, made.folder.parent, out=tmp_path / "run", device="cpu", nodes=2, node=1)
+
+
+class Heard:
+    """A line on which node 0 has begun a job."""
+
+    node, lost, meeting = 1, False, nodes.Meeting(host="n0", port=1, token="t")
+
+    def __init__(self, key):
+        self.said = nodes.Said(nodes.Announced(number=1, key=key, files={}))
+        self.answers = []
+
+    def answer(self, number, answer):
+        self.answers.append((number, answer.state, answer.reason))
+
+
+def test_a_job_that_is_not_planned_here_ends_the_command_in_words(planned, monkeypatch):
+    line = Heard("0" * 12)
+    monkeypatch.setattr("benchmark.run.follow.join", contextmanager(lambda *given: iter([line])))
+    why = follow(planned, lambda line: None)
+    assert "node 1 does not know the job 000000000000 that node 0 has begun" in why
+    assert line.answers == [(1, "failed", why)]
+
+
+def test_a_run_folder_that_nodes_do_not_share_is_told_before_a_process_is_started(planned, monkeypatch, tmp_path):
+    monkeypatch.setattr(together, "SEEN_AFTER_S", 0.0)
+    job = make_jobs(planned.cells, planned.settings)[0]
+    checkpoint = job.folder.checkpoint("last").relative_to(tmp_path / "run")
+    line = Heard(job.key)
+    for content in (None, b"part"):  # not there, and not all of it
+        if content is not None:
+            job.folder.path.mkdir(parents=True)
+            job.folder.checkpoint("last").write_bytes(content)
+        take_part(job, {str(checkpoint): 9}, line, 1)
+    assert [state for _, state, _ in line.answers] == ["failed", "failed"]
+    assert all(f"does not see {tmp_path / 'run' / checkpoint} as node 0 does" in why for _, _, why in line.answers)
