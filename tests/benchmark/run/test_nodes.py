@@ -96,21 +96,21 @@ def ended(*processes):
 
 def test_two_nodes_do_what_one_does_and_one_of_them_writes(made, start, tmp_path):
     out = tmp_path / "run"
-    follower = start(1, made.suite)  # it is there first, and waits
-    leader = start(0, made.suite)
+    chosen = ("--select", "strategy=masked")
+    follower = start(1, made.suite, *chosen)  # it is there first, and waits
+    leader = start(0, made.suite, *chosen)
     assert ended(leader, follower) == [0, 0], (tmp_path / "node 0").read_text() + (tmp_path / "node 1").read_text()
     rows = compare(out, made.folder)
-    assert len(rows) == len(compare(made.folder, made.folder))
     assert set(rows["computed"]) == {"eager, 2 devices"}
     for path in out.glob("*/*/provenance.json"):
         assert json.loads(path.read_text())["hardware"]["devices"] == 2
     assert not list(out.glob("*/*/.processes"))
     assert not (out / nodes.FILE).exists()
     logs = [path.read_text().count(" begins\n") for path in out.glob("*/*/log.txt")]
-    assert logs == [1, 1, 1], "a log for each job, in which one process speaks"
+    assert logs == [1, 1], "a log for each job, in which one process speaks"
     assert "node 1 (" in (tmp_path / "node 0").read_text()
     said = (tmp_path / "node 1").read_text()
-    assert said.count("\nits part of ") == 3
+    assert said.count("\nits part of ") == 2
     assert "node 0 has finished the run" in said
 
 
