@@ -14,6 +14,7 @@ import torch
 from torch_geometric.data import Data
 
 from benchmark.cell.provenance import describe_environment
+from benchmark.executors.nodes import Meeting
 from benchmark.executors.together import run_together
 from benchmark.planning.cells import Work
 from benchmark.planning.reading import build
@@ -47,7 +48,10 @@ class Settings:
         device: ``cpu`` or ``cuda``.
         threads: CPU threads of a process.
         compiled: keys of the pretrainings and cells whose steps are compiled or captured; see ``benchmark.run.ways``.
-        devices: on how many a job runs at a time, with a process for each; see ``benchmark.training.parts``.
+        devices: on how many of a node a job runs at a time, with a process for each; see
+            ``benchmark.training.parts``.
+        nodes: on how many nodes it does.
+        meeting: where these find node 0; None on one node, and before there is one.
     """
 
     folder: Path
@@ -56,6 +60,13 @@ class Settings:
     threads: int
     compiled: frozenset[str] = frozenset()
     devices: int = 1
+    nodes: int = 1
+    meeting: Meeting | None = None
+
+    @property
+    def processes(self) -> int:
+        """On how many devices a job runs in all."""
+        return self.nodes * self.devices
 
     @property
     def run(self) -> RunFolder:
@@ -124,7 +135,7 @@ class Job:
 
     def run(self) -> None:
         """Do the work, in processes of its own if that takes several; errors end up in the job's status and record."""
-        if self.settings.devices > 1:
+        if self.settings.processes > 1:
             run_together(self)
         else:
             self.run_here()
@@ -187,11 +198,15 @@ class Job:
         data = SplitDataModule(
             samples, split, folder.path, work.batch_size, work.eval_batch_size, order, epoch_frames, module.search
         )
+        known = self.folder.read_provenance() or {}
+        content = json.dumps([known.get(name) for name in ("contents", "split_hash", "split_hashes")])
         module.compiles = work.function if self.key in self.settings.compiled else None
         try:
-            done = fit(module, data, work.phase, folder.path, self.settings.device, report, attempt.curves, self.key)
+            done = fit(
+                module, data, work.phase, folder.path, self.settings.device, report, attempt.curves, self.key, content
+            )
         finally:
-            devices = self.settings.devices
+            devices = self.settings.processes
             attempt.facts["computed"] = module.computed.way + (f", {devices} devices" if devices > 1 else "")
             self.add_provenance(computed=asdict(module.computed))
         if module.computed.why:
@@ -209,7 +224,7 @@ class Job:
     def _begin_provenance(self) -> None:
         """What this sitting runs with; what earlier sittings of an interrupted job ran with is kept."""
         settings = self.settings
-        environment = describe_environment(settings.device, settings.threads, settings.devices)
+        environment = describe_environment(settings.device, settings.threads, settings.processes)
         now = {"started_at": _now(), **environment}
         before = self.folder.read_provenance()
         content = {"schema": 1, "name": self.name, "config": self.work.model_dump(mode="json"), **now}

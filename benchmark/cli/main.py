@@ -81,6 +81,13 @@ def run(
     devices: Annotated[
         int, typer.Option(help="Divide each cell over so many GPUs, or processes on the CPU: for few and large cells.")
     ] = 1,
+    nodes: Annotated[
+        int,
+        typer.Option(
+            help="Divide each cell over so many machines, with --devices of each: the same command is started once on "
+            "every one, as by Slurm's srun."
+        ),
+    ] = 1,
     reuse: Annotated[
         list[Path] | None,
         typer.Option(help="A run folder whose finished cells are taken over where they are the same; repeatable."),
@@ -121,13 +128,24 @@ def run(
     from benchmark.executors.local import start_server
     from benchmark.planning.planner import check_choice, check_numbers, check_selection
     from benchmark.planning.reading import check_entries, read_suite
-    from benchmark.run.machine import check_device, choose_device, count_threads, count_workers
+    from benchmark.run.machine import (
+        check_device,
+        check_nodes,
+        choose_device,
+        count_threads,
+        count_workers,
+        find_node,
+    )
     from reports.records.folder import RunFolder
 
     # What can be refused without torch, which takes seconds to import, is refused first.
     loaded, chosen = read_suite(suite, scale), parse_select(select)
     percent, seconds = parse_percent(until), parse_duration(budget)
     check_numbers(seeds=seeds, jobs=jobs, devices=devices)
+    check_nodes(nodes, jobs, executor is not None)
+    node = 0 if dry_run else find_node(nodes)
+    if node:  # torch would warn at length when node 0 is gone, which is said in a sentence
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     choice = check_choice(compile_steps)
     check_selection(loaded, chosen, seeds)
     check_device(device)
@@ -137,7 +155,7 @@ def run(
     if where is None:
         device = choose_device(device)
         if not dry_run:
-            start_server(device, count_threads(count_workers(jobs, device, devices) * devices))
+            start_server(device, count_threads(count_workers(jobs, device, devices, nodes) * devices))
 
     from benchmark.run.execute import execute, prepare
     from benchmark.run.progress import Display
@@ -151,9 +169,6 @@ def run(
         if inspection.count("stop"):
             print_inspection(console, inspection)
             raise typer.Exit(2)
-
-    from reports.page.write import build_report, summary_table
-    from reports.records.run import read_run
 
     planned = prepare(
         loaded,
@@ -172,7 +187,16 @@ def run(
         budget=seconds,
         devices=devices,
         executor=where,
+        nodes=nodes,
+        node=node,
     )
+    if node:
+        _follow(planned)
+        return
+
+    from reports.page.write import build_report, summary_table
+    from reports.records.run import read_run
+
     if loaded.simulation is not None:
         from benchmark.simulate.run import check_same, simulate_finished
 
@@ -191,12 +215,8 @@ def run(
             with Display(console, "simulations") as display:
                 failed += simulate_finished(planned.settings.folder, planned.settings.data_dir, jobs, display, left)
         paths = build_report(planned.settings.folder)
-    except Terminated:
-        errors.print("ended by SIGTERM; the same command resumes from the last checkpoints")
-        raise typer.Exit(143) from None
-    except KeyboardInterrupt:
-        errors.print("interrupted; the same command resumes from the last checkpoints")
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as interrupt:
+        raise _ended(interrupt) from None
     result = read_run(planned.settings.folder)
     _print_errors(
         summary_table(result),
@@ -212,6 +232,28 @@ def run(
     if any(status.state == "failed" for status in result.statuses.values()):
         errors.print("some cells failed: the report names them; run the same command again to retry them")
         raise typer.Exit(1)
+
+
+def _follow(planned: Run) -> None:
+    """What the command does on all nodes but the first."""
+    from benchmark.run.follow import follow
+
+    try:
+        why = follow(planned, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
+    except KeyboardInterrupt as interrupt:
+        raise _ended(interrupt) from None
+    if why is not None:
+        errors.print(why, highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+    console.print("node 0 has finished the run", highlight=False)
+
+
+def _ended(interrupt: KeyboardInterrupt) -> typer.Exit:
+    """The end of a run that was interrupted, with a word."""
+    terminated = isinstance(interrupt, Terminated)
+    how = "ended by SIGTERM" if terminated else "interrupted"
+    errors.print(f"{how}; the same command resumes from the last checkpoints")
+    return typer.Exit(143 if terminated else 130)
 
 
 @app.command()

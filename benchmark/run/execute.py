@@ -13,10 +13,12 @@ from benchmark.cell.audits import write_audits
 from benchmark.cell.checks import check_data, check_splits, chosen_entries, needed_entries, warnings_of
 from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
+from benchmark.cell.provenance import code_hash
 from benchmark.cell.references import measure_references
 from benchmark.errors import BenchmarkError
 from benchmark.executors.configuration import Configuration
 from benchmark.executors.local import run_jobs
+from benchmark.executors.nodes import Host, gather
 from benchmark.executors.schedule import Pool, run_all
 from benchmark.executors.tickets import SETTLE_S, Tickets
 from benchmark.planning.cells import Cell
@@ -30,7 +32,7 @@ from benchmark.run.commits import check_code
 from benchmark.run.growth import describe_widths, more_seeds, planned_seeds
 from benchmark.run.jobs import make_jobs, pending_jobs
 from benchmark.run.live_report import LiveReport
-from benchmark.run.machine import choose_device, count_threads, count_workers
+from benchmark.run.machine import check_nodes, choose_device, count_threads, count_workers
 from benchmark.run.mending import mend
 from benchmark.run.progress import Display
 from benchmark.run.reuse import take_over
@@ -62,6 +64,7 @@ class Run:
         until: half-width of the intervals of the primary comparisons, in %, up to which seeds are added; None for none.
         budget: wall time in s, within which jobs are started; None for no limit.
         plan_more: the cells with larger numbers of seeds of some arms.
+        node: which of several nodes this is; all but node 0 only do their part, see ``benchmark.run.follow``.
     """
 
     suite: Suite
@@ -77,6 +80,7 @@ class Run:
     retry_failed: bool = True
     compile_steps: Choice = "auto"
     executor: Configuration | None = None
+    node: int = 0
 
 
 def prepare(
@@ -97,6 +101,8 @@ def prepare(
     budget: float | None = None,
     devices: int = 1,
     executor: Configuration | None = None,
+    nodes: int = 1,
+    node: int = 0,
 ) -> Run:
     """Validate everything that can be wrong before anything is written.
 
@@ -116,12 +122,15 @@ def prepare(
         first_seed: the seeds are this one and those that follow it.
         until: see ``Run``.
         budget: see ``Run``.
-        devices: on how many a job runs at a time.
+        devices: on how many of a node a job runs at a time.
         executor: see ``Run``.
+        nodes: on how many nodes a job runs at a time.
+        node: see ``Run``.
 
     Raises:
         BenchmarkError: for anything the user should correct.
     """
+    check_nodes(nodes, jobs, executor is not None)
     check_entries(suite)
     primaries = planned_primaries(suite)
     folder = (out or Path("runs") / f"{suite.name}-{suite.scale}").absolute()
@@ -144,13 +153,14 @@ def prepare(
         RunFolder(earlier).read_plan()
     if executor and devices > 1:
         raise BenchmarkError("--devices divides jobs on this machine, and --executor sends them elsewhere: give one")
-    workers = min(jobs or executor.slots, executor.slots) if executor else count_workers(jobs, chosen, devices)
+    workers = min(jobs or executor.slots, executor.slots) if executor else count_workers(jobs, chosen, devices, nodes)
     settings = Settings(
         folder=folder,
         data_dir=data_dir.absolute(),
         device=chosen,
         threads=executor.threads if executor else count_threads(workers * devices),
         devices=devices,
+        nodes=nodes,
     )
     check_devices(cells, settings, compile_steps)
     return Run(
@@ -167,6 +177,7 @@ def prepare(
         retry_failed=retry_failed,
         compile_steps=compile_steps,
         executor=executor,
+        node=node,
     )
 
 
@@ -177,25 +188,28 @@ def execute(run: Run, display: Display) -> None:
         BenchmarkError: if the run folder cannot be used, or work to reuse is damaged.
         DatasetError: if the data cannot be made or read.
     """
-    settings, folder = run.settings, run.settings.run
+    folder = run.settings.run
     budget = Budget(run.budget)
-    plan_file.check(folder, run.suite, settings.data_dir)
+    plan_file.check(folder, run.suite, run.settings.data_dir)
     _make_writable(folder.path)
     lock = plan_file.lock(folder)
     try:
         _be_alone(folder, display)
-        _tell(display, [f"note: {note}" for note in mend(run.cells, settings)])
+        _tell(display, [f"note: {note}" for note in mend(run.cells, run.settings)])
         if not run.mix_commits:
-            check_code(run.cells, settings)
-        library = Library(settings.data_dir)
+            check_code(run.cells, run.settings)
+        library = Library(run.settings.data_dir)
         cells, widths = run.cells, None
         begun: set[str] = set()
-        with LiveReport(folder.path) as live, _cluster(run, display) as pool:
+        with LiveReport(folder.path) as live, _cluster(run, display) as pool, _nodes(run, display) as host:
+            if host is not None:
+                run = replace(run, settings=replace(run.settings, meeting=host.meeting))
+            settings = run.settings
             while cells:
                 new = [cell for cell in cells if cell.key not in begun]
                 settings = _begin(run, cells, new, library, display)
                 begun |= {cell.key for cell in new}
-                _work(run, cells, settings, budget, display, live, pool)
+                _work(run, cells, settings, budget, display, live, pool, host)
                 if run.until is None or budget.spent:
                     break
                 more, widths = more_seeds(run.suite, folder.path, run.until, widths)
@@ -247,6 +261,7 @@ def _work(
     display: Display,
     live: LiveReport,
     pool: Pool | None,
+    host: Host | None,
 ) -> None:
     """Do the jobs that are left, as far as the time allows."""
     budget.know(make_jobs(cells, settings))
@@ -256,13 +271,20 @@ def _work(
     def update(running: Sequence[Job], ended: Job | None) -> None:
         if ended is not None:
             budget.ended(ended)
+        if host is not None:
+            host.look()
         display.update(running, ended)
         live.update(cell_ended=ended is not None and ended.cells > 0)
 
+    def may_start(job: Job, running: Sequence[Job]) -> bool:
+        return (host is None or host.look()) and budget.allows(job, running)
+
     if pool is None:
-        run_jobs(todo, run.workers, update, budget.allows)
+        run_jobs(todo, run.workers, update, may_start)
     else:
-        run_all(todo, pool, update, budget.allows)
+        run_all(todo, pool, update, may_start)
+    if host is not None:
+        host.check()
 
 
 @contextmanager
@@ -273,11 +295,29 @@ def _cluster(run: Run, display: Display) -> Iterator[Pool | None]:
         return
     from benchmark.executors.cluster import Cluster  # Parsl is an extra
 
-    def tell(line: str) -> None:
-        _tell(display, [line])
-
-    with Cluster(run.executor, run.settings.run, run.workers, run.mix_commits, tell) as pool:
+    with Cluster(
+        run.executor, run.settings.run, run.workers, run.mix_commits, lambda line: _tell(display, [line])
+    ) as pool:
         yield pool
+
+
+@contextmanager
+def _nodes(run: Run, display: Display) -> Iterator[Host | None]:
+    """The other nodes, met; None where there is one."""
+    settings = run.settings
+    if settings.nodes == 1:
+        yield None
+        return
+
+    with gather(settings.folder, settings.nodes, conditions(run), lambda line: _tell(display, [line])) as host:
+        yield host
+
+
+def conditions(run: Run) -> dict[str, str]:
+    """What has to be the same on all nodes, by name."""
+    settings = run.settings
+    same = {"nodes": str(settings.nodes), "devices": str(settings.devices), "device": settings.device}
+    return same if run.mix_commits else {**same, "code": code_hash()}
 
 
 def _be_alone(folder: RunFolder, display: Display) -> None:

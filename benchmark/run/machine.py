@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 
 from benchmark.errors import BenchmarkError
 from benchmark.planning.planner import check_numbers
 
 DEVICES = ("auto", "cpu", "cuda")
+NODE_VARIABLES = ("NODE_RANK", "SLURM_NODEID")
+"""Either says which of several nodes this is, from 0: the user or a launcher sets the first, Slurm the second."""
 
 
 def check_device(name: str) -> None:
@@ -38,9 +41,53 @@ def choose_device(name: str) -> str:
     return name
 
 
-def count_workers(jobs: int | None, device: str, devices: int = 1) -> int:
-    """Jobs at a time, each on so many devices: as many as asked for, else as there are cores for, or one on GPUs."""
+def check_nodes(nodes: int, jobs: int | None, executor: bool) -> None:
+    """Refuse what does not go together with several nodes.
+
+    Raises:
+        BenchmarkError: naming both.
+    """
+    check_numbers(nodes=nodes)
+    if nodes > 1 and executor:
+        raise BenchmarkError(
+            "--nodes divides jobs among nodes that run this command, --executor sends them away: give one"
+        )
+    if nodes > 1 and jobs not in (None, 1):
+        raise BenchmarkError(
+            f"--nodes {nodes} --jobs {jobs}: all nodes do one job at a time together; leave out --jobs"
+        )
+
+
+def find_node(nodes: int) -> int:
+    """Which of so many nodes this is, by the environment.
+
+    Raises:
+        BenchmarkError: if it does not say so.
+    """
+    if nodes == 1:
+        return 0
+    name = next((name for name in NODE_VARIABLES if os.environ.get(name)), None)
+    if name is None:
+        raise BenchmarkError(
+            f"--nodes {nodes}: nothing says which of them this is. Set {NODE_VARIABLES[0]} to 0 on the first and to 1, "
+            f"2, ... on the others, or start the command by Slurm's srun, which sets {NODE_VARIABLES[1]}"
+        )
+    text = os.environ[name]
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) >= nodes:
+        raise BenchmarkError(
+            f"--nodes {nodes}: {name} says which of them this is, from 0 to {nodes - 1}, and it is {text!r}"
+        )
+    return int(text)
+
+
+def count_workers(jobs: int | None, device: str, devices: int = 1, nodes: int = 1) -> int:
+    """Jobs at a time, each on so many devices: as many as asked for, else as there are cores for, or one on GPUs.
+
+    On several nodes one, which they do together.
+    """
     check_numbers(jobs=jobs, devices=devices)
+    if nodes > 1:
+        return 1
     return jobs or (max(1, _cores() // devices) if device == "cpu" else 1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from benchmark.errors import BenchmarkError
+from benchmark.executors.nodes import FILE
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import DatasetEntry, Suite
 from benchmark.planning.primaries import planned_primaries, pool_of
@@ -22,6 +23,8 @@ from reports.records.plan import Plan, PlannedCell, PlannedDataset, PlannedModel
 from tasks.datasets.base import Dataset, DatasetTask
 from tasks.registry import DATASETS, MODELS
 
+LOCK = ".run.lock"
+
 
 def lock(run: RunFolder) -> FileLock:
     """Held while a run is at work in a folder.
@@ -29,7 +32,7 @@ def lock(run: RunFolder) -> FileLock:
     Raises:
         BenchmarkError: if another run holds it.
     """
-    held = FileLock(run.path / ".run.lock")
+    held = FileLock(run.path / LOCK)
     try:
         held.acquire(timeout=0)
     except Timeout as error:
@@ -50,7 +53,7 @@ def check(run: RunFolder, suite: Suite, data_dir: Path) -> None:
         BenchmarkError: if the folder holds something else, or was made by another plan.
     """
     before = _before(run, suite, data_dir)
-    if before is None and run.path.is_dir() and any(p.name != ".run.lock" for p in run.path.iterdir()):
+    if before is None and run.path.is_dir() and any(p.name not in (LOCK, FILE) for p in run.path.iterdir()):
         raise BenchmarkError(
             f"folder {run.path} exists and holds no run (no plan.json). Choose an empty or new one with --out"
         )

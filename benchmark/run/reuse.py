@@ -41,7 +41,7 @@ def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path]
     Raises:
         BenchmarkError: for damaged work.
     """
-    environment = describe_environment(settings.device, settings.threads, settings.devices)
+    environment = describe_environment(settings.device, settings.threads, settings.processes)
     refused: dict[str, int] = {}
     for job in make_jobs(cells, settings):
         if job.finished:

@@ -61,7 +61,11 @@ def choose_compiled(cells: Sequence[Cell], settings: Settings, choice: Choice, w
 
 def _compiles(jobs: Sequence[Job], settings: Settings, choice: Choice, workers: int) -> bool:
     """Whether the fits of one network are compiled."""
-    if choice == "never" or settings.devices > 1 or not issubclass(MODELS.get(jobs[0].work.model.kind), GraphPotential):
+    if (
+        choice == "never"
+        or settings.processes > 1
+        or not issubclass(MODELS.get(jobs[0].work.model.kind), GraphPotential)
+    ):
         return False
     if choice == "always":
         return True
@@ -95,20 +99,21 @@ def check_devices(cells: Sequence[Cell], settings: Settings, choice: Choice) -> 
     Raises:
         BenchmarkError: if there are fewer, a batch has fewer frames, or steps are to be compiled always.
     """
-    devices = settings.devices
-    if devices == 1:
+    devices, nodes = settings.devices, settings.nodes
+    if settings.processes == 1:
         return
+    given = f"--devices {devices}" if nodes == 1 else f"--nodes {nodes} --devices {devices}"
     if settings.device == "cuda" and devices > torch.cuda.device_count():
         raise BenchmarkError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs here")
     smallest = min((job.work for job in make_jobs(cells, settings)), key=lambda work: work.batch_size, default=None)
-    if smallest is not None and smallest.batch_size < devices:
+    if smallest is not None and smallest.batch_size < settings.processes:
         raise BenchmarkError(
-            f"--devices {devices}: a batch is divided among the devices, and in this plan there are batches of "
+            f"{given}: a batch is divided among the devices, and in this plan there are batches of "
             f"{smallest.batch_size} frames; give at most as many devices, or raise batch_size in the suite"
         )
     if choice == "always":
         raise BenchmarkError(
-            f"--compile always --devices {devices}: steps are compiled on one device alone; leave out one of the two"
+            f"--compile always {given}: steps are compiled on one device alone; leave out one of the two"
         )
 
 

@@ -169,6 +169,22 @@ class ProgressReporter(Callback):
         )
 
 
+class SameWork(Callback):
+    """Ends a process that would do something else than the first one, as where another node has other data.
+
+    Args:
+        content: what has to be the same.
+    """
+
+    def __init__(self, content: str) -> None:
+        self._content = content
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare."""
+        if trainer.strategy.broadcast(self._content) != self._content:
+            raise ValueError("this process reads other frames than the first one: all need the same data in --data-dir")
+
+
 class StopWithParent(Callback):
     """Ends a worker whose parent was killed, since a later run must be alone in the folder, or whose time is up."""
 

@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 
 from benchmark.planning.config import Phase
 from benchmark.training.batches import FrameStore, load
-from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, Report, StopWithParent
+from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, Report, SameWork, StopWithParent
 from benchmark.training.data import SplitDataModule
 from benchmark.training.modules import FinetuneModule, PotentialModule
 from benchmark.training.parts import own_place, share_statistics
@@ -43,7 +43,8 @@ def make_trainer(device: str, phase: Phase | None = None, callbacks: list[Any] |
         fitting["plugins"] = [LightningEnvironment()]  # not one that it detects: processes are started by us
     return Trainer(
         accelerator=device,
-        devices=place.processes,
+        devices=place.devices,
+        num_nodes=place.nodes,
         use_distributed_sampler=False,  # every process has whole batches: see ``benchmark.training.parts``
         callbacks=callbacks,
         enable_checkpointing=bool(callbacks),
@@ -66,6 +67,7 @@ def fit(
     report: Report,
     curves: CurveRecorder,
     key: str = "",
+    content: str = "",
 ) -> Fit:
     """Train to the phase's end, from the last checkpoint in the folder if there is one.
 
@@ -78,6 +80,7 @@ def fit(
         report: is told how far the fit is.
         curves: an empty recorder; holds the curves afterwards, also of a fit that diverged.
         key: of the job, which its checkpoints carry.
+        content: what the data is; of several processes all need the same.
 
     Raises:
         RecordError: if the folder's checkpoints are damaged or of another job.
@@ -86,7 +89,7 @@ def fit(
     if own_place().processes > 1:
         share_statistics(module.model)
     checkpoints = BestAndLast(folder, key)
-    callbacks = [curves, ProgressReporter(report, curves), StopWithParent(), checkpoints]
+    callbacks = [SameWork(content), curves, ProgressReporter(report, curves), StopWithParent(), checkpoints]
     trainer = make_trainer(device, phase, callbacks)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoints.resumable(), weights_only=True)
     return Fit(trainer.global_step, curves.seconds, checkpoints.best_epoch)
@@ -96,8 +99,8 @@ def evaluate(
     module: FinetuneModule, samples: Sequence[Data], batch_size: int, checkpoint: Path, device: str
 ) -> tuple[dict[str, float], Details]:
     """Exact errors of a checkpoint on labelled, normalised samples, by the records' names, and their details."""
-    weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(weights)
+    if own_place().rank == 0:  # Lightning gives the others its weights; another node may not see a new file at once
+        module.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
     loader = load(FrameStore(samples), batch_size)
     module.begin_test()
     make_trainer(device).test(module, dataloaders=loader, verbose=False)

@@ -21,10 +21,26 @@ from tasks.models.graph import EDGES, POINTERS, SHIFTS, samples_of
 
 
 class Place(NamedTuple):
-    """A process's number among those of a job, from 0, and how many these are."""
+    """A process's number among those of a job, from 0, how many these are, and on how many nodes, as many on each."""
 
     rank: int = 0
     processes: int = 1
+    nodes: int = 1
+
+    @property
+    def devices(self) -> int:
+        """Processes on a node."""
+        return self.processes // self.nodes
+
+    @property
+    def node(self) -> int:
+        """The number of its node."""
+        return self.rank // self.devices
+
+    @property
+    def local(self) -> int:
+        """Its number on its node."""
+        return self.rank % self.devices
 
 
 _place = Place()

@@ -11,6 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -21,11 +22,17 @@ from benchmark.executors import local
 from benchmark.run import execute as execution
 from benchmark.run.execute import execute, prepare
 from benchmark.run.progress import Display
+from reports.records.record import METRICS
 
 ROOT = Path(__file__).parents[2]
 
 ONE = ("--select", "model=egnn")
 """One network suffices where the engine is tested."""
+
+
+TOLERANCE = 1e-3
+"""Relative, on errors after a few steps: sums of float32 are taken in another order, and AdamW amplifies the last
+bit where a gradient almost vanishes."""
 
 
 def command(*arguments, cwd=ROOT, **environment):
@@ -88,6 +95,30 @@ def run_here(suite, data_dir: Path, out: Path, **options) -> str:
 
 def records(run: Path) -> pd.DataFrame:
     return pd.concat([pd.read_parquet(path) for path in sorted(run.glob("cells/*/record.parquet"))])
+
+
+def compare(folder, made):
+    """Records, curves and checkpoints are those of one process, but for rounding, times and memory."""
+    place = ["cell_key", "split", "checkpoint"]
+    rows = records(folder).set_index(place)
+    expected = records(made).set_index(place).loc[rows.index]
+    assert set(rows["status"]) == {"ok"}
+    for name in (*METRICS, "handover_force_rms"):
+        np.testing.assert_allclose(rows[name], expected[name], rtol=TOLERANCE, err_msg=name)
+    for name in ("finetune_steps", "pretrain_steps", "best_epoch", "n_frames", "n_atoms", "split_hash"):
+        assert list(rows[name]) == list(expected[name]), name
+    for path in folder.glob("*/*/curves.parquet"):
+        curves, before = pd.read_parquet(path), pd.read_parquet(made / path.relative_to(folder))
+        place = ["phase", "epoch", "step", "split", "metric"]
+        assert curves[place].equals(before[place])
+        np.testing.assert_allclose(curves["value"], before["value"], rtol=TOLERANCE, atol=1e-6)
+    for path in folder.glob("*/*/*.ckpt"):
+        saved, before = (torch.load(p, weights_only=True) for p in (path, made / path.relative_to(folder)))
+        assert (saved["epoch"], saved["global_step"]) == (before["epoch"], before["global_step"])
+        assert saved["state_dict"].keys() == before["state_dict"].keys()
+        for name, weight in before["state_dict"].items():
+            torch.testing.assert_close(saved["state_dict"][name], weight, rtol=TOLERANCE, atol=1e-4)
+    return rows
 
 
 def contents(folder: Path) -> dict[str, float]:

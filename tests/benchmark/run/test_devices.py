@@ -8,50 +8,18 @@ import os
 import signal
 import threading
 
-import numpy as np
-import pandas as pd
 import pytest
-import torch
 
 from benchmark.errors import BenchmarkError
 from benchmark.executors import together
 from benchmark.training.modules import PotentialModule
-from reports.records.record import METRICS
 from tests.benchmark.own_suite import entry
-from tests.benchmark.runs import records
+from tests.benchmark.runs import compare, records
 
 pytestmark = pytest.mark.slow
 
-TOLERANCE = 1e-3
-"""Relative, on errors after a few steps: sums of float32 are taken in another order, and AdamW amplifies the last
-bit where a gradient almost vanishes."""
-
 SCRATCH = {"strategy": ["scratch"]}
 UNSTABLE = {"finetune": {"lr": 1e38, "lr_min": 1e38}}
-
-
-def compare(folder, made):
-    """Records, curves and checkpoints are those of one process, but for rounding, times and memory."""
-    place = ["cell_key", "split", "checkpoint"]
-    rows = records(folder).set_index(place)
-    expected = records(made).set_index(place).loc[rows.index]
-    assert set(rows["status"]) == {"ok"}
-    for name in (*METRICS, "handover_force_rms"):
-        np.testing.assert_allclose(rows[name], expected[name], rtol=TOLERANCE, err_msg=name)
-    for name in ("finetune_steps", "pretrain_steps", "best_epoch", "n_frames", "n_atoms", "split_hash"):
-        assert list(rows[name]) == list(expected[name]), name
-    for path in folder.glob("*/*/curves.parquet"):
-        curves, before = pd.read_parquet(path), pd.read_parquet(made / path.relative_to(folder))
-        place = ["phase", "epoch", "step", "split", "metric"]
-        assert curves[place].equals(before[place])
-        np.testing.assert_allclose(curves["value"], before["value"], rtol=TOLERANCE, atol=1e-6)
-    for path in folder.glob("*/*/*.ckpt"):
-        saved, before = (torch.load(p, weights_only=True) for p in (path, made / path.relative_to(folder)))
-        assert (saved["epoch"], saved["global_step"]) == (before["epoch"], before["global_step"])
-        assert saved["state_dict"].keys() == before["state_dict"].keys()
-        for name, weight in before["state_dict"].items():
-            torch.testing.assert_close(saved["state_dict"][name], weight, rtol=TOLERANCE, atol=1e-4)
-    return rows
 
 
 def test_two_devices_do_what_one_does(made, tmp_path):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, StopWithParent
+from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, SameWork, StopWithParent
 from benchmark.training.data import EpochSampler
 from benchmark.training.modules import FinetuneModule
 
@@ -133,3 +133,11 @@ def test_the_first_batch_is_full_and_the_same(make_data, tmp_path):
     energies = batch.y.flatten().tolist()
     assert energies[9:] == energies[:2], "nine frames, from the first on again"
     assert data.first_batch().y.flatten().tolist() == energies
+
+
+def test_a_process_with_other_frames_than_the_first_does_not_begin():
+    fitting = trainer()
+    fitting.strategy.broadcast = lambda value: "frames of the first"
+    SameWork("frames of the first").on_fit_start(fitting, None)
+    with pytest.raises(ValueError, match="other frames than the first one"):
+        SameWork("others").on_fit_start(fitting, None)
