@@ -44,7 +44,8 @@ HEAVY = (
 )
 """Libraries imported once, before the processes are forked: all but a second of what a test run takes to start."""
 
-ARGUMENTS = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-p", "no:warnings", "--durations=0", "--no-header")
+ARGUMENTS = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-p", "no:warnings", "--durations=0", "--no-header",
+             "--hypothesis-profile=mutants")  # fmt: skip
 UNTOUCHED_S = 20.0
 """Processor time that a run may take in addition to ten times what it takes without a fault."""
 WALL_FACTOR = 100
@@ -134,7 +135,11 @@ def _start(fault: Fault | None, tree: ast.Module, tests: Sequence[str], limit_s:
             faulty = compile(ast.fix_missing_locations(tree), str(path), "exec")
             put(fault.file.removesuffix(".py").replace("/", "."), path, faulty, notes / str(os.getpid()))
         import pytest
+        from hypothesis import Phase, settings
 
+        # One example that fails will do: none is looked for that is shorter.
+        phases = (Phase.explicit, Phase.generate)
+        settings.register_profile("mutants", settings.get_profile("ci"), phases=phases, database=None)
         code = int(pytest.main([*ARGUMENTS, *tests]))
     except BaseException:
         traceback.print_exc()
