@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -119,3 +121,8 @@ def test_frames_are_counted_by_the_bytes_of_all_their_tensors(samples):
     needed = sum(value.nbytes for sample in samples for value in sample.to_dict().values())
     assert FrameStore(samples, limit=needed)._fields
     assert not FrameStore(samples, limit=needed - 1)._fields
+
+
+def test_the_most_memory_is_what_the_documentation_says():
+    page = (Path(__file__).parents[3] / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert f"Above {batches.KEPT_BYTES / 2**30:g} GiB for a set of frames they are not kept" in page

@@ -7,6 +7,7 @@ import torch
 from torch_geometric.data import Batch
 
 from benchmark.training import compiled
+from benchmark.training.checked import Computed
 from benchmark.training.compiled import CompiledStep, read_measured
 from benchmark.training.steps import prepare_step
 from tasks.models.egnn import EGNN
@@ -164,3 +165,13 @@ def test_compiled_code_is_kept_in_the_users_cache(monkeypatch, tmp_path):
     from os import environ
 
     assert environ[compiled.CACHE_VARIABLE] == str(tmp_path / "nnp-pretrain-bench" / "compiled")
+
+
+def test_where_no_cache_can_be_what_was_measured_is_kept_until_a_restart(monkeypatch, tmp_path):
+    monkeypatch.delenv(compiled.CACHE_VARIABLE)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(compiled.tempfile, "tempdir", str(tmp_path))
+    compiled.write_measured("f", Computed("compiled", seconds=2.0, speedup=1.5))
+    assert read_measured("f") == {"seconds": 2.0, "speedup": 1.5}
+    assert len(list(tmp_path.glob("measured-f-*.json"))) == 1

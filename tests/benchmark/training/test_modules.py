@@ -40,6 +40,8 @@ def test_every_attribute_that_lnnp_sets_is_set(module):
     original = LNNP(hparams)
     missing = [name for name in vars(original) if name not in vars(module)]
     assert missing == []
+    for name in ("ema", "losses"):
+        assert getattr(module, name) == getattr(original, name)
 
 
 def test_both_stages_use_adamw_with_the_phases_decay(module, make_potential, pretraining):
@@ -330,3 +332,16 @@ def test_curves_have_the_errors_of_training_and_validation_apart(module, frames)
     for stage in ("train", "val"):
         module.batch_loss(Batch.from_data_list(frames[:3]), 0, stage)
     assert module.curve_values()["train", "loss"] == pytest.approx(first["train", "loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("boxed", [True, False])
+def test_what_a_compiler_is_shown_first_is_what_a_training_step_sees(module, frames, boxed):
+    first = Batch.from_data_list(frames[:4])
+    if not boxed:
+        del first.box
+    module.trainer = SimpleNamespace(datamodule=SimpleNamespace(first_batch=lambda: first), global_step=0)
+    z, pos, batch, box, extra_args = module._first_inputs()
+    for found, expected in ((z, first.z), (pos, first.pos), (batch, first.batch)):
+        assert torch.equal(found, expected)
+    assert torch.equal(box, first.box) if boxed else box is None
+    assert set(extra_args) == {"molecule", "ptr"}
