@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
-from tasks.errors import ErrorSums, net_forces_and_torques
+from tasks.errors import WAITING, ErrorSums, net_forces_and_torques
 
 
 def frame(seed, molecules):
@@ -158,3 +158,35 @@ def test_what_waits_to_be_summed_holds_no_graph():
     sums = ErrorSums(0.7)
     sums.update(batch.y.clone().requires_grad_(), batch.neg_dy.clone().requires_grad_(), batch)
     assert not any(part.requires_grad for parts in sums._waiting for part in parts)
+
+
+def test_many_batches_are_summed_in_float64_and_few_of_them_wait():
+    sums, errors = ErrorSums(1.0), []
+    frames = [frame(seed, 1) for seed in range(2 * WAITING + 5)]
+    for sample in frames:
+        (batch,) = DataLoader([sample], batch_size=1)
+        force, energy = 1e3 + batch.neg_dy, 1e3 + batch.y
+        sums.update(energy, force, batch)
+        errors.append((force - batch.neg_dy, energy - batch.y))
+    assert len(sums._waiting) == 5
+    off, wrong = (torch.cat(parts).double().numpy() for parts in zip(*errors, strict=True))
+    for _ in range(2):
+        found = sums.compute()
+        assert found["force_rmse_mev_per_A"] == pytest.approx(1000 * np.sqrt(np.mean(off**2)), rel=1e-13)
+        assert found["force_mae_mev_per_A"] == pytest.approx(1000 * np.mean(np.abs(off)), rel=1e-13)
+        assert found["energy_rmse_mev"] == pytest.approx(1000 * np.sqrt(np.mean(wrong**2)), rel=1e-13)
+        assert found["energy_mae_mev_per_atom"] == pytest.approx(1000 * np.mean(np.abs(wrong / 3)), rel=1e-13)
+
+
+def test_errors_of_molecules_are_those_of_their_net_forces_and_torques():
+    sums, nets = ErrorSums(0.7, molecules=True), []
+    for size, seed in ((2, 0), (3, 1)):
+        (batch,) = DataLoader([frame(seed, size), frame(seed + 5, 1)], batch_size=2)
+        force = torch.randn(batch.neg_dy.shape, generator=torch.Generator().manual_seed(seed))
+        sums.update(batch.y, force, batch)
+        nets.append(net_forces_and_torques(force - batch.neg_dy, batch))
+    found = sums.compute()
+    for name, parts in zip(
+        ("molecule_force_rmse_mev_per_A", "molecule_torque_rmse_mev"), zip(*nets, strict=True), strict=True
+    ):
+        assert found[name] == pytest.approx(700 * float(torch.cat(parts).square().mean().sqrt()), rel=1e-12)

@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,15 @@ def read_cases(file: str, seed: int, harmless: Sequence[dict[str, Any]]) -> tupl
     return tree, results, cases
 
 
+@cache
+def untouched_s(tests: tuple[str, ...]) -> float:
+    """Processor time of tests without a fault, which have to pass then."""
+    ((_, untouched),) = judge_all([(None, ast.Module([], []))], tests, 1, 600)
+    if untouched.state != "survived":
+        raise SystemExit(f"the tests do not pass as they are ({untouched.state}): {' '.join(tests)}")
+    return untouched.seconds
+
+
 def judge_file(file: str, tests: Sequence[str], chosen: argparse.Namespace, harmless: Sequence[dict[str, Any]]) -> None:
     """Judge what is in the sample and has no verdict yet; with `--survivors` what survived before as well."""
     tree, results, cases = read_cases(file, chosen.seed, harmless)
@@ -96,11 +106,9 @@ def judge_file(file: str, tests: Sequence[str], chosen: argparse.Namespace, harm
     wanted = [case.fault for case in sample if case.state is None or (case.state in again and case.reason is None)]
     if not wanted:
         return
-    ((_, untouched),) = judge_all([(None, tree)], tests, 1, 600)
-    if untouched.state != "survived":
-        raise SystemExit(f"{file}: its tests do not pass as it is ({untouched.state}): {' '.join(tests)}")
-    print(f"{file}: {len(wanted)} faults, {untouched.seconds:.1f} s of tests", flush=True)
-    limit_s = UNTOUCHED_S + 10 * untouched.seconds
+    seconds = untouched_s(tuple(tests))
+    print(f"{file}: {len(wanted)} faults, {seconds:.1f} s of tests", flush=True)
+    limit_s = UNTOUCHED_S + 10 * seconds
     for fault, verdict in judge_all([(fault, tree) for fault in wanted], tests, chosen.jobs, limit_s):
         assert fault is not None
         results.add(fault, verdict.state, verdict.seconds)

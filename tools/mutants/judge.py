@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.abc
-import importlib.util
 import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import CodeType, ModuleType
 
 from tools.mutants.faults import Fault
+from tools.mutants.faulty import put
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
@@ -46,26 +44,12 @@ HEAVY = (
 )
 """Libraries imported once, before the processes are forked: all but a second of what a test run takes to start."""
 
-ARGUMENTS = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-p", "no:warnings", "--durations=0", "--no-header")
+ARGUMENTS = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-p", "no:warnings", "--durations=0", "--no-header",
+             "--hypothesis-profile=mutants")  # fmt: skip
 UNTOUCHED_S = 20.0
 """Processor time that a run may take in addition to ten times what it takes without a fault."""
 WALL_FACTOR = 100
 """Wall time for processor time: a run that waits for ever is ended, one on a busy machine is not."""
-
-
-class _Faulty(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds one module in the place where it is, with other code."""
-
-    def __init__(self, name: str, path: Path, code: CodeType) -> None:
-        self.name, self.path, self.code = name, path, code
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        if name != self.name:
-            return None
-        return importlib.util.spec_from_file_location(name, self.path, loader=self)
-
-    def exec_module(self, module: ModuleType) -> None:
-        exec(self.code, module.__dict__)
 
 
 @dataclass(frozen=True)
@@ -103,11 +87,12 @@ def judge_all(
     """
     waiting = list(reversed(cases))
     running: dict[int, tuple[Fault | None, float]] = {}
+    notes = tempfile.TemporaryDirectory()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 fault, tree = waiting.pop()
-                running[_start(fault, tree, tests, limit_s)] = (fault, time.monotonic())
+                running[_start(fault, tree, tests, limit_s, Path(notes.name))] = (fault, time.monotonic())
             for pid, (fault, began) in list(running.items()):
                 ended, status, usage = os.wait4(pid, os.WNOHANG)
                 if not ended and time.monotonic() - began > WALL_FACTOR * limit_s:
@@ -121,6 +106,7 @@ def judge_all(
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+        notes.cleanup()
 
 
 def _state(status: int) -> str:
@@ -130,8 +116,8 @@ def _state(status: int) -> str:
     return {0: "survived", 4: "unfit", 5: "unfit"}.get(os.WEXITSTATUS(status), "noticed")
 
 
-def _start(fault: Fault | None, tree: ast.Module, tests: Sequence[str], limit_s: float) -> int:
-    """Fork a process that runs the tests; its exit code is pytest's."""
+def _start(fault: Fault | None, tree: ast.Module, tests: Sequence[str], limit_s: float, notes: Path) -> int:
+    """Fork a process that runs the tests; its exit code is pytest's. It leaves a note in a folder for its children."""
     pid = os.fork()
     if pid:
         return pid
@@ -147,9 +133,13 @@ def _start(fault: Fault | None, tree: ast.Module, tests: Sequence[str], limit_s:
             path = ROOT / fault.file
             fault.put()
             faulty = compile(ast.fix_missing_locations(tree), str(path), "exec")
-            sys.meta_path.insert(0, _Faulty(fault.file.removesuffix(".py").replace("/", "."), path, faulty))
+            put(fault.file.removesuffix(".py").replace("/", "."), path, faulty, notes / str(os.getpid()))
         import pytest
+        from hypothesis import Phase, settings
 
+        # One example that fails will do: none is looked for that is shorter.
+        phases = (Phase.explicit, Phase.generate)
+        settings.register_profile("mutants", settings.get_profile("ci"), phases=phases, database=None)
         code = int(pytest.main([*ARGUMENTS, *tests]))
     except BaseException:
         traceback.print_exc()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -106,3 +108,21 @@ def test_memory_is_flat_over_epochs(samples, search, monkeypatch):
     for _ in range(3):
         assert sum(b.num_graphs for b in load(store, 2)) == len(samples)
     assert calls == once
+
+
+def test_a_loader_has_the_order_that_it_is_given(samples):
+    order = [3, 5, 0, 2, 4, 1]
+    found = list(load(FrameStore(samples), 4, order))
+    assert [b.num_graphs for b in found] == [4, 2]
+    assert torch.equal(torch.cat([b.y for b in found]), torch.cat([samples[frame].y for frame in order]))
+
+
+def test_frames_are_counted_by_the_bytes_of_all_their_tensors(samples):
+    needed = sum(value.nbytes for sample in samples for value in sample.to_dict().values())
+    assert FrameStore(samples, limit=needed)._fields
+    assert not FrameStore(samples, limit=needed - 1)._fields
+
+
+def test_the_most_memory_is_what_the_documentation_says():
+    page = (Path(__file__).parents[3] / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert f"Above {batches.KEPT_BYTES / 2**30:g} GiB for a set of frames they are not kept" in page

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, SameWork, StopWithParent
 from benchmark.training.data import EpochSampler
@@ -114,9 +115,14 @@ def test_a_worker_ends_with_its_parent(monkeypatch, alive):
 
 
 @pytest.mark.parametrize(("frames", "length", "passes"), [(4, 4, 1), (4, 8, 2), (4, 9, 3), (4, 3, 1)])
-def test_an_epoch_is_made_of_as_few_passes_as_it_takes(frames, length, passes):
-    sampler = EpochSampler(frames, length, seed=3)
+def test_an_epoch_is_made_of_as_few_passes_as_it_takes(frames, length, passes, monkeypatch):
+    """Nor is one drawn that is not used."""
+    sampler, draw, drawn = EpochSampler(frames, length, seed=3), torch.randperm, []
+    monkeypatch.setattr(
+        torch, "randperm", lambda count, generator: drawn.append(count) or draw(count, generator=generator)
+    )
     order = list(sampler)
+    assert drawn == [frames] * passes
     assert len(sampler) == len(order) == length
     for start in range(0, length, frames):
         part = order[start : start + frames]

@@ -163,3 +163,60 @@ def test_the_way_of_each_network():
     assert fastest_way(MODELS.get("forcenet"), "cuda") == "compiled"  # its batch norm ties samples together
     assert fastest_way(MODELS.get("tensornet"), "cuda") == "eager"
     assert fastest_way(EGNN, "cpu") == "compiled"
+
+
+def test_room_is_a_share_more_and_an_atom_for_each_sample_that_fills_up():
+    step = step_of("egnn")
+    for sizes in [(8, 5), (1,) * 70]:
+        inputs = step.inputs(*arguments(*sizes))
+        atoms, edges, samples = 3 * sum(sizes), inputs[4].edges.shape[1], len(sizes)
+        assert Room.around(inputs) == Room(
+            int(1.15 * atoms) + max(64, samples + 1), int(1.15 * edges) + 64, samples + 1
+        )
+
+
+def test_a_room_holds_up_to_its_bounds():
+    """The last atom is for the sample that fills up."""
+    step = step_of("egnn")
+    inputs = step.inputs(*arguments(3, 2))
+    edges = inputs[4].edges.shape[1]
+    assert Room(16, edges, 3).holds(inputs)
+    assert not Room(15, edges, 3).holds(inputs)
+    assert not Room(16, edges - 1, 3).holds(inputs)
+    assert not Room(99, edges, 2).holds(inputs), "no sample is left to fill up"
+    assert not Room(17, edges, 5).holds(inputs)
+    assert Room(18, edges, 5).holds(inputs)
+
+
+def test_single_atoms_and_batches_without_a_pair_are_not_taken():
+    step = step_of("egnn")
+    far = torch.tensor([8, 8, 8]), 9.0 * torch.eye(3).double(), torch.tensor([0, 0, 1]), None, {}
+    assert not step.takes(step.inputs(*far))
+    pair = torch.tensor([8, 8, 8]), torch.eye(3).double(), torch.tensor([0, 0, 1]), None, {}
+    assert step.inputs(*pair)[4].edges.shape[1] == 2
+    assert step.takes(step.inputs(*pair))
+    z, pos, _, box, _ = pair
+    assert not step.takes(step.inputs(z, pos, torch.arange(3), box, {}))
+
+
+def test_what_is_recorded_has_the_batch_as_tensors_and_the_networks_weights(monkeypatch):
+    recorded = []
+
+    def record(function, tensors, allow_unused_input):
+        recorded.append((function, tensors, allow_unused_input))
+        return function
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
+    for boxless in (False, True):
+        step = step_of("egnn")
+        z, pos, batch, box, extra = arguments(3, 2, labels=masked)
+        pos.requires_grad_()
+        given = (z, pos, batch, None if boxless else box, extra)
+        torch.testing.assert_close(step(*given), step.eager(*step.inputs(*given)))
+        function, tensors, unused = recorded[-1]
+        assert unused, "of some functions not all weights are part"
+        assert function.training
+        assert dict(function.potential.named_parameters()).keys() == dict(step._potential.named_parameters()).keys()
+        assert [len(tensor) for tensor in tensors[:3]] == [step._room.atoms] * 3
+        assert len(tensors) == 6 if boxless else 7
+        assert not any(tensor.requires_grad for tensor in tensors)

@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import Batch
 
 from benchmark.training import compiled
-from benchmark.training.checked import disagreement
+from benchmark.training.checked import Computed
 from benchmark.training.compiled import CompiledStep, read_measured
 from benchmark.training.steps import prepare_step
 from tasks.models.egnn import EGNN
@@ -148,15 +148,6 @@ def test_batches_of_another_sort_are_computed_eagerly(potential, pretend):
     assert calls == [3]
 
 
-def test_disagreement_is_relative_to_the_largest_gradient():
-    eager = {"output 0": torch.tensor([2.0]), "gradient of a": torch.tensor([100.0]), "gradient of b": torch.zeros(2)}
-    rounding = eager | {"gradient of b": torch.full((2,), 1e-3)}
-    assert disagreement(eager, rounding) is None
-    assert disagreement(eager, {name: value for name, value in eager.items() if name != "gradient of b"}) is None
-    assert "gradient of b" in (disagreement(eager, eager | {"gradient of b": torch.ones(2)}) or "")
-    assert "output 0" in (disagreement(eager, eager | {"output 0": torch.tensor([float("nan")])}) or "")
-
-
 def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
     asked = []
     library = type("Library", (), {"mallopt": lambda self, option, value: asked.append(option)})
@@ -174,3 +165,13 @@ def test_compiled_code_is_kept_in_the_users_cache(monkeypatch, tmp_path):
     from os import environ
 
     assert environ[compiled.CACHE_VARIABLE] == str(tmp_path / "nnp-pretrain-bench" / "compiled")
+
+
+def test_where_no_cache_can_be_what_was_measured_is_kept_until_a_restart(monkeypatch, tmp_path):
+    monkeypatch.delenv(compiled.CACHE_VARIABLE)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(compiled.tempfile, "tempdir", str(tmp_path))
+    compiled.write_measured("f", Computed("compiled", seconds=2.0, speedup=1.5))
+    assert read_measured("f") == {"seconds": 2.0, "speedup": 1.5}
+    assert len(list(tmp_path.glob("measured-f-*.json"))) == 1

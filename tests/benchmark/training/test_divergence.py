@@ -41,3 +41,18 @@ def test_elsewhere_it_is_seen_some_steps_later_and_the_step_is_named(steps_left,
         ends[steps_left]()
     assert caught.value.steps == 15
     watch.check(0)
+
+
+def test_losses_that_wait_hold_no_graph():
+    """It would keep the memory of up to 64 training steps."""
+    watch = Watch()
+    watch.note(torch.ones((), requires_grad=True).square().as_subclass(Elsewhere), 0, 0)
+    assert len(watch._losses) == 1
+    assert not watch._losses[0].requires_grad
+
+
+def test_no_more_wait_than_are_looked_at_together():
+    watch = Watch()
+    for step in range(2 * divergence.WATCHED_STEPS + 3):
+        watch.note(loss(1.0), step, 0)
+    assert len(watch._losses) == 3

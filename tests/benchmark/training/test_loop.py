@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.strategies import DDPStrategy
 
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.data import EpochSampler, SplitDataModule
-from benchmark.training.loop import evaluate, fit
+from benchmark.training.loop import evaluate, fit, make_trainer
 from benchmark.training.modules import Diverged, FinetuneModule, PretrainModule
+from benchmark.training.parts import Place
 from tasks.datasets.splits import Split
 from tasks.models.egnn import EGNN
 from tasks.options.models import EGNNConfig
@@ -186,3 +188,11 @@ def test_few_labels_make_no_shorter_epochs(frames, split, tmp_path):
         firsts.append(list(more).count(0))
     assert {4, 5} == set(firsts), "no frame comes more often in every epoch"
     assert set(seen) == {float(frames[i].y) for i in split.labelled(2 / 9, 0).train}
+
+
+def test_a_trainer_has_the_processes_of_its_job(finetuning, monkeypatch):
+    assert make_trainer("cpu", finetuning).num_devices == 1
+    monkeypatch.setattr("benchmark.training.parts._place", Place(0, 2))
+    trainer = make_trainer("cpu", finetuning)
+    assert (trainer.num_devices, trainer.world_size) == (2, 2)
+    assert isinstance(trainer.strategy, DDPStrategy)

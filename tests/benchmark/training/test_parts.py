@@ -77,8 +77,9 @@ def test_two_processes_find_the_losses_gradients_and_statistics_of_one(tmp_path)
     processes = [
         context.Process(target=take_part, args=(rank, str(tmp_path), theirs)) for rank, (_, theirs) in enumerate(pipes)
     ]
-    for process in processes:
+    for process, (_, theirs) in zip(processes, pipes, strict=True):
         process.start()
+        theirs.close()  # the end of a process that fails is the end of its pipe
     try:
         assert all(ours.poll(WAIT_S) for ours, _ in pipes)
         for found in [ours.recv() for ours, _ in pipes]:

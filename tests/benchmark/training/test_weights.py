@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
@@ -66,3 +68,11 @@ def test_other_content_is_refused(path, content, message, capsys):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(RecordError, match=r"none\.pt is missing: do this"):
         read_weights(tmp_path / "none.pt", "mine", "do this")
+
+
+def test_weights_are_on_the_disk_before_they_have_their_name(tmp_path, monkeypatch):
+    """A power cut leaves no file that is named and not whole."""
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(descriptor) or fsync(descriptor))
+    write_weights(WEIGHTS, tmp_path / "potential.pt", "mine")
+    assert synced

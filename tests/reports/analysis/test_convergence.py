@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.analysis.convergence import epochs_to_reach, summarise_reach
+from reports.analysis.convergence import epochs_to_reach, summarise_reach, validation_curves
 from reports.records.record import records_frame
 
 
@@ -86,3 +86,36 @@ def test_cells_of_different_splits_are_not_compared(record, curve, split_hash, n
     curves = pd.concat([curve(strategy, seed, [2.0, 1.0]) for strategy in ("scratch", "masked") for seed in (0, 1)])
     reached = epochs_to_reach(records, curves, "scratch")
     assert reached["strategy"].value_counts().to_dict() == {"scratch": 2, "masked": n}
+
+
+def test_what_came_before_is_added_as_far_as_it_is_known(record, curve):
+    """Pretraining, and the making of its labels; a file that does not say what it has cost makes a total unknown."""
+    cells = {
+        0: {},
+        1: {"label_seconds": 100.0},
+        2: {"pretrained_file": "0" * 12, "pretrain_seconds": None},
+        3: {"pretrained_file": "0" * 12, "pretrain_seconds": 50.0},
+        4: {"pretrain_seconds": None},  # of an older run
+    }
+    records = [record("masked", seed, **changes) for seed, changes in cells.items()]
+    records.append(record("scratch", 5, pretrain_seconds=None))
+    curves = [curve("masked", seed, [2.0, 1.0]) for seed in cells]
+    curves.append(curve("scratch", 5, [2.0, 1.0]))
+    found = validation_curves(records_frame(records), pd.concat(curves), "force_rmse_mev_per_A")
+    last = found[found["epoch"] == 2].set_index("seed")
+    assert last["seconds"].tolist() == [9.0] * 6
+    nan = float("nan")
+    # Two epochs of pretraining took 6.5 s and 240 steps, two of finetuning 9 s and as many.
+    totals = last[["total_seconds", "total_epoch", "total_step"]].astype(float)
+    assert totals["total_seconds"].tolist() == pytest.approx([15.5, 115.5, nan, 59.0, nan, 9.0], nan_ok=True)
+    assert totals["total_epoch"].tolist() == pytest.approx([4, 4, nan, 4, 4, 2], nan_ok=True)
+    assert totals["total_step"].tolist() == pytest.approx([480, 480, nan, 480, 480, 240], nan_ok=True)
+    assert not {"pretrain_steps", "pretrain_seconds", "label_seconds", "pretrained_file"} & set(found.columns)
+
+
+def test_curves_are_of_validation_in_finetuning_alone(record, curve):
+    own = curve("masked", 0, [2.0, 1.0])
+    others = [own.assign(phase="pretrain"), own.assign(split="train"), own.assign(metric="loss")]
+    found = validation_curves(records_frame([record()]), pd.concat([*others, own]), "force_rmse_mev_per_A")
+    assert found["value"].tolist() == [2.0, 1.0]
+    assert found["epoch"].tolist() == [1, 2]

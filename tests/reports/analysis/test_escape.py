@@ -82,6 +82,13 @@ def test_shares_by_fisher_and_times_by_log_rank():
     assert row["p_time"] == pytest.approx(2 / 70)
 
 
+def test_shares_of_five_against_five():
+    """Four escapes against one: of the C(10, 5) ways 5 · 5 are so, one is more extreme, and as many are mirrored."""
+    frame = escaped_frame({"scratch": [None, None, None, None, 9], "masked": [1, 2, 3, 4, None]})
+    (row,) = escape.compare_escapes(frame, ["scratch"]).to_dict("records")
+    assert row["p_share"] == pytest.approx(2 * (5 * 5 + 1) / math.comb(10, 5))
+
+
 def test_times_are_compared_as_long_as_both_were_trained():
     frame = escaped_frame({"masked": [10, 10, 10]}, epochs=10)
     longer = escaped_frame({"extended": [11, 12, 13]}, epochs=15)

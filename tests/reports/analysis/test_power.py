@@ -101,3 +101,14 @@ def test_table_of_seeds():
     table = power.seeds_table(changes, family=4)
     assert table.loc[0, ["seeds_10", "seeds_20", "seeds_40"]].tolist() == [18, 7, 4]
     assert table.loc[1, ["seeds_10", "seeds_20", "seeds_40"]].isna().all()
+
+
+def test_more_seeds_than_the_most_are_not_looked_for(monkeypatch):
+    """18 seeds are what it takes; the answers are not remembered from elsewhere."""
+    for most, found in ((19, 18), (18, 18), (17, None)):
+        monkeypatch.setattr(power, "MOST_SEEDS", most)
+        assert power.seeds_needed.__wrapped__(10, 0.12 / math.sqrt(2), family=4) == found
+    width = power.seeds_for_width(10, 0.12)
+    for most, found in ((width + 1, width), (width, width), (width - 1, None)):
+        monkeypatch.setattr(power, "MOST_SEEDS", most)
+        assert power.seeds_for_width(10, 0.12) == found

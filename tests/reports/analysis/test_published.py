@@ -1,8 +1,9 @@
 """Published numbers: as in their sources, matched by what a dataset, model and arm are, never by their names."""
 
 import pytest
+from pydantic import ValidationError
 
-from reports.analysis.published import anchors, paper_value, published
+from reports.analysis.published import AnchorRow, anchors, paper_notes, paper_value, published
 from reports.records.plan import Arm, Plan
 
 FORCE, ENERGY = "force_rmse_mev_per_A", "energy_rmse_mev"
@@ -163,3 +164,33 @@ def test_every_source_is_used_and_has_an_address():
     used = {row.source for block in published().anchors for row in block.rows} | {"paper"}
     assert used == set(published().sources)
     assert all(source.url.startswith("https://") for source in published().sources.values())
+
+
+@pytest.mark.parametrize(
+    ("value", "fine"), [([], False), ([1.0], True), ([1.0, 0.1], True), ([1.0, 0.1, 0.0], False), (["x"], False)]
+)
+def test_a_published_value_is_a_mean_and_perhaps_a_spread(value, fine):
+    row = {"method": "m", "source": "s", "energy_mae_mev": value}
+    if fine:
+        assert AnchorRow(**row).energy_mae_mev == value
+    else:
+        with pytest.raises(ValidationError):
+            AnchorRow(**row)
+
+
+def test_mistyped_names_are_refused_and_nothing_can_be_changed():
+    with pytest.raises(ValidationError, match="energy_mae"):
+        AnchorRow(method="m", source="s", energy_mae=[1.0])
+    with pytest.raises(ValidationError, match="frozen"):
+        AnchorRow(method="m", source="s").method = "other"
+
+
+def test_notes_and_anchors_are_of_the_planned_datasets():
+    (note,) = paper_notes(plan_of("rpbe"), ["d"])
+    (block,) = (block for block in published().paper if block.dataset == "rpbe")
+    assert note == f"{block.table}: {block.note}"
+    assert paper_notes(plan_of("extxyz"), ["d"]) == []
+    for anchor in anchors(plan_of(**molecule("aspirin"))):
+        assert anchor.dataset == "d"
+        assert anchor.source == published().sources[anchor.row.source]
+        assert anchor.data

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from reports.analysis.results import Results
-from reports.analysis.simulations import used
+from reports.analysis.simulations import Used, used
 from reports.records.run import read_run
+from reports.records.simulations import CELL
 from tests.reports.made_up import interval, seeds
 from tests.reports.simulated import simulate
 
@@ -89,3 +93,43 @@ def test_force_errors_that_predict_structure_are_seen(found):
     assert one.rho == pytest.approx(-19 / 35)
     assert one.low < one.rho < one.high
     assert np.tanh(np.arctanh(one.rho) - 1.959964 * np.sqrt((1 + one.rho**2 / 2) / 3)) == pytest.approx(one.low)
+
+
+def test_correlations_are_of_five_potentials_or_more(found):
+    four = {strategy: {seed: errors[seed] for seed in (0, 1)} for strategy, errors in ERRORS.items()}
+    assert found(four).correlations == []
+    five = found({**four, "scratch": ERRORS["scratch"]}, name="five")
+    (one,) = five.correlations
+    assert (one.quantity, one.n) == ("rdf_error", 5)
+    # Of a perfect order the interval is a point, as it is of a reversed one.
+    assert (one.rho, one.low, one.high) == pytest.approx((1, 1, 1), abs=1e-9)
+
+
+def test_places_are_temperatures_first_and_ascending(found):
+    made = found()
+    frame = made.simulations.measures
+    names = ["mean", "1000 K", "H-O", "300 K"]
+    more = pd.concat([frame.iloc[:1].assign(quantity="q", place=name) for name in names])
+    used_too = replace(made.simulations, measures=pd.concat([frame, more.assign(kind=CELL)]))
+    other = Used(made.results, used_too)
+    assert other.places("q") == ["300 K", "1000 K", "H-O", "mean"]
+    assert other.hottest == "1000 K"
+    cold = replace(made.simulations, measures=frame[~frame["place"].str.endswith(" K")])
+    assert Used(made.results, cold).hottest == ""
+
+
+def test_rivals_have_numbers_of_their_own_dataset_alone(found):
+    made = found()
+    assert made.rival("tip3p", "own model", "rdf_error", "O-O") is None
+    assert made.rival("other", "own model", "rdf_error", "mean") is None
+    assert made.rival("tip3p", "data", "rdf_error", "mean") is None
+    assert made.rival("tip3p", "own model", "stable_ps") == 10.0
+    assert made.rivals("other") == []
+    assert len(made.ends(made.arms[0])) == 6
+    assert made.ends(made.arms[0], "nve").empty
+
+
+def test_the_files_are_read_once(found, monkeypatch):
+    made = found()
+    monkeypatch.setattr("reports.analysis.simulations.read_simulations", None)
+    assert used(made.results) is made

@@ -70,3 +70,20 @@ def test_stopping_by_width_claims_hardly_more_than_it_says_and_stopping_by_signi
     assert 0.05 < claims(narrow, FEWEST_SEEDS) < 0.075
     assert claims(narrow, 3) > 0.09
     assert claims(told, FEWEST_SEEDS) > 0.3
+
+
+@pytest.mark.parametrize(("seeds", "enough"), [(FEWEST_SEEDS - 1, False), (FEWEST_SEEDS, True)])
+def test_an_interval_as_wide_as_is_aimed_at_is_enough_from_six_seeds_on(make_run, seeds, enough):
+    assert FEWEST_SEEDS == 6
+    outcomes = {
+        "scratch": dict.fromkeys(range(seeds), (100.0, 10.0)),
+        "masked": {seed: (100.0 * math.exp(0.01 * (seed % 3)), 10.0) for seed in range(seeds)},
+    }
+    run = read_run(make_run(outcomes, primary=[PRIMARY | {"baselines": ["scratch"]}]))
+    (width,) = primary_widths(run)["half_width"]
+    (row,) = primary_widths(run, width).to_dict("records")
+    assert (row["enough"], row["needed"], row["arms"]) == (enough, FEWEST_SEEDS, 2)
+    (row,) = primary_widths(run, 0.9 * width).to_dict("records")
+    assert not row["enough"]
+    assert row["needed"] == max(FEWEST_SEEDS, seeds_for_width(0.9 * width, row["sd"]))
+    assert not primary_widths(run)["enough"].any(), "where no width is aimed at none is enough"

@@ -98,14 +98,15 @@ def test_the_basis_without_its_cosine_is_the_basis_divided_by_it():
     assert float(bare.basis(edge).max()) > 0.1
 
 
-def test_the_scale_of_r_squared_is_a_factor_on_what_the_messages_see(batch):
-    """The same as weights of that input three times as large; 1 is no part of keys."""
+@pytest.mark.parametrize("scale", [0.5, 2.0, 3.0])
+def test_the_scale_of_r_squared_is_a_factor_on_what_the_messages_see(batch, scale):
+    """The same as weights of that input so many times as large; 1 is no part of keys."""
     torch.manual_seed(0)
-    scaled = EGNN(EGNNConfig(hidden=12, layers=2, cutoff_A=3.0, radial_scale=3.0)).double().eval()
+    scaled = EGNN(EGNNConfig(hidden=12, layers=2, cutoff_A=3.0, radial_scale=scale)).double().eval()
     plain = EGNN(EGNNConfig(hidden=12, layers=2, cutoff_A=3.0)).double().eval()
     plain.load_state_dict(scaled.state_dict())
     for layer in plain.layers:
-        layer.edge_input.edge.weight.data *= 3
+        layer.edge_input.edge.weight.data *= scale
     for one, other in zip(predict(scaled, batch), predict(plain, batch), strict=True):
         torch.testing.assert_close(one, other)
     assert not {"readout_zero", "radial_scale"} & EGNNConfig().model_dump().keys()

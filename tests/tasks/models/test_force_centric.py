@@ -7,6 +7,7 @@ import pytest
 import torch
 from e3nn.o3 import spherical_harmonics
 from scipy.special import sph_harm_y
+from scipy.stats import truncnorm
 
 from tasks.models.base import MASK_LABEL
 from tasks.models.elements import PROPERTIES, covalent_radii_A, element_properties, element_table
@@ -145,3 +146,43 @@ def test_torchmdnets_second_species_copy_starts_as_the_species(batch):
     labels = torch.ones_like(batch.z)
     plain = predict(potential, batch)
     torch.testing.assert_close(predict(potential, batch, extra_args={MASK_LABEL: labels}), plain, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("max_z", [2, 10, 100])
+def test_tables_of_the_elements_end_with_the_last_one(max_z):
+    """Radii are Pyykkö's, in Å; properties are scaled over the elements that there are, the last one included."""
+    table = element_table().iloc[: max_z - 1]
+    assert covalent_radii_A(max_z).tolist() == pytest.approx([0, *table["covalent_radius"]])
+    assert covalent_radii_A(10)[9] == pytest.approx(0.64)
+    period = table["period"]
+    span = period.max() - period.min() or 1
+    scaled = element_properties(max_z)[:, PROPERTIES.index("period")]
+    assert scaled.tolist() == pytest.approx([0, *((period - period.min()) / span)])
+
+
+def test_fluorine_is_the_most_electronegative_of_the_first_nine():
+    """And lithium the least: hydrogen's 2.20 lies between 0.98 and 3.98."""
+    column = element_properties(10)[:, PROPERTIES.index("electronegativity")]
+    assert column[[3, 9]].tolist() == [0, 1]
+    assert column[1] == pytest.approx((2.20 - 0.98) / (3.98 - 0.98))
+
+
+def test_weights_of_gns_are_drawn_from_a_normal_distribution_cut_at_two_widths():
+    """Over √inputs, as Sonnet draws them. Of a million the sd is known to 0.07 %; without a width torch takes 1."""
+    torch.manual_seed(0)
+    model = GNS(GNSConfig())
+    maps = [
+        m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and not name.startswith("energy.mlp.2")
+    ]
+    assert not any(m.bias.any() for m in maps if m.bias is not None)
+    drawn = torch.cat([(m.weight * m.in_features**0.5).flatten() for m in maps]).detach().double()
+    assert len(drawn) > 900_000
+    cut = truncnorm(-2, 2)
+    assert float(drawn.std()) == pytest.approx(cut.std(), rel=0.004)
+    assert float(drawn.mean()) == pytest.approx(0, abs=0.005)
+    assert float(drawn.abs().max()) <= 2 + 1e-6
+    for sign in (1, -1):
+        assert float((sign * drawn).max()) > 1.99
+        assert float((sign * drawn > 1).double().mean()) == pytest.approx(cut.sf(1), rel=0.02)
+    for first in (model.node_encoder[0], model.edge_encoder[0]):
+        assert first.weight.abs().max() * first.in_features**0.5 <= 2 + 1e-6

@@ -10,7 +10,7 @@ from tasks.models.layers import Linear
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("inputs", "outputs"), [(1, 5), (5, 1), (1, 1), (4, 5)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 5), (5, 1), (1, 1), (4, 5), (2, 5), (5, 2)])
 def test_a_linear_map_is_the_same_in_a_compiled_function(inputs, outputs, bias, monkeypatch):
     """With its derivatives, the second one too."""
     torch.manual_seed(3)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import Generator
 from torch_geometric.data import Batch
 
+from tasks.datasets.structures.boxes import TOLERANCE
 from tasks.options.pretexts import LARGEST_RADIUS_A, DistanceDenoisingConfig
 from tasks.pretexts.base import HeadedPretext
 from tasks.pretexts.denoising import Denoising, DenoisingConfig
@@ -201,3 +202,9 @@ def test_a_pretext_with_a_head_trains_none_of_the_networks_vectors():
     assert pretext("counting").vectors is None
     assert pretext("denoising").vectors == "force"
     assert pretext("masking", head="coordinate").vectors == "coordinate"
+
+
+@pytest.mark.parametrize(("short", "fits"), [(0.5, True), (2.0, False)])
+def test_a_box_is_two_radii_wide_but_for_the_rounding_of_its_file(short, fits):
+    side = 8.0 * (1 - short * TOLERANCE)
+    assert has_room(4.0, make_water(2, 0, side, torch.float64)) == fits

@@ -459,3 +459,14 @@ def test_one_molecule_in_a_dense_box_is_taken_for_a_crystal_and_nothing_else_is(
     del alone.box
     assert copper.caution(vacuum) is copper.caution(alone) is copper.caution(make_water(8)) is None
     assert Masking(MaskingConfig(target="bonded")).caution(crystal) is None
+
+
+def test_which_molecule_is_chosen_does_not_depend_on_how_many_samples_stand_before():
+    """The one with the smallest number, in the last of a hundred thousand samples as in the first."""
+    samples = 100_000
+    sample = torch.arange(samples).repeat_interleave(4)
+    masking, eligible = Masking(MaskingConfig(ratio=0.25)), torch.ones(4 * samples, dtype=torch.bool)
+    chosen = masking._choose_groups(eligible, sample, samples, Generator().manual_seed(0)).reshape(samples, 4)
+    drawn = torch.rand(4 * samples, generator=Generator().manual_seed(0)).reshape(samples, 4)
+    assert (chosen.sum(dim=1) == 1).all()
+    assert torch.equal(drawn[chosen], drawn.amin(dim=1))
