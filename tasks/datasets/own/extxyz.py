@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
@@ -40,6 +41,9 @@ from tasks.datasets.own.precision import PRECISION_FRAMES, rounding_step
 from tasks.datasets.structures.molecules import find_bonds, topology_of_bonds
 from tasks.datasets.structures.samples import make_sample
 from tasks.datasets.structures.units import LARGEST, energy_unit_eV, force_unit_eV_per_A, length_unit_A
+
+COLUMNS = re.compile(rb"(\w+):[SRILsril]:(\d+)")
+"""A field and its number of columns, in the line of an extended XYZ file that declares them."""
 
 
 class ExtXYZ(UserFiles):
@@ -153,7 +157,7 @@ def _selection(index: str) -> slice:
 
 
 def _check_counts(path: Path) -> None:
-    """Make sure that the file has the lines that its numbers of atoms promise: ASE would count to any number."""
+    """Make sure that the file has the lines and columns that its headers promise: ASE would count to any number."""
     size, line = path.stat().st_size, 0
     with path.open("rb") as file:
         while count := file.readline(1000):
@@ -167,7 +171,13 @@ def _check_counts(path: Path) -> None:
                     f"{path}, line {line}: {atoms} atoms are announced, and the file has {size - file.tell()} bytes "
                     "after it. The file is truncated or damaged"
                 )
-            line += sum(1 for _ in itertools.islice(iter(file.readline, b""), atoms + 1))
+            for name, columns in COLUMNS.findall(file.readline()):
+                if len(columns) > 9 or int(columns) > size:
+                    raise DatasetError(
+                        f"{path}, line {line + 1}: {columns[:20].decode()} columns of {name.decode(errors='replace')} "
+                        f"are announced, and the file has {size} bytes. The file is damaged"
+                    )
+            line += 1 + sum(1 for _ in itertools.islice(iter(file.readline, b""), atoms))
 
 
 def _place(path: Path, number: int, config: ExtXYZConfig) -> str:

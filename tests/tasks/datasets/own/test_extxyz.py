@@ -344,6 +344,17 @@ def test_a_number_of_atoms_beyond_the_file_is_refused_at_once(write, tmp_path):
         own.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "columns", ["199999999999999999999", "1000000000", "9" * 5000], ids=["21 digits", "10 digits", "5000 digits"]
+)
+def test_a_number_of_columns_beyond_the_file_is_refused_at_once(write, tmp_path, columns):
+    """ASE would make room for them, until the machine's memory is at its end."""
+    own = write(ethanols(2))
+    edit(tmp_path / "own.extxyz", "species:S:1", f"species:S:{columns}")
+    with pytest.raises(DatasetError, match=rf"own\.extxyz, line 2: {columns[:20]} columns of species are announced"):
+        own.load(tmp_path)
+
+
 @pytest.mark.parametrize("what", ["position", "force", "lattice"])
 def test_finite_numbers_that_float32_cannot_hold_are_refused(write, tmp_path, what):
     atoms = labelled(water_box(np.eye(3) * 10))
