@@ -120,12 +120,13 @@ class CapturedStep(CheckedStep):
 
     def takes(self, inputs: Inputs) -> bool:
         """See ``CheckedStep.takes``."""
-        _, pos, _, samples, graph, box, seen = inputs
+        _, pos, _, samples, graph, box, _ = inputs
         trains = self._potential.training and torch.is_grad_enabled()
         # Of single atoms it could not be told which fields are of atoms and which of samples.
         if not trains or len(pos) <= samples or graph.edges.shape[1] < 2:
             return False
-        if self._room is not None and ((box is None) != self._boxless or not seen.keys() >= set(self._fields)):
+        fields = self._needed(inputs)[6].keys()
+        if self._room is not None and ((box is None) != self._boxless or not fields >= set(self._fields)):
             return False
         return self._captures < MOST_CAPTURES or self._holds(inputs)
 

@@ -152,6 +152,8 @@ def test_evaluation_single_atoms_and_other_boxes_are_not_taken(monkeypatch):
     assert not step.takes(step.inputs(z, pos, batch, box, {"ptr": extra["ptr"]})), (
         "a field that was recorded is missing"
     )
+    short = {**extra, "mask_label": extra["mask_label"][:5]}
+    assert not step.takes(step.inputs(z, pos, batch, box, short)), "it is of neither atoms nor samples any more"
     with torch.no_grad():
         assert not step.takes(step.inputs(z, pos, batch, box, extra))
     step._potential.eval()
