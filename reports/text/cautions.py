@@ -135,7 +135,7 @@ def _runaway(results: Results) -> list[str]:
         far.setdefault(str(strategy), []).append(float(size))
     return [
         f"{strategy}: finetuning begins with forces {listing([number(size, 0) for size in found])} times too large. "
-        "Comparisons with it are of that as well; an arm with a fresh readout (transfer: body) begins without it."
+        "Comparisons with it are of that as well (transfer: scaled begins at the right size)."
         for strategy, found in far.items()
     ]
 
