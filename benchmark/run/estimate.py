@@ -30,7 +30,7 @@ from benchmark.planning.reading import build
 from benchmark.run.execute import Run
 from benchmark.run.jobs import pending_jobs
 from benchmark.run.machine import choose_device
-from benchmark.run.ways import SAVED, WARM_SECONDS, choose_compiled, count_steps
+from benchmark.run.ways import WARM_SECONDS, choose_compiled, count_steps
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.compiled import read_measured
 from benchmark.training.data import SplitDataModule
@@ -89,7 +89,8 @@ def estimate(run: Run) -> Estimate:
     for work in (job.work for job in jobs):
         speedup = 1.0
         if work.key in compiled:
-            speedup = (read_measured(work.function) or {"speedup": 1 / (1 - SAVED)})["speedup"]
+            cautious = {"speedup": 1 / (1 - MODELS.get(work.model.kind).compiled_saves)}
+            speedup = (read_measured(work.function) or cautious)["speedup"]
             seconds += WARM_SECONDS
         for part in work.trains_on:
             count, split = count_steps(work, part, settings.data_dir), planned_split(part, work.seed, settings.data_dir)

@@ -11,24 +11,22 @@ import torch
 
 from benchmark.cell.job import Job, Settings
 from benchmark.errors import BenchmarkError
-from benchmark.planning.cells import Cell, Work
+from benchmark.planning.cells import Cell, Pretraining, Work
 from benchmark.planning.config import DatasetEntry, Part
 from benchmark.planning.frames import count_training_frames
 from benchmark.planning.planner import Choice
 from benchmark.planning.reading import build, check_options
 from benchmark.run.jobs import make_jobs
 from benchmark.training.compiled import missing_compiler, read_measured
+from benchmark.training.heads import called
 from benchmark.training.steps import fastest_way
 from tasks.datasets.base import DatasetTask
 from tasks.models.graph import GraphPotential
 from tasks.options.models import PotentialConfig
-from tasks.registry import DATASETS, MODELS
+from tasks.registry import DATASETS, MODELS, PRETEXTS
 
 COLD_SECONDS, WARM_SECONDS = 45.0, 4.0
 """What a network's function takes to be compiled, and each process to load it from the cache, about; one core."""
-SAVED = 1 / 3
-"""Part of an eager step that a compiled one saves, at least, on a CPU."""
-
 CAPTURED_STEPS = 300
 """Steps of a fit on a GPU from which a captured step, which takes up to a second to prepare, is worth it."""
 
@@ -75,17 +73,24 @@ def _compiles(jobs: Sequence[Job], settings: Settings, choice: Choice, workers: 
     if settings.device != "cpu":
         captured = fastest_way(MODELS.get(jobs[0].work.model.kind), settings.device) == "captured"
         return captured and _count_all_steps(jobs, settings.data_dir) > CAPTURED_STEPS * len(jobs)
-    cost = 0.0
-    for function in {job.work.function for job in jobs}:
-        cold = read_measured(function) is None
-        cost += (COLD_SECONDS if cold else 0.0) + WARM_SECONDS * workers
+    # Fits that call the same function of the network share its compiled code, whatever their pretext.
+    names: dict[str, set[str]] = {}
+    for job in jobs:
+        names.setdefault(_called(job.work), set()).add(job.work.function)
+    cold = sum(all(read_measured(name) is None for name in alike) for alike in names.values())
+    cost = cold * COLD_SECONDS + len(names) * WARM_SECONDS * workers
     # Fits that differ in their seed alone take as long: of thousands a few are guessed.
     alike: dict[tuple[Any, ...], list[Job]] = {}
     for job in jobs:
         alike.setdefault((job.pace_group, job.epochs), []).append(job)
     guesses = [len(same) * _guess_seconds(same[0].work, settings.data_dir) for same in alike.values()]
-    saved = SAVED * sum(guesses)
+    saved = MODELS.get(jobs[0].work.model.kind).compiled_saves * sum(guesses)
     return saved > 2 * cost and missing_compiler(settings.device) is None
+
+
+def _called(work: Work) -> str:
+    """Which function of its network the training steps call."""
+    return called(build(PRETEXTS, work.pretext)) if isinstance(work, Pretraining) else "predict"
 
 
 def _count_all_steps(jobs: Sequence[Job], data_dir: Path) -> int:

@@ -20,7 +20,7 @@ from benchmark.streams import Stream, stream_seed
 from benchmark.training.batches import Search
 from benchmark.training.checked import CheckedStep, Computed
 from benchmark.training.divergence import Diverged, Watch
-from benchmark.training.heads import answer, fresh_head, seen_by_network
+from benchmark.training.heads import answer, called, fresh_head, seen_by_network
 from benchmark.training.metrics import ExactMean
 from benchmark.training.parts import in_parts
 from benchmark.training.samples import Details
@@ -365,9 +365,7 @@ class PretrainModule(PotentialModule):
     @property
     def compiled_name(self) -> str:
         """See ``PotentialModule.compiled_name``."""
-        if self.head is not None:
-            return "represent"
-        return "displace" if self._pretext.vectors == "coordinate" else "predict"
+        return called(self._pretext)
 
     def _first_inputs(self) -> tuple[Any, ...]:
         """See ``PotentialModule._first_inputs``."""

@@ -63,6 +63,7 @@ class EGNN(GraphPotential):
     Config: ClassVar[type[PotentialConfig]] = EGNNConfig
     heads: ClassVar[tuple[Head, ...]] = ("force", "coordinate")
     conservative: ClassVar[bool] = True
+    compiled_saves: ClassVar[float] = 0.45
     readout_modules: ClassVar[tuple[str, ...]] = ("readout",)
 
     def __init__(self, config: EGNNConfig) -> None:

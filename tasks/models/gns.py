@@ -46,6 +46,7 @@ class GNS(ForceCentric):
 
     kind: ClassVar[str] = "gns"
     title: ClassVar[str] = "GNS"
+    compiled_saves: ClassVar[float] = 0.2
     Config: ClassVar[type[PotentialConfig]] = GNSConfig
 
     config: GNSConfig
