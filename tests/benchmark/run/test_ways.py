@@ -52,19 +52,20 @@ def test_auto_compiles_where_the_fits_are_long_and_a_compiler_is_there(cells, se
     assert choose_compiled(cells, settings, "auto", 2) == frozenset()
 
 
-def test_a_function_that_several_pretexts_call_is_compiled_once(settings, monkeypatch):
+@pytest.mark.parametrize(("suite", "functions"), [("water", 1), ("ablation-head", 2)])
+def test_a_function_that_several_pretexts_call_is_compiled_once(suite, functions, settings, monkeypatch):
+    """Forces alone in `water`; in `ablation-head` also displacements. Twice what they cost has to be saved."""
     monkeypatch.setattr(ways, "_guess_seconds", lambda work, data_dir: 1.0)
     monkeypatch.setattr(ways, "COLD_SECONDS", 1.0)
     monkeypatch.setattr(ways, "WARM_SECONDS", 0.0)
-    cells = make_plan(load_suite("water", "smoke"))
+    cells = make_plan(load_suite(suite, "smoke"))
     jobs = [job for job in make_jobs(cells, settings) if job.work.model.kind == "egnn"]
-    assert len({job.work.function for job in jobs}) == 3, "without a pretext, masking, denoising"
-    # Six fits of a second: two functions (energies and forces; displacements) cost 2 s, and twice that is wanted.
-    assert len(jobs) == 6
-    for share, compiles in ((0.65, False), (0.68, True)):
+    assert len({job.work.function for job in jobs}) > functions, "the pretexts are told apart"
+    enough = 2 * functions / len(jobs)
+    for share, compiles in ((0.99 * enough, False), (1.01 * enough, True)):
         monkeypatch.setattr(EGNN, "compiled_saves", share)
         chosen = choose_compiled(cells, settings, "auto", 2)
-        assert ({job.key for job in jobs} <= chosen) == compiles
+        assert {job.key for job in jobs if job.key in chosen} == ({job.key for job in jobs} if compiles else set())
 
 
 def test_auto_keeps_to_what_finished_fits_of_the_network_did(cells, settings):
