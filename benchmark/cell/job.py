@@ -21,7 +21,9 @@ from benchmark.planning.reading import build
 from benchmark.streams import stream_seed
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.checked import Way
+from benchmark.training.compiled import read_measured
 from benchmark.training.data import SplitDataModule
+from benchmark.training.functions import function_of
 from benchmark.training.loop import Fit, fit
 from benchmark.training.modules import Diverged, PotentialModule
 from benchmark.training.steps import fastest_way
@@ -117,6 +119,14 @@ class Job:
         return None
 
     @property
+    def to_compile(self) -> str | None:
+        """Name of the function that it would be the first here to compile, for a minute; None if there is none."""
+        if self.key not in self.settings.compiled:
+            return None
+        function = function_of(self.work)
+        return function if read_measured(function) is None else None
+
+    @property
     def pace_group(self) -> tuple[str, ...]:
         """What takes as long an epoch, the most telling first: network, phase, batch size, and data of one sort."""
         # Data that differ in their seed are of the same size.
@@ -200,7 +210,7 @@ class Job:
         )
         known = self.folder.read_provenance() or {}
         content = json.dumps([known.get(name) for name in ("contents", "split_hash", "split_hashes")])
-        module.compiles = work.function if self.key in self.settings.compiled else None
+        module.compiles = function_of(work) if self.key in self.settings.compiled else None
         try:
             done = fit(
                 module, data, work.phase, folder.path, self.settings.device, report, attempt.curves, self.key, content

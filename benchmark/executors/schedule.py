@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reports.records.status import Unfinished
@@ -53,7 +54,7 @@ def run_all(jobs: Sequence[Job], pool: Pool, on_change: OnChange, may_start: May
     """
     waiting = list(jobs)
     while waiting or pool.taken:
-        for job in _startable(waiting, pool.taken):
+        for job in _apart(_startable(waiting, pool.taken), pool):
             if not pool.has_room:
                 break
             if not may_start(job, pool.running):
@@ -78,6 +79,19 @@ def _startable(waiting: Sequence[Job], taken: Sequence[Job]) -> list[Job]:
     """Jobs whose pretraining is neither waiting nor running, in the plan's order."""
     unfinished = {job.key for job in [*waiting, *taken]}
     return [job for job in waiting if job.needs not in unfinished]
+
+
+def _apart(jobs: Sequence[Job], pool: Pool) -> Iterator[Job]:
+    """The same jobs, in each seed those last that would compile a function which another job is compiling now."""
+    for _, of_seed in itertools.groupby(jobs, key=lambda job: job.seed):
+        later = []
+        for job in of_seed:
+            function = job.to_compile
+            if function is not None and any(other.to_compile == function for other in pool.taken):
+                later.append(job)
+            else:
+                yield job
+        yield from later
 
 
 def _pretraining_succeeded(job: Job) -> bool:

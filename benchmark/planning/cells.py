@@ -39,12 +39,6 @@ class Work(Strict):
         raise NotImplementedError
 
     @property
-    def function(self) -> str:
-        """Name of what its training steps compute: equal for fits that can share compiled code."""
-        content = json.dumps(self.model_dump(mode="json", include={"model", "pretext", "rotate"}), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
-
-    @property
     def reads(self) -> tuple[Entry, ...]:
         """All datasets that the result depends on."""
         raise NotImplementedError

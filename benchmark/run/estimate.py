@@ -34,6 +34,7 @@ from benchmark.run.ways import WARM_SECONDS, choose_compiled, count_steps
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.compiled import read_measured
 from benchmark.training.data import SplitDataModule
+from benchmark.training.functions import function_of
 from benchmark.training.loop import fit
 from benchmark.training.modules import PotentialModule
 from tasks.datasets.base import DatasetTask
@@ -90,7 +91,7 @@ def estimate(run: Run) -> Estimate:
         speedup = 1.0
         if work.key in compiled:
             cautious = {"speedup": 1 / (1 - MODELS.get(work.model.kind).compiled_saves)}
-            speedup = (read_measured(work.function) or cautious)["speedup"]
+            speedup = (read_measured(function_of(work)) or cautious)["speedup"]
             seconds += WARM_SECONDS
         for part in work.trains_on:
             count, split = count_steps(work, part, settings.data_dir), planned_split(part, work.seed, settings.data_dir)
@@ -100,7 +101,8 @@ def estimate(run: Run) -> Estimate:
                     f"first: python -m benchmark data prepare, with the same --suite, --scale and --data-dir"
                 )
             key = (
-                f"{part.model_dump_json(include={'kind', 'options'})} {work.function} {work.forwards} {work.batch_size}"
+                f"{part.model_dump_json(include={'kind', 'options'})} {work.forwards} "
+                f"{work.model_dump_json(include={'model', 'pretext', 'rotate', 'batch_size'})}"
             )
             if key not in paces:
                 paces[key] = _pace(part, work, settings)

@@ -11,21 +11,21 @@ import torch
 
 from benchmark.cell.job import Job, Settings
 from benchmark.errors import BenchmarkError
-from benchmark.planning.cells import Cell, Pretraining, Work
+from benchmark.planning.cells import Cell, Work
 from benchmark.planning.config import DatasetEntry, Part
 from benchmark.planning.frames import count_training_frames
 from benchmark.planning.planner import Choice
 from benchmark.planning.reading import build, check_options
 from benchmark.run.jobs import make_jobs
 from benchmark.training.compiled import missing_compiler, read_measured
-from benchmark.training.heads import called
+from benchmark.training.functions import function_of
 from benchmark.training.steps import fastest_way
 from tasks.datasets.base import DatasetTask
 from tasks.models.graph import GraphPotential
 from tasks.options.models import PotentialConfig
-from tasks.registry import DATASETS, MODELS, PRETEXTS
+from tasks.registry import DATASETS, MODELS
 
-COLD_SECONDS, WARM_SECONDS = 45.0, 4.0
+COLD_SECONDS, WARM_SECONDS = 60.0, 4.0
 """What a network's function takes to be compiled, and each process to load it from the cache, about; one core."""
 CAPTURED_STEPS = 300
 """Steps of a fit on a GPU from which a captured step, which takes up to a second to prepare, is worth it."""
@@ -40,8 +40,8 @@ for each edge and pair of channels in it, on one core; water within 3.4 Å has s
 def choose_compiled(cells: Sequence[Cell], settings: Settings, choice: Choice, workers: int) -> frozenset[str]:
     """Keys of the pretrainings and cells whose training steps are compiled, or on a GPU captured.
 
-    ``auto`` keeps to what finished fits of the same network in the run folder did. Else it compiles where the time that
-    all its fits save is twice what compiling costs; on a GPU it captures where fits are long, and compiles nothing,
+    ``auto`` keeps to what finished fits of the same network in the run folder did. Else it compiles where all its
+    fits together save well over what compiling costs; on a GPU it captures where fits are long, and compiles nothing,
     which gains little there.
 
     Args:
@@ -73,24 +73,16 @@ def _compiles(jobs: Sequence[Job], settings: Settings, choice: Choice, workers: 
     if settings.device != "cpu":
         captured = fastest_way(MODELS.get(jobs[0].work.model.kind), settings.device) == "captured"
         return captured and _count_all_steps(jobs, settings.data_dir) > CAPTURED_STEPS * len(jobs)
-    # Fits that call the same function of the network share its compiled code, whatever their pretext.
-    names: dict[str, set[str]] = {}
-    for job in jobs:
-        names.setdefault(_called(job.work), set()).add(job.work.function)
-    cold = sum(all(read_measured(name) is None for name in alike) for alike in names.values())
-    cost = cold * COLD_SECONDS + len(names) * WARM_SECONDS * workers
+    functions = {function_of(job.work) for job in jobs}
+    cold = sum(read_measured(function) is None for function in functions)
+    cost = cold * COLD_SECONDS + len(functions) * WARM_SECONDS * workers
     # Fits that differ in their seed alone take as long: of thousands a few are guessed.
     alike: dict[tuple[Any, ...], list[Job]] = {}
     for job in jobs:
         alike.setdefault((job.pace_group, job.epochs), []).append(job)
     guesses = [len(same) * _guess_seconds(same[0].work, settings.data_dir) for same in alike.values()]
     saved = MODELS.get(jobs[0].work.model.kind).compiled_saves * sum(guesses)
-    return saved > 2 * cost and missing_compiler(settings.device) is None
-
-
-def _called(work: Work) -> str:
-    """Which function of its network the training steps call."""
-    return called(build(PRETEXTS, work.pretext)) if isinstance(work, Pretraining) else "predict"
+    return saved > 1.5 * cost and missing_compiler(settings.device) is None
 
 
 def _count_all_steps(jobs: Sequence[Job], data_dir: Path) -> int:

@@ -95,7 +95,7 @@ def write_measured(function: str, computed: Computed) -> None:
     """Keep what a function gained beside compiled code, for estimates.
 
     Args:
-        function: what a step computes; see ``Work.function``.
+        function: what a step computes; see ``function_of``.
         computed: how, and what it gained.
     """
     use_shared_cache()

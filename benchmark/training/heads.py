@@ -33,13 +33,6 @@ def fresh_head(pretext: Pretext, potential: Potential, seed: int) -> nn.Module |
         return pretext.head(width)
 
 
-def called(pretext: Pretext) -> str:
-    """Which function of a `GraphPotential` a training step of the pretext calls."""
-    if pretext.vectors is None:
-        return "represent"
-    return "displace" if pretext.vectors == "coordinate" else "predict"
-
-
 def answer(pretext: Pretext, potential: Potential, head: nn.Module | None, seen: Seen, corrupted: Data) -> Tensor:
     """What the pretext's loss scores, of a corrupted batch and what the network sees of it."""
     if head is not None:

@@ -20,7 +20,8 @@ from benchmark.streams import Stream, stream_seed
 from benchmark.training.batches import Search
 from benchmark.training.checked import CheckedStep, Computed
 from benchmark.training.divergence import Diverged, Watch
-from benchmark.training.heads import answer, called, fresh_head, seen_by_network
+from benchmark.training.functions import called
+from benchmark.training.heads import answer, fresh_head, seen_by_network
 from benchmark.training.metrics import ExactMean
 from benchmark.training.parts import in_parts
 from benchmark.training.samples import Details
@@ -58,7 +59,7 @@ class PotentialModule(LNNP):
     sets are set here (a test compares the two).
 
     Attributes:
-        compiles: name of what a step computes (``Work.function``) if it is to be compiled or captured, else None.
+        compiles: name of what a step computes (``function_of``) if it is to be compiled or captured, else None.
         computed: how the steps of the fit are computed.
 
     Args:

@@ -27,7 +27,7 @@ def prepare_step(
     Args:
         potential: in training mode, on its device.
         name: which of its functions: ``predict``, ``displace`` or ``represent``.
-        function: what a step computes; see ``Work.function``.
+        function: what a step computes; see ``function_of``.
         batch: gives z, pos, batch, box and extra_args of a batch.
     """
     way = fastest_way(type(potential), next(potential.parameters()).device.type)

@@ -27,6 +27,8 @@ class Noting:
     cells: int = 1
     needs: str | None = None
     settings: Where = Where()
+    seed: int = 0
+    to_compile: str | None = None
 
     @property
     def name(self):

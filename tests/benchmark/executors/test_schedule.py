@@ -47,6 +47,15 @@ def test_jobs_are_given_in_order_for_as_many_places_as_there_are(tmp_path):
     assert ended == ["b", "c", "a", "d"]
 
 
+def test_no_function_is_compiled_twice_at_a_time_where_another_job_of_the_seed_can_go_first(tmp_path):
+    queue = Queue({"a": 2, "b": 5, "c": 0, "d": 1, "e": 6})
+    functions = {"a": "egnn", "b": "egnn", "c": "gns", "d": "gns", "e": None}
+    jobs = [Noting(key, tmp_path, seed=int(key == "e"), to_compile=name) for key, name in functions.items()]
+    run_all(jobs, queue, lambda running, job: None, lambda job, running: True)
+    # b would compile what a does: c and d go first. Then b goes beside a, rather than let e of the next seed overtake.
+    assert queue.given == ["a", "c", "d", "b", "e"]
+
+
 def test_what_waits_for_a_place_is_taken_back_when_it_may_not_start_any_more_and_left_with_what_needs_it(tmp_path):
     queue = Queue({"a": 0, "pretraining": 100, "cell": 0})
     jobs = [Noting("a", tmp_path), Noting("pretraining", tmp_path), Noting("cell", tmp_path, needs="pretraining")]
