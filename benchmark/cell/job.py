@@ -129,8 +129,7 @@ class Job:
     @property
     def pace_group(self) -> tuple[str, ...]:
         """What takes as long an epoch, the most telling first: network, phase, batch size, and data of one sort."""
-        # Data that differ in their seed are of the same size.
-        parts = [(part.kind, {k: v for k, v in part.options.items() if k != "seed"}) for part in self.work.trains_on]
+        parts = [part.seedless for part in self.work.trains_on]
         return (self.work.model.model_dump_json(), self.phase, str(self.work.batch_size), json.dumps(parts))
 
     @property

@@ -20,3 +20,8 @@ class Entry(Strict):
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the kind; those left out have their defaults."
     )
+
+    @property
+    def seedless(self) -> tuple[str, dict[str, Any]]:
+        """Kind and options but for the seed: data that differ in it alone are of the same size."""
+        return self.kind, {name: value for name, value in self.options.items() if name != "seed"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import statistics
 import tempfile
@@ -100,10 +101,8 @@ def estimate(run: Run) -> Estimate:
                     f"frames of dataset kind {part.kind!r} cannot be counted before its data is there. Prepare it "
                     f"first: python -m benchmark data prepare, with the same --suite, --scale and --data-dir"
                 )
-            key = (
-                f"{part.model_dump_json(include={'kind', 'options'})} {work.forwards} "
-                f"{work.model_dump_json(include={'model', 'pretext', 'rotate', 'batch_size'})}"
-            )
+            alike = work.model_dump(mode="json", include={"model", "pretext", "rotate", "batch_size"})
+            key = json.dumps([part.seedless, work.forwards, alike])
             if key not in paces:
                 paces[key] = _pace(part, work, settings)
             steps += count
