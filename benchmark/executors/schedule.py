@@ -83,14 +83,16 @@ def _startable(waiting: Sequence[Job], taken: Sequence[Job]) -> list[Job]:
 
 def _apart(jobs: Sequence[Job], pool: Pool) -> Iterator[Job]:
     """The same jobs, in each seed those last that would compile a function which another job is compiling now."""
+    compiling = {job.to_compile for job in pool.taken} - {None}
     for _, of_seed in itertools.groupby(jobs, key=lambda job: job.seed):
         later = []
         for job in of_seed:
-            function = job.to_compile
-            if function is not None and any(other.to_compile == function for other in pool.taken):
+            if compiling and job.to_compile in compiling:
                 later.append(job)
-            else:
-                yield job
+                continue
+            yield job
+            if job in pool.taken and job.to_compile is not None:
+                compiling.add(job.to_compile)
         yield from later
 
 
