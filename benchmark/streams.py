@@ -19,6 +19,7 @@ Stream = Literal[
     "labelled",
     "weights",
     "head",
+    "shuffle",
     "order",
     "corruption",
     "corruption-validation",

@@ -150,7 +150,7 @@ class CellJob(Job):
             self.add_provenance(pretrained_file=describe_given(given, body))
             state = body.weights
         if state is not None:
-            factor = take_over(potential, state, self.cell.transfer, training, self.cell.eval_batch_size)
+            factor = take_over(potential, state, self.cell.transfer, training, self.cell.eval_batch_size, self.seed)
             if factor is not None:
                 self.add_provenance(transfer_factor=factor)
         return potential

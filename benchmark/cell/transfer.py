@@ -1,14 +1,16 @@
-"""What finetuning takes over of a pretrained network: everything, the body alone, or everything at the right scale."""
+"""What finetuning takes over of a pretrained network: everything or its body, at the right scale or shuffled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from benchmark.planning.strategies import Transfer
+from benchmark.streams import stream_seed
 from tasks.models.base import Potential
 
 SCALING_FRAMES = 64
@@ -18,9 +20,10 @@ SCALING_FRAMES = 64
 def take_over(
     potential: Potential,
     state: dict[str, Tensor],
-    transfer: Literal["all", "body", "scaled"],
+    transfer: Transfer,
     training: Sequence[Data],
     batch_size: int,
+    seed: int,
 ) -> float | None:
     """Give a fresh potential the weights of a pretrained one, or a part of them; see the strategy's ``transfer``.
 
@@ -30,6 +33,7 @@ def take_over(
         transfer: what is taken over.
         training: normalised samples of the training set, whose forces have a root mean square of 1.
         batch_size: frames predicted at a time.
+        seed: the cell's, for the order of shuffled weights.
 
     Returns:
         The factor on energies and forces, where they are scaled.
@@ -37,8 +41,12 @@ def take_over(
     Raises:
         ValueError: where all predicted forces are zero, or some are not finite.
     """
-    if transfer == "body":
-        potential.load_state_dict(potential.body(state), strict=False)
+    if transfer in ("body", "shuffled"):
+        body = potential.body(state)
+        if transfer == "shuffled":
+            weights = {name for name, _ in potential.named_parameters()}
+            body |= _shuffled({name: value for name, value in body.items() if name in weights}, seed)
+        potential.load_state_dict(body, strict=False)
         return None
     potential.load_state_dict(state)
     if transfer == "all":
@@ -48,6 +56,19 @@ def take_over(
         raise ValueError(f"transfer 'scaled': the pretrained forces have a root mean square of {rms}; use 'body'")
     potential.scale_output(1 / rms)
     return 1 / rms
+
+
+def _shuffled(weights: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """The same numbers in every row (the weights of one output, the embedding of one element) in another order.
+
+    What each unit has in size stays, and what it knows goes; in the spirit of drawing weights with the statistics of
+    pretrained ones (Raghu et al., arXiv 1902.07208, section 5).
+    """
+    generator = torch.Generator().manual_seed(stream_seed(seed, "shuffle"))
+    return {
+        name: value.gather(-1, torch.rand(value.shape, generator=generator).argsort(dim=-1)) if value.ndim else value
+        for name, value in weights.items()
+    }
 
 
 def _force_rms(potential: Potential, training: Sequence[Data], batch_size: int) -> float:

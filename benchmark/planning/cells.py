@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
 
 from pydantic import Field
 
 from benchmark.planning.config import DatasetEntry, Entry, Finetune, Part, Phase, Strict
-from benchmark.planning.strategies import Auxiliary
+from benchmark.planning.strategies import Auxiliary, Transfer
 from reports.records.plan import Arm, PlannedCell
 from tasks.simulation.card import Spent
 
@@ -106,7 +105,7 @@ class Cell(Work):
     pretraining: Pretraining | None
     given: PretrainedFile | None = Field(None, exclude_if=lambda given: given is None)
     phase: Finetune
-    transfer: Literal["all", "body", "scaled"] = Field("all", exclude_if=lambda transfer: transfer == "all")
+    transfer: Transfer = Field("all", exclude_if=lambda transfer: transfer == "all")
     auxiliary: Auxiliary | None = Field(None, exclude_if=lambda entry: entry is None)
     arm: Arm = Field(exclude=True)
     suite: str = Field(exclude=True)

@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 from benchmark.planning.entries import Entry, Strict
 from tasks.registry import PRETEXTS
 
+Transfer = Literal["all", "body", "scaled", "shuffled"]
+"""What finetuning takes over from pretraining; see ``Strategy.transfer``."""
+
 
 class Auxiliary(Entry):
     """A pretext that is learned during finetuning, in a second forward of each training batch.
@@ -46,12 +49,13 @@ class Strategy(Strict):
         "with pretrain_on own, the true labels of the cell's labelled training frames; else those that the structures "
         "came with.",
     )
-    transfer: Literal["all", "body", "scaled"] = Field(
+    transfer: Transfer = Field(
         "all",
         exclude_if=lambda transfer: transfer == "all",
         description="What finetuning takes over from pretraining. all: all weights. body: all but the readout, which "
         "starts as it does from scratch. scaled: all, and energies and forces are multiplied by the factor that "
-        "gives the predicted forces of the training frames the true forces' root mean square.",
+        "gives the predicted forces of the training frames the true forces' root mean square. shuffled: body, with the "
+        "numbers of each of its weights in another order, drawn with the cell's seed; a control.",
     )
     auxiliary: Auxiliary | None = Field(
         None,

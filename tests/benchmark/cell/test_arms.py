@@ -28,6 +28,7 @@ STRATEGIES = {
     "warm-up": {"label": "warm-up", "pretext": {"kind": "labels"}},
     "reset": {"label": "reset", "pretext": MASKING, "transfer": "body"},
     "scaled": {"label": "scaled", "pretext": MASKING, "transfer": "scaled"},
+    "shuffled": {"label": "shuffled", "pretext": MASKING, "transfer": "shuffled"},
     "labelled": {
         "label": "labelled",
         "pretext": {"kind": "labels", "options": {"energy_weight": 0.1}},

@@ -26,15 +26,35 @@ def forces(potential, frames):
 
 def test_all_is_all(make_potential, pretrained, frames):
     potential = make_potential()
-    assert take_over(potential, pretrained, "all", frames, 4) is None
+    assert take_over(potential, pretrained, "all", frames, 4, 0) is None
     assert all(torch.equal(value, pretrained[name]) for name, value in potential.state_dict().items())
 
 
 def test_the_body_alone_leaves_the_readout_as_it_starts_from_scratch(make_potential, pretrained, frames):
     potential, scratch = make_potential(), make_potential().state_dict()
-    take_over(potential, pretrained, "body", frames, 4)
+    take_over(potential, pretrained, "body", frames, 4, 0)
     for name, value in potential.state_dict().items():
         assert torch.equal(value, (scratch if name.startswith("readout.") else pretrained)[name]), name
+
+
+def test_shuffled_is_the_body_with_each_rows_numbers_in_another_order(make_potential, pretrained, frames):
+    scratch = make_potential().state_dict()
+    potential, again, other = (make_potential() for _ in range(3))
+    for network, seed in ((potential, 0), (again, 0), (other, 1)):
+        assert take_over(network, pretrained, "shuffled", frames, 4, seed) is None
+    weights = {name for name, _ in potential.named_parameters()}
+    moved = []
+    for name, value in potential.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), f"{name}: the same seed gives the same order"
+        if name.startswith("readout."):
+            assert torch.equal(value, scratch[name]), name
+        elif name not in weights:
+            assert torch.equal(value, pretrained[name]), f"{name} is no weight"
+        else:
+            assert torch.equal(value.sort(dim=-1).values, pretrained[name].sort(dim=-1).values), name
+            moved += (value != pretrained[name]).flatten().tolist()
+    assert sum(moved) > len(moved) / 2
+    assert not all(torch.equal(value, other.state_dict()[name]) for name, value in potential.state_dict().items())
 
 
 def test_scaled_forces_have_the_true_ones_root_mean_square_and_keep_their_directions(
@@ -42,7 +62,7 @@ def test_scaled_forces_have_the_true_ones_root_mean_square_and_keep_their_direct
 ):
     plain, potential = make_potential(), make_potential()
     plain.load_state_dict(pretrained)
-    factor = take_over(potential, pretrained, "scaled", frames, 4)
+    factor = take_over(potential, pretrained, "scaled", frames, 4, 0)
     assert potential.training
     scaled = forces(potential, frames)
     assert float(scaled.square().mean().sqrt()) == pytest.approx(1, rel=1e-5)
@@ -52,4 +72,4 @@ def test_scaled_forces_have_the_true_ones_root_mean_square_and_keep_their_direct
 def test_forces_that_are_zero_cannot_be_scaled(make_potential, frames):
     state = {name: torch.zeros_like(value) for name, value in make_potential().state_dict().items()}
     with pytest.raises(ValueError, match="root mean square of 0"):
-        take_over(make_potential(), state, "scaled", frames, 4)
+        take_over(make_potential(), state, "scaled", frames, 4, 0)
