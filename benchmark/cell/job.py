@@ -120,7 +120,7 @@ class Job:
 
     @property
     def to_compile(self) -> str | None:
-        """Name of the function that it would be the first here to compile, for a minute; None if there is none."""
+        """Name of the function that it would be the first here to compile, which takes a while; None if none."""
         if self.key not in self.settings.compiled:
             return None
         function = function_of(self.work)

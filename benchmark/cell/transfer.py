@@ -59,16 +59,20 @@ def take_over(
 
 
 def _shuffled(weights: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """The same numbers in every row (the weights of one output, the embedding of one element) in another order.
+    """The same numbers in another order: in every row (the weights of one output, the embedding of one element), and
+    where rows have a single number (the weights on r²) along the column.
 
-    What each unit has in size stays, and what it knows goes; in the spirit of drawing weights with the statistics of
-    pretrained ones (Raghu et al., arXiv 1902.07208, section 5).
+    In the spirit of drawing weights with the statistics of pretrained ones (Raghu et al., arXiv 1902.07208).
     """
     generator = torch.Generator().manual_seed(stream_seed(seed, "shuffle"))
-    return {
-        name: value.gather(-1, torch.rand(value.shape, generator=generator).argsort(dim=-1)) if value.ndim else value
-        for name, value in weights.items()
-    }
+
+    def shuffle(value: Tensor) -> Tensor:
+        if value.ndim == 0:
+            return value
+        dim = -1 if value.shape[-1] > 1 else 0
+        return value.gather(dim, torch.rand(value.shape, generator=generator).argsort(dim=dim))
+
+    return {name: shuffle(value) for name, value in weights.items()}
 
 
 def _force_rms(potential: Potential, training: Sequence[Data], batch_size: int) -> float:

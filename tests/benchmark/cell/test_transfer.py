@@ -43,18 +43,20 @@ def test_shuffled_is_the_body_with_each_rows_numbers_in_another_order(make_poten
     for network, seed in ((potential, 0), (again, 0), (other, 1)):
         assert take_over(network, pretrained, "shuffled", frames, 4, seed) is None
     weights = {name for name, _ in potential.named_parameters()}
-    moved = []
     for name, value in potential.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), f"{name}: the same seed gives the same order"
         if name.startswith("readout."):
             assert torch.equal(value, scratch[name]), name
-        elif name not in weights:
-            assert torch.equal(value, pretrained[name]), f"{name} is no weight"
-        else:
-            assert torch.equal(value.sort(dim=-1).values, pretrained[name].sort(dim=-1).values), name
-            moved += (value != pretrained[name]).flatten().tolist()
-    assert sum(moved) > len(moved) / 2
-    assert not all(torch.equal(value, other.state_dict()[name]) for name, value in potential.state_dict().items())
+            continue
+        before = pretrained[name]
+        if name not in weights:
+            assert torch.equal(value, before), f"{name} is no weight"
+            continue
+        dim = -1 if value.shape[-1] > 1 else 0  # what has one number in a row, as the weights on r², is one column
+        assert torch.equal(value.sort(dim=dim).values, before.sort(dim=dim).values), name
+        if len(before.unique()) > 4:  # initial biases are all equal
+            assert float((value != before).float().mean()) > 0.4, f"{name} stays in its order"
+            assert not torch.equal(value, other.state_dict()[name]), f"{name}: another seed gives another order"
 
 
 def test_scaled_forces_have_the_true_ones_root_mean_square_and_keep_their_directions(
