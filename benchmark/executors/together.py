@@ -221,10 +221,8 @@ def _files(job: Job) -> dict[str, int]:
 
 def _unseen(job: Job, files: Mapping[str, int]) -> Path | None:
     """A file that is not to be seen on this node as it is on the first, long enough after it was written."""
-    deadline, left = (
-        time.monotonic() + SEEN_AFTER_S,
-        [(job.settings.folder / name, size) for name, size in files.items()],
-    )
+    deadline = time.monotonic() + SEEN_AFTER_S
+    left = [(job.settings.folder / name, size) for name, size in files.items()]
     while left := [(path, size) for path, size in left if not _seen(path, size)]:
         if time.monotonic() > deadline:
             return left[0][0]

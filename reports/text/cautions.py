@@ -135,7 +135,7 @@ def _runaway(results: Results) -> list[str]:
         far.setdefault(str(strategy), []).append(float(size))
     return [
         f"{strategy}: finetuning begins with forces {listing([number(size, 0) for size in found])} times too large. "
-        "Comparisons with it are of that as well (transfer: scaled begins at the right size)."
+        "Comparisons with it are of that as well."
         for strategy, found in far.items()
     ]
 
