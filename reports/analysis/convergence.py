@@ -12,6 +12,10 @@ COSTS = ("epoch", "total_epoch", "step", "total_step", "seconds", "total_seconds
 pretraining's added."""
 
 
+EARLY = 0.8
+"""The part of finetuning against whose end its last fifth is held."""
+
+
 def other_split(hashes: pd.Series, reference: pd.Series) -> pd.Series:
     """Where two split hashes are both known and differ: such cells are not paired."""
     return hashes.notna() & reference.notna() & (hashes != reference)
@@ -81,6 +85,21 @@ def epochs_to_reach(
         reached[f"speedup_{cost}"] = reached.pop(f"{cost}_baseline").astype(float) / needed.where(needed > 0)
     whole = {name: "Int64" for name in COSTS if not name.endswith("seconds")}
     return reached.astype(whole)
+
+
+def late_changes(records: pd.DataFrame, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """How much the validation `metric` of each cell still changed over the last fifth of its finetuning epochs.
+
+    Columns: dataset, model, strategy, seed, `change` (%: the last validation against the last one within the first
+    `EARLY` of the epochs; below 0 it still fell). A cell without a validation in both parts has no row.
+    """
+    values = validation_curves(records, curves, metric).sort_values("epoch")
+    last = values.groupby("cell_key")["epoch"].transform("max")
+    ends = values.drop_duplicates("cell_key", keep="last")
+    before = values[values["epoch"] <= EARLY * last].drop_duplicates("cell_key", keep="last")
+    both = ends.merge(before[["cell_key", "value"]], on="cell_key", suffixes=("", "_before"))
+    both["change"] = 100 * (both["value"] / both["value_before"] - 1)
+    return both[[*CELL, "change"]]
 
 
 def summarise_reach(reached: pd.DataFrame) -> pd.DataFrame:

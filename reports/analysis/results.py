@@ -312,13 +312,26 @@ class Results:
     @cached_property
     def reach(self) -> dict[Arm, dict[str, Any]]:
         """`convergence.summarise_reach` by arm, against the first baseline, in each dataset's own force metric."""
-        plan, records = self.run.plan, self.run.records
-        if not plan.baselines or not plan.arms:
+        if not self.run.plan.baselines or not self.run.plan.arms:
             return {}
-        force = {arm.dataset: self.headline_metrics(arm.dataset)[0] for arm in plan.arms}
-        parts = []
-        for metric in dict.fromkeys(force.values()):
-            cells = records[records["dataset"].map(force) == metric]
-            parts.append(convergence.epochs_to_reach(cells, self.run.curves, plan.baselines[0], metric))
-        summary = convergence.summarise_reach(pd.concat(parts, ignore_index=True))
+        baseline = self.run.plan.baselines[0]
+        reached = [
+            convergence.epochs_to_reach(cells, self.run.curves, baseline, metric) for metric, cells in self._by_force()
+        ]
+        summary = convergence.summarise_reach(pd.concat(reached, ignore_index=True))
         return {Arm(row["dataset"], row["model"], row["strategy"]): row for row in rows_of(summary)}
+
+    @cached_property
+    def late(self) -> dict[Arm, pd.Series]:
+        """`change` of `convergence.late_changes` by arm, in each dataset's own force metric."""
+        parts = [convergence.late_changes(cells, self.run.curves, metric) for metric, cells in self._by_force()]
+        if not parts:
+            return {}
+        groups = pd.concat(parts, ignore_index=True).groupby(statistics.ARM, sort=False)["change"]
+        return {Arm(*map(str, place)): changes for place, changes in groups}
+
+    def _by_force(self) -> list[tuple[str, pd.DataFrame]]:
+        """Each force error that datasets are judged by, and the records of these datasets."""
+        records = self.run.records
+        force = {arm.dataset: self.headline_metrics(arm.dataset)[0] for arm in self.run.plan.arms}
+        return [(metric, records[records["dataset"].map(force) == metric]) for metric in dict.fromkeys(force.values())]

@@ -203,6 +203,7 @@ def _sections(results: Results, made: dict[str, Table]) -> list[Section]:
         section.parts.append(Part("choices", None))
     section.parts.extend(_figures(drawn, "No cell has finished, so there is no curve to draw."))
     section.parts.extend(_limit(len(drawn), MOST_PAIRS, "The curves of all are in curves.parquet."))
+    section.parts.extend(shown("late"))
     section.parts.append(Part("heading", "Speed-up"))
     section.parts.extend([*shown("speedup"), *folded("What it takes to reach that error", "reach")])
     if side_by_side := comparisons(results):

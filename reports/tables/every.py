@@ -14,7 +14,7 @@ from reports.tables.changes import (
     seeds_table,
 )
 from reports.tables.errors import anchor_table, error_table, main_tables
-from reports.tables.learning import escape_table, handover_table
+from reports.tables.learning import escape_table, handover_table, late_table
 from reports.tables.provenance import (
     arm_table,
     audit_table,
@@ -57,6 +57,7 @@ BUILDERS: dict[str, Callable[[Results], Table | list[Table] | None]] = {
     "changes": change_table,
     "escape": escape_table,
     "handover": handover_table,
+    "late": late_table,
     "reach": reach_table,
     "speedup": speedup_table,
     "sweep": sweep_table,

@@ -1,4 +1,4 @@
-"""Whether and when cells left the plateau on which training begins, and what pretraining handed over to finetuning."""
+"""Whether cells left the plateau on which training begins, what they were handed over, and whether they were done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reports.records.parquet import rows_of
 from reports.records.plan import Arm
 from reports.records.record import HANDOVER
 from reports.tables.table import Column, Number, Rows, Table, by_pair, named, p_cell
-from reports.text.formatting import NONE, number, plus_minus
+from reports.text.formatting import NONE, number, plus_minus, signed
 
 
 def escape_table(results: Results) -> Table:
@@ -90,4 +90,31 @@ def handover_table(results: Results) -> Table | None:
             "its own leaves the readout of forces untrained.",
         ),
         name="handover",
+    )
+
+
+def late_table(results: Results) -> Table:
+    """How much errors still changed at the end of training."""
+
+    def rows(arm: Arm) -> Rows:
+        changes = results.late.get(arm)
+        if changes is None:
+            return []
+        fell = int((changes < 0).sum())
+        mean = Number(f"{signed(changes.mean())} ({ends(changes)})", changes.mean())
+        return [[named(results, arm), Number(f"{fell} of {len(changes)}", fell), mean]]
+
+    def ends(changes: Any) -> str:
+        return " to ".join(dict.fromkeys((signed(changes.min()), signed(changes.max()))))
+
+    return Table(
+        "Was training over? Change of the validation force error over the last fifth of finetuning.",
+        [Column("arm", numeric=False), Column("cells in which it fell"), Column("mean (smallest to largest seed), %")],
+        by_pair(results, rows),
+        (
+            "The learning rate decays to next to nothing in that fifth, so that curves become flat whether the network "
+            "could learn more or not. Whether longer training would help is told by an arm that trains longer.",
+        ),
+        name="late",
+        absent="No finished cell was validated both within the last fifth of its epochs and before.",
     )

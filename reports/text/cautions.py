@@ -7,12 +7,15 @@ import pandas as pd
 from reports.analysis import statistics
 from reports.analysis.convergence import untold_cost
 from reports.analysis.results import EFFECTIVE, Results
-from reports.text.formatting import listing, number, plural
+from reports.records.plan import Arm
+from reports.text.formatting import listing, number, plural, spread
 
 NEAR_FRAMES = 10
 """A test frame this near to a training frame of its trajectory is hardly a new one."""
 RUNAWAY = 30.0
 """Finetuning that begins with forces so many times too large has to undo that first."""
+FURTHER = 5.0
+"""Where longer training lowers the error by more than so many %, training was not over."""
 
 
 def data_warnings(results: Results) -> list[str]:
@@ -69,6 +72,7 @@ def cautions(results: Results) -> list[str]:
     notes += _mixed(results)
     notes += _effective(results)
     notes += _runaway(results)
+    notes += _undertrained(results)
     nearest = run.records.loc[run.records["status"] == "ok", "audit_nearest_frames"].min()
     if pd.notna(nearest) and nearest <= NEAR_FRAMES:
         notes.append(
@@ -138,6 +142,29 @@ def _runaway(results: Results) -> list[str]:
         "Comparisons with it are of that as well."
         for strategy, found in far.items()
     ]
+
+
+def _undertrained(results: Results) -> list[str]:
+    """Training from scratch that was not over, as the same for longer is surely better: by its whole interval."""
+    plan, notes = results.run.plan, []
+    epochs = results.run.records.groupby(["dataset", "model", "strategy"])["finetune_epochs"].mean()
+    roles = {name: strategy.role for name, strategy in plan.strategies.items()}
+    for longer in (name for name in roles if roles[name] == "extended"):
+        for base in (name for name in plan.baselines if roles[name] == "scratch"):
+            gains: dict[str, tuple[float, float]] = {}
+            for pair in plan.pairs:
+                change = results.change(Arm(*pair, longer), base, results.headline_metrics(pair[0])[0])
+                if change and change.high < -FURTHER:
+                    gains[plan.heading(*pair)] = -change.percent, epochs[(*pair, longer)] / epochs[(*pair, base)]
+            if gains:
+                lower, times = zip(*gains.values(), strict=True)
+                where = f" ({listing(list(gains))})" if len(gains) < len(plan.pairs) else ""
+                notes.append(
+                    f"Training of {base} was not over: {longer}, {spread(min(times), max(times), 1)} times as long, "
+                    f"has a force error lower by {spread(min(lower), max(lower))} %{where}. Of a gain over {base} at "
+                    "the same finetuning, some may be what any further training gives."
+                )
+    return notes
 
 
 def _effective(results: Results) -> list[str]:

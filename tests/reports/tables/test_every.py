@@ -52,6 +52,7 @@ BY_HAND = {
     "seeds": "tables/test_changes.py",
     "escape": "tables/test_learning.py",
     "handover": "tables/test_learning.py",
+    "late": "tables/test_learning.py",
     "reach": "page/test_sections.py",
     "speedup": "tables/test_speed.py",
     "sweep": "tables/test_sweep.py",

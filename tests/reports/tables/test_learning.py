@@ -6,7 +6,8 @@ from reports.analysis.results import Results
 from reports.records.record import write_curves
 from reports.records.run import read_run
 from reports.tables.every import report_tables
-from reports.tables.learning import escape_table, handover_table
+from reports.tables.learning import escape_table, handover_table, late_table
+from reports.text.formatting import MINUS
 from tests.reports.made_up import SURE, results_of
 
 
@@ -51,3 +52,26 @@ def test_training_frames_stand_beside_what_they_are_worth(make_run):
         ["val", "100", "–", "–"],
         ["test", "100", "–", "–"],
     ]
+
+
+def test_the_last_fifth_of_training_is_held_against_the_end_of_the_rest(make_run, curve, key_of):
+    folder = make_run(SURE)
+    ends = {"scratch": ((100.0, 90.0), (100.0, 80.0), (100.0, 102.0)), "masked": ((50.0, 50.0),) * 3}
+    for strategy, pairs in ends.items():
+        for seed, (early, last) in enumerate(pairs):
+            # Epochs 8 and 10 of ten count; what lies before and between does not.
+            values = [*[999.0] * 7, early, 1.0, last]
+            write_curves(curve(strategy, seed, values), folder / "cells" / key_of(strategy, seed) / "curves.parquet")
+    ((_, (scratch, masked)),) = late_table(Results(read_run(folder))).groups
+    assert scratch == ["scratch", "2 of 3", f"{MINUS}9.3 ({MINUS}20.0 to +2.0)"]
+    assert scratch[2].value == pytest.approx((-10 - 20 + 2) / 3)
+    assert masked == ["masked", "0 of 3", "0.0 (0.0)"]
+
+
+def test_training_of_one_epoch_has_no_last_fifth(make_run, curve, key_of):
+    folder = make_run(SURE)
+    for strategy in SURE:
+        for seed in range(3):
+            path = folder / "cells" / key_of(strategy, seed) / "curves.parquet"
+            write_curves(curve(strategy, seed, [100.0]), path)
+    assert late_table(Results(read_run(folder))).empty

@@ -9,7 +9,7 @@ from reports.analysis.results import Results
 from reports.records.record import write_records
 from reports.records.run import read_run
 from reports.text.cautions import cautions, data_warnings
-from tests.reports.made_up import REFERENCES, SURE, results_of
+from tests.reports.made_up import REFERENCES, SURE, results_of, seeds
 
 
 def test_warnings_of_the_data_are_passed_on_once(make_run, key_of):
@@ -98,3 +98,37 @@ def test_forces_that_begin_far_too_large_are_a_caution(make_run, record, key_of,
     assert len(found) == (told is not None)
     if told:
         assert found[0].startswith(f"masked: finetuning begins with forces {told} times too large.")
+
+
+@pytest.mark.parametrize(
+    ("extended", "told"),
+    [
+        ((80.0, 87.0, 97.0), True),
+        ((50.0, 140.0, 84.0), False),  # lower in the mean, but it may be chance
+        ((97.0, 106.6, 116.5), False),  # surely lower, by 3 %
+        ((130.0, 143.0, 156.0), False),
+    ],
+)
+def test_training_that_was_not_over_is_a_caution(make_run, extended, told):
+    """Where training for longer is surely better; scratch has 4 epochs here, scratch-extended 6."""
+    found = cautions(results_of(make_run, {"scratch": seeds(100, 110, 120), "scratch-extended": seeds(*extended)}))
+    assert len(found) == told
+    if told:
+        assert found[0].startswith(
+            "Training of scratch was not over: scratch-extended, 1.5 times as long, has a force error lower by 20 %."
+        )
+
+
+def test_where_training_was_not_over_is_named_if_it_was_elsewhere(make_run):
+    outcomes = {
+        ("tip3p", model, arm): seeds(*values)
+        for model, arm, values in (
+            ("egnn", "scratch", (100, 110, 120)),
+            ("egnn", "scratch-extended", (80, 87, 97)),
+            ("gns", "scratch", (100, 110, 120)),
+            ("gns", "scratch-extended", (100, 111, 119)),
+        )
+    }
+    models = {"egnn": {"label": "EGNN"}, "gns": {"label": "GNS"}}
+    (found,) = cautions(results_of(make_run, outcomes, models=models))
+    assert "lower by 20 % (EGNN on TIP3P water, flexible)" in found
