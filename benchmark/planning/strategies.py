@@ -104,5 +104,5 @@ def is_variant(arm: Strategy) -> bool:
     """Whether an arm departs from what its pretext, or training from scratch, is known for."""
     options: Any = PRETEXTS.options(arm.pretext.kind)(**arm.pretext.options) if arm.pretext else None
     return (
-        bool(options and (options.control or options.from_file)) or arm.transfer != "all" or arm.auxiliary is not None
+        bool(options and (options.variant or options.from_file)) or arm.transfer != "all" or arm.auxiliary is not None
     )

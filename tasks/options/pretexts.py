@@ -28,8 +28,8 @@ class PretrainingConfig(BaseModel):
     """Whether the weights come in a file, which says what made them; nothing is trained before finetuning."""
 
     @property
-    def control(self) -> bool:
-        """Whether nothing can be learned with these options: a control, not the pretext that its kind names."""
+    def variant(self) -> bool:
+        """Whether these options make it another pretext than its kind is known for: a control, say, or another loss."""
         return False
 
 
@@ -66,10 +66,12 @@ class MaskingConfig(PretextConfig):
         description="Chemical symbols of the elements to mask; all their atoms are equally likely. With target bonded, "
         "H only.",
     )
-    loss: Literal["mean", "pooled"] = Field(
+    loss: Literal["mean", "pooled", "vector"] = Field(
         "mean",
         description="mean: 1 − cosine similarity, averaged over atoms. pooled: 1 − cosine similarity of all "
-        "predictions of a batch as one vector and all targets as one, the paper's equation 4 taken literally.",
+        "predictions of a batch as one vector and all targets as one, the paper's equation 4 taken literally. vector: "
+        "squared distance of the predicted vector from the unit vector, averaged over atoms; the cosine leaves the "
+        "length of predictions open, which may then grow without bound, and this does not.",
     )
     # What came after the first runs is left out of keys and plans while it is off: their cells stay the same work.
     directions: Literal["removed", "random"] = Field(
@@ -80,9 +82,9 @@ class MaskingConfig(PretextConfig):
     )
 
     @property
-    def control(self) -> bool:
-        """See `PretrainingConfig.control`."""
-        return self.directions == "random"
+    def variant(self) -> bool:
+        """See `PretrainingConfig.variant`."""
+        return self.directions == "random" or self.loss == "vector"
 
     @field_validator("species")
     @classmethod

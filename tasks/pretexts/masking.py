@@ -121,9 +121,14 @@ class Masking(Pretext):
         return corrupted
 
     def loss(self, prediction: Tensor, batch: Data) -> Tensor:
-        """1 − cosine similarity of predicted and true directions over the labelled atoms."""
+        """1 − cosine similarity of predicted and true directions, or their squared distance, over labelled atoms.
+
+        Each is 1 for what is not correlated with the directions, if its vectors are short.
+        """
         labelled = batch.mask_label > 0
         predicted, target = prediction[labelled], batch.target[labelled]
+        if self.config.loss == "vector":
+            return (predicted - target).square().sum(1).mean()
         if self.config.loss == "pooled":
             predicted, target = predicted.reshape(1, -1), target.reshape(1, -1)
         return (1 - cosine_similarity(predicted, target, dim=1)).mean()

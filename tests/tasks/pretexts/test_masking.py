@@ -185,6 +185,19 @@ def test_loss_against_closed_forms():
     assert float(per_atom.loss(mixed, batch)) == pytest.approx(0.5)
     pooled = Masking(MaskingConfig(loss="pooled"))
     assert float(pooled.loss(mixed, batch)) == pytest.approx(1 - 3 / 20**0.5)
+    # Distances 2 and √2 from the unit vectors; what has no label does not count.
+    vector = Masking(MaskingConfig(loss="vector"))
+    assert float(vector.loss(mixed, batch)) == pytest.approx((4 + 2) / 2)
+    assert float(vector.loss(torch.zeros(3, 3), batch)) == pytest.approx(1)
+
+
+def test_only_the_vector_loss_sees_lengths():
+    batch = Data(mask_label=torch.ones(3, dtype=torch.long), target=torch.eye(3))
+    prediction = torch.randn(3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for loss, sees in (("mean", False), ("pooled", False), ("vector", True)):
+        (gradient,) = torch.autograd.grad(Masking(MaskingConfig(loss=loss)).loss(prediction, batch), prediction)
+        # Along the prediction itself: what would make it longer or shorter.
+        assert (abs(float((gradient * prediction).sum())) > 1e-3) == sees
 
 
 @pytest.mark.parametrize("ratio", [0.0, -0.5, 1.01, float("nan")])
