@@ -322,6 +322,7 @@ app.add_typer(use_app)
 
 
 def _print_plan(planned: Run, list_cells: bool) -> None:
+    from benchmark.planning.primaries import declared
     from benchmark.run.estimate import estimate
 
     folder = os.path.relpath(planned.settings.folder)
@@ -332,6 +333,7 @@ def _print_plan(planned: Run, list_cells: bool) -> None:
     except BenchmarkError as error:
         told = f"cost not known: {error}"
     console.print(told, highlight=False, soft_wrap=True)
+    console.print(declared(planned.suite), highlight=False, soft_wrap=True)
     console.print(_simulations(planned), highlight=False, soft_wrap=True)
     if list_cells:
         console.print(cells_table(planned.cells))

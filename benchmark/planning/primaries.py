@@ -78,6 +78,22 @@ def members_of(suite: Suite, dataset: str | None) -> list[str]:
     return found[0]
 
 
+UNDECLARED = (
+    "no comparison is declared, so the report will have no verdicts: say under `primary` what the run is for, before "
+    "it begins"
+)
+
+
+def declared(suite: Suite) -> str:
+    """What the run is for, in a sentence."""
+    found = [
+        f"{one.strategy} against {' and '.join(one.baselines)} in {one.metric} ({one.model} on "
+        f"{one.dataset or 'the average'})"
+        for one in planned_primaries(suite)
+    ]
+    return f"verdicts will be on: {'; '.join(found)}" if found else UNDECLARED
+
+
 def without_cells(suite: Suite, cells: Sequence[Cell]) -> list[str]:
     """Primary comparisons that a plan has no cells for, in words; they stay declared."""
     there: defaultdict[tuple[str, str], set[str]] = defaultdict(set)

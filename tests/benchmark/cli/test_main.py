@@ -356,8 +356,9 @@ def test_dry_run_sums_up_the_plan_first_lists_cells_on_request_and_writes_nothin
     assert "scale smoke: 4 cells (1 dataset × 1 network × 4 arms × 1 seed)" in first
     duration, fits = r"about \d+ (seconds?|minutes?) on \d+ cores?", r"6 fits \(0 with compiled steps\)"
     assert re.match(rf"{duration}: {fits}, 72 optimizer steps, \d+ at a time", second)
+    assert rest[0].startswith("verdicts will be on: masked against scratch and scratch-extended in force_rmse")
     assert "not there yet" in "\n".join(rest)
     assert rest[-1] == "nothing would stop the run"
-    assert done.stdout.count("egnn") == 4
+    assert "\n".join(rest[1:]).count("egnn") == 4
     assert not out.exists()
     assert not data.exists()

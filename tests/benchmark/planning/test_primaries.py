@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.errors import BenchmarkError
 from benchmark.planning.planner import make_plan
-from benchmark.planning.primaries import planned_primaries, without_cells
+from benchmark.planning.primaries import UNDECLARED, declared, planned_primaries, without_cells
 
 ENTRY = {"dataset": "tip3p", "model": "egnn", "strategy": "masked", "baselines": ["scratch", "scratch-extended"]}
 
@@ -50,6 +50,13 @@ def test_an_average_is_over_the_one_collection(load_own):
     shares = {name: {**entry, "labelled": [0.5, 1]} for name, entry in molecules.items()}
     with pytest.raises(BenchmarkError, match="there are: ethanol@50%, uracil@50%; ethanol@100%, uracil@100%"):
         planned_primaries(load_own(primary=[average], datasets=shares))
+
+
+def test_what_a_run_is_for_is_said_in_a_sentence(load_own):
+    assert declared(load_own(primary=[ENTRY])) == (
+        "verdicts will be on: masked against scratch and scratch-extended in force_rmse_mev_per_A (egnn on tip3p)"
+    )
+    assert declared(load_own(primary=[])) == UNDECLARED
 
 
 def test_what_a_selection_leaves_out_stays_declared_and_is_told(load_own):

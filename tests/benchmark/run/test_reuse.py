@@ -30,6 +30,8 @@ def test_finished_work_of_another_run_is_taken_over_and_the_other_networks_run(s
     done = inside("run", "--suite", own, "--scale", "smoke", "--reuse", smoke[0], "--out", out, "--data-dir", data_dir)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 6 cells were finished before" in done.stdout
+    # What `water` declares is not declared by a suite that extends it.
+    assert "note: no comparison is declared" in done.stdout
     rows, before = records(out), records(smoke[0])
     assert set(rows["status"]) == {"ok"}
     assert set(zip(rows["model"], rows["strategy"], strict=True)) == {
