@@ -237,6 +237,11 @@ class Results:
         """Finished cells of an arm that never left the plateau; 0 where that is not known."""
         return self._left_behind.get(arm, (0, 0))[0]
 
+    @cached_property
+    def run_away(self) -> pd.DataFrame:
+        """`escape.run_away` of the best checkpoint on the test split."""
+        return escape.run_away(statistics.seed_values(self.run.records, [escape.METRIC]), self._nulls, "test")
+
     def left_behind(self, change: Change) -> int:
         """Stuck and lost cells on both sides of a comparison."""
         place = change.place

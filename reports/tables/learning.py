@@ -11,7 +11,7 @@ from reports.records.parquet import rows_of
 from reports.records.plan import Arm
 from reports.records.record import HANDOVER
 from reports.tables.table import Column, Number, Rows, Table, by_pair, named, p_cell
-from reports.text.formatting import NONE, number, plus_minus, signed
+from reports.text.formatting import NONE, number, signed
 
 
 def escape_table(results: Results) -> Table:
@@ -66,7 +66,10 @@ def handover_table(results: Results) -> Table | None:
 
     def cell(group: Any, name: str) -> str:
         values = group[name].dropna().astype(float)
-        return Number(plus_minus(values.mean(), values.std()), values.mean()) if len(values) else NONE
+        if values.empty:
+            return NONE
+        ends = dict.fromkeys((number(values.min()), number(values.max())))
+        return Number(f"{number(values.median())} ({' to '.join(ends)})", values.median())
 
     def rows(arm: Arm) -> Rows:
         group = by_arm.get(arm)
@@ -75,7 +78,8 @@ def handover_table(results: Results) -> Table | None:
         return [[named(results, arm), Number(str(len(group)), len(group)), *(cell(group, name) for name in HANDOVER)]]
 
     return Table(
-        "What finetuning starts from: the forces that networks predict before the first step, on validation frames.",
+        "What finetuning starts from: the forces that networks predict before the first step, on validation frames; "
+        "median (smallest to largest seed).",
         [
             Column("arm", numeric=False),
             Column("cells"),

@@ -40,15 +40,28 @@ def titled(metric: str) -> str:
     return "{} ({})".format(*QUANTITIES[metric])
 
 
+LARGE = 1e7
+"""From here on numbers are written with a power of ten: nobody counts that many digits."""
+
+
+def _power(value: float, sign: str = "") -> str:
+    """`4.1 × 10¹³`."""
+    mantissa, exponent = f"{value:{sign}.1e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa} × 10{raised}".replace("-", MINUS)
+
+
 def decimals(value: float) -> int:
     """Digits after the point: 128.5, 8.37, 0.861."""
     return 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
 
 
 def number(value: float, digits: int | None = None) -> str:
-    """A number, or a dash for NaN."""
+    """A number, with a power of ten if large; a dash for NaN."""
     if pd.isna(value):
         return NONE
+    if LARGE <= abs(value) < float("inf"):
+        return _power(value)
     return f"{value:.{decimals(value) if digits is None else digits}f}".replace("-", MINUS)
 
 
@@ -70,15 +83,19 @@ def plus_minus(mean: float, sd: float) -> str:
 
 
 def signed(value: float) -> str:
-    """A signed number with one decimal (none from 1000 on); what rounds to zero has no sign."""
+    """A signed number with one decimal (none from 1000 on), `LARGE` as in `number`; what rounds to zero has no sign."""
     if pd.isna(value):
         return NONE
+    if LARGE <= abs(value) < float("inf"):
+        return _power(value, "+")
     text = f"{value:+.0f}" if abs(value) >= 1000 else f"{value:+.1f}"
     return "0.0" if float(text) == 0 else text.replace("-", MINUS)
 
 
 def brief(value: float) -> str:
     """A signed number for a sentence: no decimals, one below 2."""
+    if LARGE <= abs(value) < float("inf"):
+        return _power(value, "+")
     text = f"{value:+.0f}" if abs(value) >= 2 else f"{value:+.1f}"
     return "0" if float(text) == 0 else text.replace("-", MINUS)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.text.formatting import as_printed, listing, number, p_value, plus_minus, signed, spread
+from reports.text.formatting import as_printed, brief, listing, number, p_value, plus_minus, signed, spread
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,19 @@ def test_numbers(value, text):
 @pytest.mark.parametrize(("value", "text"), [(-48.24, "−48.2"), (3.0, "+3.0"), (-0.04, "0.0"), (0.04, "0.0")])
 def test_signed_numbers(value, text):
     assert signed(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "with_sign"),
+    [
+        (9_999_000.0, "9999000.0", "+9999000"),
+        (4.053e13, "4.1 × 10¹³", "+4.1 × 10¹³"),
+        (-2.5e8, "−2.5 × 10⁸", "−2.5 × 10⁸"),
+        (float("inf"), "inf", "+inf"),
+    ],
+)
+def test_large_numbers_have_a_power_of_ten(value, text, with_sign):
+    assert (number(value), signed(value), brief(value)) == (text, with_sign, with_sign)
 
 
 def test_a_mean_and_its_spread_have_equally_many_decimals():
