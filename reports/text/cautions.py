@@ -165,7 +165,7 @@ def _undertrained(results: Results) -> list[str]:
     epochs = results.run.records.groupby(["dataset", "model", "strategy"])["finetune_epochs"].mean()
     roles = {name: strategy.role for name, strategy in plan.strategies.items()}
     for longer in (name for name in roles if roles[name] == "extended"):
-        for base in (name for name in plan.baselines if roles[name] == "scratch"):
+        for base in (name for name in plan.baselines if roles.get(name) == "scratch"):
             gains: dict[str, tuple[float, float]] = {}
             for pair in plan.pairs:
                 change = results.change(Arm(*pair, longer), base, results.headline_metrics(pair[0])[0])
