@@ -15,8 +15,6 @@ from reports.analysis.statistics import ARM
 METRIC = "force_rmse_mev_per_A"
 SHARE = 0.5
 """Of the null's validation error: below it a cell has left the plateau."""
-FAR = 2.0
-"""Times the null's test error: what ends above it has not only learned nothing, its forces ran away."""
 EXACT = 19_999
 """Up to so many ways to deal cells out to two arms all are tried, else so many at random; 8 against 8 have 12 870."""
 
@@ -175,20 +173,3 @@ def with_null_errors(values: pd.DataFrame, escaped: pd.DataFrame, nulls: pd.Data
     place = [*CELL, "metric"]
     kept = ~pd.MultiIndex.from_frame(values[place]).isin(pd.MultiIndex.from_frame(replaced[place]))
     return pd.concat([values[kept], replaced], ignore_index=True)[list(values.columns)]
-
-
-def run_away(values: pd.DataFrame, nulls: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Cells that ended far worse than the null, although their losses were finite.
-
-    Args:
-        values: rows of `statistics.seed_values` on `split`.
-        nulls: errors of the null: dataset, seed, split, metric, value; each place once.
-        split: whose errors `values` are.
-
-    Returns:
-        dataset, model, strategy, seed and `times`: force RMSE over that of the null, of `FAR` or more.
-    """
-    null = nulls.loc[(nulls["split"] == split) & (nulls["metric"] == METRIC), ["dataset", "seed", "value"]]
-    both = values[values["metric"] == METRIC].merge(null, on=["dataset", "seed"], suffixes=("", "_null"))
-    both["times"] = both["value"] / both["value_null"]
-    return both.loc[both["times"] >= FAR, [*CELL, "times"]]

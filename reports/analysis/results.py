@@ -9,6 +9,7 @@ import pandas as pd
 
 from reports.analysis import convergence, escape, references, statistics
 from reports.analysis.blocked import blocked_changes, geometric_means
+from reports.analysis.diverged import with_diverged
 from reports.analysis.estimates import Change, Mean
 from reports.analysis.families import Primary, judged
 from reports.records.parquet import rows_of
@@ -28,7 +29,7 @@ class Results:
     """Statistics of a run on its test split; a lookup gives None where no cell has finished."""
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        self.run = run = with_diverged(run)
         recorded = [*self.metrics, *([statistics.CONSTANT] if self._recorded(statistics.CONSTANT) else [])]
         self._means: dict[tuple[str, ...], Mean] = {}
         for checkpoint in ("best", "last"):
@@ -236,11 +237,6 @@ class Results:
     def stuck(self, arm: Arm) -> int:
         """Finished cells of an arm that never left the plateau; 0 where that is not known."""
         return self._left_behind.get(arm, (0, 0))[0]
-
-    @cached_property
-    def run_away(self) -> pd.DataFrame:
-        """`escape.run_away` of the best checkpoint on the test split."""
-        return escape.run_away(statistics.seed_values(self.run.records, [escape.METRIC]), self._nulls, "test")
 
     def left_behind(self, change: Change) -> int:
         """Stuck and lost cells on both sides of a comparison."""

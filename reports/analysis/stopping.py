@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.blocked import blocked_changes, geometric_means
+from reports.analysis.diverged import with_diverged
 from reports.analysis.power import half_width, seeds_for_width
 from reports.analysis.statistics import seed_values
 from reports.records.parquet import rows_of
@@ -46,7 +47,7 @@ def primary_widths(run: Run, percent: float | None = None) -> pd.DataFrame:
     """
     plan = run.plan
     metrics = list(dict.fromkeys(primary.metric for primary in plan.primary))
-    values = seed_values(run.records, metrics)
+    values = seed_values(with_diverged(run).records, metrics)
     members = plan.pools[0] if len(plan.pools) == 1 else []
     if members:
         values = pd.concat([values, geometric_means(values, members, AVERAGE)[values.columns]], ignore_index=True)

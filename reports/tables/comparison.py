@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reports.analysis.blocked import blocked_changes
+from reports.analysis.diverged import with_diverged
 from reports.analysis.estimates import Change, Mean
 from reports.analysis.families import judged
 from reports.analysis.results import Results
@@ -40,7 +41,7 @@ def changes_between(a: Run, b: Run) -> dict[tuple[Arm, str], Change]:
     """
     sides = []
     for run, name in ((a, A), (b, B)):
-        values = seed_values(run.records)
+        values = seed_values(with_diverged(run).records)
         model = values["model"].astype(object) + "\n" + values["strategy"].astype(object)
         sides.append(values.assign(model=model, strategy=name))
     frame = judged(blocked_changes(pd.concat(sides, ignore_index=True), [A]), [])

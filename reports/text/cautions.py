@@ -44,7 +44,6 @@ def cautions(results: Results) -> list[str]:
             f"{plural(stuck, 'finished cell')} never left the plateau on which training begins (see Escape from the "
             f"plateau): {'its' if stuck == 1 else 'their'} errors are those of a network that learned nothing."
         )
-    notes += _ran_away(results)
     lost = run.count("diverged", "failed")
     if lost:
         notes.append(
@@ -83,20 +82,6 @@ def cautions(results: Results) -> list[str]:
     if run.sweeps_differ:
         notes.append("The runs are different ablations; their figures are left out: report each run alone to see them.")
     return notes
-
-
-def _ran_away(results: Results) -> list[str]:
-    """Cells that ended far worse than no force at all: one of them makes its arm's mean and intervals."""
-    cells = results.run_away
-    if cells.empty:
-        return []
-    times = spread(cells["times"].min(), cells["times"].max())
-    arms = listing(list(dict.fromkeys(cells["strategy"])))
-    return [
-        f"In {plural(len(cells), 'finished cell')} ({arms}) forces ran away: the test error is {times} times that of "
-        "no force at all. Means, intervals and verdicts with these arms are of that; verdicts with lost and stuck "
-        "cells counted take such a cell for one that learned nothing."
-    ]
 
 
 def _files(results: Results) -> list[str]:

@@ -73,21 +73,6 @@ def test_stuck_cells_and_mixed_ways_of_computing_are_cautions(make_run):
     assert "the cells were computed in different ways (compiled and eager)" in mixed
 
 
-def test_forces_that_ran_away_are_a_caution(make_run):
-    """A finite loss is no sign of sense: such a cell is not lost, and by itself makes its arm's mean."""
-    outcomes = SURE | {"masked": SURE["masked"] | {2: (4e13, 1e15)}}
-    notes = cautions(results_of(make_run, outcomes, references=REFERENCES))
-    (found,) = (note for note in notes if "ran away" in note)
-    assert found.startswith(
-        "In 1 finished cell (masked) forces ran away: the test error is 5.0 × 10¹⁰ times that of no force"
-    )
-    # A network that learned nothing has about the null's error.
-    stuck = SURE | {"masked": SURE["masked"] | {2: (810.0, 300.0)}}
-    assert not any(
-        "ran away" in note for note in cautions(results_of(make_run, stuck, references=REFERENCES, name="b"))
-    )
-
-
 def test_what_a_file_of_a_body_does_not_say_is_a_caution(make_run):
     run = read_run(make_run(SURE))
     masked = run.records["strategy"] == "masked"
