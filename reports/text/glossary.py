@@ -63,8 +63,8 @@ GLOSSARY = (
     (
         "Diverged and failed cells",
         "They are counted and listed, and enter no mean or interval. An arm that loses its worst seeds looks "
-        "better than it is. Diverged: a loss was not finite, or forces ran away, to a validation error of more than ten "
-        "times that of no force at all.",
+        "better than it is. Diverged: a loss was not finite, or forces ran away, to a validation error of more than "
+        "ten times that of no force at all.",
     ),
     (
         "Baselines",
