@@ -120,7 +120,9 @@ def run(
     ] = True,
     mix_commits: Annotated[
         bool,
-        typer.Option("--mix-commits", help="Go on in a run folder that other code has begun; else it is refused."),
+        typer.Option(
+            "--mix-commits", help="Go on in a run folder that other code has begun, and --reuse its work; else refused."
+        ),
     ] = False,
 ) -> None:
     """Run a suite; run it again to finish what is missing."""

@@ -250,7 +250,7 @@ def _begin(run: Run, cells: Sequence[Cell], new: Sequence[Cell], library: Librar
         notes += [] if run.suite.primary else [UNDECLARED]
         notes += [*without_cells(run.suite, cells), *warnings_of(data)]
     _tell(display, [f"note: {note}" for note in notes])
-    _tell(display, take_over(new, settings, run.reuse, library))
+    _tell(display, take_over(new, settings, run.reuse, library, run.mix_commits))
     return settings
 
 

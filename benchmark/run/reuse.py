@@ -22,7 +22,9 @@ from reports.records.atomic import RecordError, write_json
 from reports.records.folder import JobFolder
 
 
-def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path], library: Library) -> list[str]:
+def take_over(
+    cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path], library: Library, mix_commits: bool = False
+) -> list[str]:
     """Copy what earlier runs have finished and this one still needs.
 
     Work is the same if its key is (configuration and seed) and if data, versions, commit, accelerator, numbers
@@ -34,6 +36,7 @@ def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path]
         settings: this run's.
         earlier: run folders; the first that has a job finished gives it.
         library: the data that is there now.
+        mix_commits: whether work of another commit is taken as well.
 
     Returns:
         Why finished work with the right key was left alone, a sentence for each reason.
@@ -42,6 +45,7 @@ def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path]
         BenchmarkError: for damaged work.
     """
     environment = describe_environment(settings.device, settings.threads, settings.processes)
+    ignored = {"commit"} if mix_commits else set()
     refused: dict[str, int] = {}
     for job in make_jobs(cells, settings):
         if job.finished:
@@ -54,16 +58,18 @@ def take_over(cells: Sequence[Cell], settings: Settings, earlier: Sequence[Path]
             provenance = source.folder.read_provenance() or {}
             then = {**_conditions(provenance), "data": provenance.get("contents")}
             wanted = {**now, "data": library.contents(job.work.reads)}
-            differing = [name for name in wanted if then[name] != wanted[name]]
+            differing = [name for name in wanted if name not in ignored and then[name] != wanted[name]]
             if job.needs is not None:
                 # A folder may have been resumed later: its pretraining may be of other conditions than its cells.
                 before = _conditions(source.settings.run.pretraining(job.needs).read_provenance() or {})
                 now = _conditions({**environment, "computed": {"way": settings.way(job.needs, job.work.model.kind)}})
-                differing += [name for name in now if before[name] != now[name] and name not in differing]
+                other = [name for name in now if name not in ignored and before[name] != now[name]]
+                differing += [name for name in other if name not in differing]
             if not differing:
                 _copy(source, job, provenance)
                 break
             reason = f"{run}: not taken over, as other than now: {', '.join(differing)}"
+            reason += " (--mix-commits takes it)" if differing == ["commit"] else ""
             refused[reason] = refused.get(reason, 0) + 1
     return [f"{reason} ({count} finished jobs)" for reason, count in refused.items()]
 

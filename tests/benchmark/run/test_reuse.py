@@ -83,7 +83,12 @@ def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
     names = {"contents": "data", "git_commit": "commit", "hardware": "accelerator", "computed": "way of computing"}
     reason = names.get(other, other)
     assert len(notes) == 1
-    assert f"other than now: {reason} (6 finished jobs)" in notes[0]
+    remedy = " (--mix-commits takes it)" if reason == "commit" else ""
+    assert f"other than now: {reason}{remedy} (6 finished jobs)" in notes[0]
     assert not (tmp_path / "run").exists()
+    assert (take_over(cells, settings, [earlier], library, mix_commits=True) == []) == (reason == "commit")
+    if reason == "commit":
+        assert len(list((tmp_path / "run" / "cells").iterdir())) == 4
+        return
     assert take_over(cells, settings, [earlier, smoke[0]], library) == notes
     assert len(list((tmp_path / "run" / "cells").iterdir())) == 4
