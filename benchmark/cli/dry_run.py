@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.cli.options import table
+from benchmark.errors import BenchmarkError
 
 if TYPE_CHECKING:  # some of these import torch
     from benchmark.cell.inspection import Inspection
     from benchmark.planning.cells import Cell
     from benchmark.run.estimate import Estimate
+    from benchmark.run.execute import Run
 
 STYLES = {"ok": "green", "note": "yellow", "stop": "bold red", "later": "cyan"}
 MEANT_FOR_A_GPU_HOURS = 24.0
@@ -76,6 +78,42 @@ def cells_table(cells: Sequence[Cell]) -> Table:
     for cell in (cell.planned() for cell in cells):
         listed.add_row(cell.key, *cell.arm, str(cell.seed), str(cell.pretrain_epochs), str(cell.finetune_epochs))
     return listed
+
+
+def print_plan(console: Console, planned: Run, list_cells: bool) -> None:
+    """What is planned, what it costs, and what it is for."""
+    from benchmark.planning.primaries import declared
+    from benchmark.run.estimate import estimate
+
+    folder = os.path.relpath(planned.settings.folder)
+    title = f"{planned.suite.title}, scale {planned.suite.scale}"
+    console.print(summary(planned.cells, title, folder), highlight=False, soft_wrap=True)
+    try:
+        told = cost(estimate(planned), planned.settings.device)
+    except BenchmarkError as error:
+        told = f"cost not known: {error}"
+    console.print(told, highlight=False, soft_wrap=True)
+    console.print(declared(planned.suite), highlight=False, soft_wrap=True)
+    console.print(_simulations(planned), highlight=False, soft_wrap=True)
+    if list_cells:
+        console.print(cells_table(planned.cells))
+
+
+def _simulations(planned: Run) -> str:
+    """Whether the potentials will be simulated with, and how long that takes; or how to ask for it."""
+    from benchmark.run.machine import count_workers
+    from benchmark.simulate.estimate import estimate_planned
+
+    plan, settings = planned.suite.simulation, planned.settings
+    if plan is None:
+        ask = f"nnp-bench simulate {os.path.relpath(settings.folder)}"
+        return f"simulations: none at this scale; to make some afterwards: {ask}"
+    workers = planned.workers if settings.device == "cpu" else count_workers(None, "cpu")
+    seconds = estimate_planned(plan, planned.cells, settings.data_dir, workers)
+    return (
+        f"simulations with each potential afterwards ({', '.join(plan.tests)}): about {in_words(seconds / workers)}, "
+        f"{workers} at a time, if none ends early"
+    )
 
 
 def print_inspection(console: Console, found: Inspection) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from benchmark.cli.data import app as data_app
-from benchmark.cli.dry_run import cells_table, cost, in_words, print_inspection, summary
+from benchmark.cli.dry_run import print_inspection, print_plan
 from benchmark.cli.options import (
     DataDir,
     Executor,
@@ -196,6 +196,7 @@ def run(
         _follow(planned)
         return
 
+    from benchmark.planning.primaries import UNDECLARED
     from reports.page.write import build_report, summary_table
     from reports.records.run import read_run
 
@@ -204,9 +205,11 @@ def run(
 
         check_same(planned.settings.run, loaded.simulation)
     if inspection is not None:
-        _print_plan(planned, list_cells)
+        print_plan(console, planned, list_cells)
         print_inspection(console, inspection)
         return
+    if not loaded.primary:
+        console.print(f"note: {UNDECLARED}", highlight=False, soft_wrap=True)
     failed: list[str] = []
     began = time.monotonic()
     try:
@@ -321,41 +324,6 @@ def list_suites() -> None:
 app.command()(tune)
 app.add_typer(data_app, name="data")
 app.add_typer(use_app)
-
-
-def _print_plan(planned: Run, list_cells: bool) -> None:
-    from benchmark.planning.primaries import declared
-    from benchmark.run.estimate import estimate
-
-    folder = os.path.relpath(planned.settings.folder)
-    title = f"{planned.suite.title}, scale {planned.suite.scale}"
-    console.print(summary(planned.cells, title, folder), highlight=False, soft_wrap=True)
-    try:
-        told = cost(estimate(planned), planned.settings.device)
-    except BenchmarkError as error:
-        told = f"cost not known: {error}"
-    console.print(told, highlight=False, soft_wrap=True)
-    console.print(declared(planned.suite), highlight=False, soft_wrap=True)
-    console.print(_simulations(planned), highlight=False, soft_wrap=True)
-    if list_cells:
-        console.print(cells_table(planned.cells))
-
-
-def _simulations(planned: Run) -> str:
-    """Whether the potentials will be simulated with, and how long that takes; or how to ask for it."""
-    from benchmark.run.machine import count_workers
-    from benchmark.simulate.estimate import estimate_planned
-
-    plan, settings = planned.suite.simulation, planned.settings
-    if plan is None:
-        ask = f"nnp-bench simulate {os.path.relpath(settings.folder)}"
-        return f"simulations: none at this scale; to make some afterwards: {ask}"
-    workers = planned.workers if settings.device == "cpu" else count_workers(None, "cpu")
-    seconds = estimate_planned(plan, planned.cells, settings.data_dir, workers)
-    return (
-        f"simulations with each potential afterwards ({', '.join(plan.tests)}): about {in_words(seconds / workers)}, "
-        f"{workers} at a time, if none ends early"
-    )
 
 
 def _print_errors(frame: pd.DataFrame, title: str) -> None:

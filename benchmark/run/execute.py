@@ -24,7 +24,7 @@ from benchmark.executors.tickets import SETTLE_S, Tickets
 from benchmark.planning.cells import Cell
 from benchmark.planning.config import Entry, Suite
 from benchmark.planning.planner import Choice, make_plan
-from benchmark.planning.primaries import UNDECLARED, planned_primaries, without_cells
+from benchmark.planning.primaries import planned_primaries, without_cells
 from benchmark.planning.reading import build, check_entries
 from benchmark.run import plan_file
 from benchmark.run.budget import Budget
@@ -247,7 +247,6 @@ def _begin(run: Run, cells: Sequence[Cell], new: Sequence[Cell], library: Librar
     with display.preparing("references") as progress:
         measure_references(new, library, folder, progress)
     if len(new) == len(cells):
-        notes += [] if run.suite.primary else [UNDECLARED]
         notes += [*without_cells(run.suite, cells), *warnings_of(data)]
     _tell(display, [f"note: {note}" for note in notes])
     _tell(display, take_over(new, settings, run.reuse, library, run.mix_commits))

@@ -16,6 +16,7 @@ def test_trials_are_judged_on_validation_frames_and_the_best_rates_are_written(o
                  "dataset=a,strategy=scratch,masked", "--out", out, "--data-dir", tmp_path, "--jobs", 2)  # fmt: skip
     done = inside(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "no comparison is declared" not in done.stdout, "trials are compared on validation frames"
     table = pd.read_csv(out / "trials.csv")
     assert sorted(zip(table["strategy"], table["trial"], strict=True)) == [
         ("masked", 0), ("masked", 1), ("scratch", 0), ("scratch", 1),

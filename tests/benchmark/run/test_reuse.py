@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -86,9 +87,8 @@ def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
     remedy = " (--mix-commits takes it)" if reason == "commit" else ""
     assert f"other than now: {reason}{remedy} (6 finished jobs)" in notes[0]
     assert not (tmp_path / "run").exists()
-    assert (take_over(cells, settings, [earlier], library, mix_commits=True) == []) == (reason == "commit")
-    if reason == "commit":
-        assert len(list((tmp_path / "run" / "cells").iterdir())) == 4
-        return
+    mixed = replace(settings, folder=tmp_path / "mixed")
+    assert take_over(cells, mixed, [earlier], library, mix_commits=True) == ([] if reason == "commit" else notes)
+    assert (tmp_path / "mixed").exists() == (reason == "commit")
     assert take_over(cells, settings, [earlier, smoke[0]], library) == notes
     assert len(list((tmp_path / "run" / "cells").iterdir())) == 4
