@@ -69,12 +69,14 @@ def correlation_time(correlation: NDArray[np.floating]) -> float:
 
 
 def effective_frames(correlation: NDArray[np.floating], moments: NDArray[np.int64]) -> float:
-    """Number of independent frames that a set of frames is worth, from 1 to their number.
+    """Number of independent frames that a set of frames is worth, from 1 to their number; 0 if there are none.
 
     Args:
         correlation: of `autocorrelation`, best over all frames of the dataset; 0 beyond its end.
         moments: (N, 2), trajectory and frame of the frames in question. Trajectories are independent of each other.
     """
+    if not len(moments):
+        return 0.0
     total = 0.0
     for _, times in _trajectories(moments):
         pairs = np.round(_by_lag(times, np.ones(len(times))))[: len(correlation)]

@@ -192,7 +192,9 @@ def _describe_splits(
         section.add("ok", "worth", "not known: no two frames are known to be of one trajectory")
         return
     parts = [
-        f"{len(frames)} {SET_WORDS[name]} frames {worth[name]:.3g}" for name, frames in splits[0].as_dict().items()
+        f"{len(frames)} {SET_WORDS[name]} frames {worth[name]:.3g}"
+        for name, frames in splits[0].as_dict().items()
+        if len(frames)
     ]
     section.add(
         "ok",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -51,6 +51,11 @@ class StructuresEntry(NamedEntry):
     split: TrajectorySplit = Field(
         default_factory=lambda: TrajectorySplit(val=0.1, test=0), description="Share that validates the pretext."
     )
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _leaves_out_test(cls, split: object) -> object:
+        return {"test": 0, **split} if isinstance(split, Mapping) else split
 
     @field_validator("split")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import ase.io
@@ -50,6 +51,17 @@ def test_trajectories_and_what_their_frames_are_worth(own, tmp_path):
     assert "groups: 5 trajectories or blocks of 8 frames" in told
     assert "24 training (of 3), 8 validation (of 1), 8 test (of 1)" in told
     assert "worth: in independent frames, by their energies: 24 training frames" in told
+
+
+def test_what_labelled_structures_are_worth_that_only_pretraining_sees(own, tmp_path):
+    """They have no test frames, and need not say so."""
+    options = entry(own.files["c"], split={"val": 0.2})
+    options["options"]["blocks"] = 10
+    path = own(structures={"c": options}, strategies=arms(pretrain_on=["c"]))
+    told = "\n".join(texts(inspect(path, tmp_path, dataset=["a"]), "ok"))
+    assert "c: 50 frames of C2H6O from c.xyz" in told
+    assert "split: seed 0: 40 training (of 8), 10 validation (of 2) frames" in told
+    assert re.search(r"by their energies: 40 training frames [\d.]+, 10 validation frames [\d.]+ \(", told)
 
 
 def test_all_that_is_wrong_is_told_at_once(own, tmp_path):
