@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch_geometric.data import Batch
 
-from benchmark.training.captured import CapturedStep
-from benchmark.training.checked import try_step
-from benchmark.training.compiled import compile_step
+from benchmark.training.steps.captured import CapturedStep
+from benchmark.training.steps.checked import try_step
+from benchmark.training.steps.compiled import compile_step
 from performance import ours
 from performance.plain.step import finetuning_step as plain_step
 from performance.plain.weights import plain_of

@@ -25,10 +25,10 @@ from benchmark.cell.provenance import describe_code
 from benchmark.planning.cells import Cell
 from benchmark.planning.planner import make_plan
 from benchmark.planning.reading import load_suite
-from benchmark.run import plan_file
-from benchmark.run.commits import check_code
+from benchmark.run.folder import plan_file
+from benchmark.run.folder.commits import check_code
+from benchmark.run.folder.mending import mend
 from benchmark.run.jobs import pending_jobs
-from benchmark.run.mending import mend
 from benchmark.run.ways import choose_compiled
 from benchmark.training.batches import FrameStore, load
 from performance import ours

@@ -18,10 +18,10 @@ from benchmark.planning.reading import build
 from benchmark.training.batches import FrameStore
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, StopWithParent
 from benchmark.training.data import SplitDataModule
-from benchmark.training.heads import seen_by_network
 from benchmark.training.loop import make_trainer
-from benchmark.training.modules import FinetuneModule
-from benchmark.training.steps import prepare_step
+from benchmark.training.modules.finetuning import FinetuneModule
+from benchmark.training.modules.heads import seen_by_network
+from benchmark.training.steps.prepare import prepare_step
 from tasks.datasets.base import DatasetTask
 from tasks.datasets.splits import Split
 from tasks.models.base import Potential

@@ -18,7 +18,7 @@ import yaml
 from ase.build import molecule
 from ase.calculators.fd import calculate_numerical_forces
 
-from benchmark.cell.checks import check_data, warnings_of
+from benchmark.cell.checking.checks import check_data, warnings_of
 from benchmark.cell.library import Library, split_frames
 from benchmark.cli.main import main
 from benchmark.planning.planner import make_plan

@@ -35,7 +35,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.planning.reading import read_suite
 from benchmark.planning.strict_yaml import load_yaml
 from benchmark.run import execute as execution
-from benchmark.run.progress import Display
+from benchmark.run.watching.progress import Display
 from reports.records.atomic import RecordError
 from reports.records.folder import RunFolder
 from reports.records.run import read_run

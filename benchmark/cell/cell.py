@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 from torch_geometric.data import Data
 
-from benchmark.cell.audits import audit_of
-from benchmark.cell.checks import describe
+from benchmark.cell.checking.audits import audit_of
+from benchmark.cell.checking.checks import describe
+from benchmark.cell.checking.given import describe_given, open_given
 from benchmark.cell.evaluation import evaluate_cell
-from benchmark.cell.given import describe_given, open_given
 from benchmark.cell.handover import handover
 from benchmark.cell.job import Attempt, Job, Settings
 from benchmark.cell.library import Library
@@ -20,9 +20,9 @@ from benchmark.cell.memory import forget_peak, peak_memory_mb
 from benchmark.cell.transfer import take_over
 from benchmark.planning.cells import Cell
 from benchmark.planning.reading import build
-from benchmark.training.auxiliary import AuxiliaryModule
 from benchmark.training.callbacks import CurveRecorder
-from benchmark.training.modules import FinetuneModule
+from benchmark.training.modules.auxiliary import AuxiliaryModule
+from benchmark.training.modules.finetuning import FinetuneModule
 from benchmark.training.weights import read_weights
 from reports.records.atomic import RecordError
 from reports.records.check import unreadable_files

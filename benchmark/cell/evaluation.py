@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from benchmark.planning.cells import Cell
 from benchmark.streams import stream_seed
 from benchmark.training.loop import evaluate
-from benchmark.training.modules import FinetuneModule
+from benchmark.training.modules.finetuning import FinetuneModule
 from reports.records.folder import JobFolder
 from reports.records.record import Record, write_records
 from reports.records.samples import write_elements, write_predictions

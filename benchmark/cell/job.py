@@ -20,13 +20,14 @@ from benchmark.planning.cells import Work
 from benchmark.planning.reading import build
 from benchmark.streams import stream_seed
 from benchmark.training.callbacks import CurveRecorder
-from benchmark.training.checked import Way
-from benchmark.training.compiled import read_measured
 from benchmark.training.data import SplitDataModule
-from benchmark.training.functions import function_of
 from benchmark.training.loop import Fit, fit
-from benchmark.training.modules import Diverged, PotentialModule
-from benchmark.training.steps import fastest_way
+from benchmark.training.modules.divergence import Diverged
+from benchmark.training.modules.potential import PotentialModule
+from benchmark.training.steps.checked import Way
+from benchmark.training.steps.compiled import read_measured
+from benchmark.training.steps.functions import function_of
+from benchmark.training.steps.prepare import fastest_way
 from reports.records.atomic import RecordError, write_json
 from reports.records.folder import JobFolder, RunFolder
 from reports.records.record import write_curves
@@ -51,7 +52,7 @@ class Settings:
         threads: CPU threads of a process.
         compiled: keys of the pretrainings and cells whose steps are compiled or captured; see ``benchmark.run.ways``.
         devices: on how many of a node a job runs at a time, with a process for each; see
-            ``benchmark.training.parts``.
+            ``benchmark.training.steps.parts``.
         nodes: on how many nodes it does.
         meeting: where these find node 0; None on one node, and before there is one.
     """

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.cell.checks import describe
+from benchmark.cell.checking.checks import describe
 from benchmark.cell.job import Attempt, Job, Settings
 from benchmark.cell.library import Library, pool_structures
 from benchmark.planning.cells import Pretraining
 from benchmark.planning.config import Finetune
 from benchmark.planning.reading import build
-from benchmark.training.modules import FinetuneModule, PotentialModule, PretrainModule
+from benchmark.training.modules.finetuning import FinetuneModule
+from benchmark.training.modules.potential import PotentialModule
+from benchmark.training.modules.pretraining import PretrainModule
 from benchmark.training.weights import read_weights, write_weights
 from reports.records.atomic import RecordError, write_json
 from reports.records.check import failing

@@ -60,7 +60,7 @@ def fetch(
     data_dir: DataDir = None,
 ) -> None:
     """Download files of a source unless they are there; run it again after an interruption to go on."""
-    from benchmark.run.progress import Display
+    from benchmark.run.watching.progress import Display
 
     folder = data_dir or default_data_dir()
     known = get_source(source)
@@ -100,7 +100,7 @@ def prepare(
     check_selection(read_suite(suite, scale), parse_select(select))
 
     from benchmark.run.execute import prepare_suite
-    from benchmark.run.progress import Display
+    from benchmark.run.watching.progress import Display
 
     folder = data_dir or default_data_dir()
     # Before the display begins: building networks has libraries print what they think of the machine.
@@ -128,9 +128,9 @@ def check(
     check_numbers(seeds=seeds, jobs=jobs)
     check_selection(loaded, chosen, seeds)
 
-    from benchmark.cell.inspection import inspect_data
+    from benchmark.cell.checking.inspection import inspect_data
     from benchmark.run.execute import try_to_prepare
-    from benchmark.run.progress import Display
+    from benchmark.run.watching.progress import Display
 
     check_entries(loaded)
     folder = data_dir or default_data_dir()

@@ -14,10 +14,10 @@ from benchmark.cli.options import table
 from benchmark.errors import BenchmarkError
 
 if TYPE_CHECKING:  # some of these import torch
-    from benchmark.cell.inspection import Inspection
+    from benchmark.cell.checking.inspection import Inspection
     from benchmark.planning.cells import Cell
-    from benchmark.run.estimate import Estimate
     from benchmark.run.execute import Run
+    from benchmark.run.length.estimate import Estimate
 
 STYLES = {"ok": "green", "note": "yellow", "stop": "bold red", "later": "cyan"}
 MEANT_FOR_A_GPU_HOURS = 24.0
@@ -83,7 +83,7 @@ def cells_table(cells: Sequence[Cell]) -> Table:
 def print_plan(console: Console, planned: Run, list_cells: bool) -> None:
     """What is planned, what it costs, and what it is for."""
     from benchmark.planning.primaries import declared
-    from benchmark.run.estimate import estimate
+    from benchmark.run.length.estimate import estimate
 
     folder = os.path.relpath(planned.settings.folder)
     title = f"{planned.suite.title}, scale {planned.suite.scale}"

@@ -160,11 +160,11 @@ def run(
             start_server(device, count_threads(count_workers(jobs, device, devices, nodes) * devices))
 
     from benchmark.run.execute import execute, prepare
-    from benchmark.run.progress import Display
+    from benchmark.run.watching.progress import Display
 
     inspection = None
     if dry_run:
-        from benchmark.cell.inspection import inspect_data
+        from benchmark.cell.checking.inspection import inspect_data
 
         check_entries(loaded)
         inspection = inspect_data(loaded, chosen, seeds, data_dir or default_data_dir(), failed={})
@@ -294,8 +294,8 @@ def report(
 @app.command()
 def status(run_folder: RunPath) -> None:
     """Show how far the cells of a run folder are."""
-    from benchmark.run.growth import describe_widths
-    from benchmark.run.status import describe_status, read_statuses
+    from benchmark.run.length.growth import describe_widths
+    from benchmark.run.watching.status import describe_status, read_statuses
 
     listed = table("cell", "dataset", "model", "arm", "seed", "state", "detail", whole=("cell",), right=("seed",))
     for cell, state in read_statuses(run_folder):

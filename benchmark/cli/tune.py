@@ -50,8 +50,8 @@ def tune(
     tried = tuning_suite(loaded, datasets, models[0], strategies, settings)
 
     from benchmark.run.execute import execute, prepare
-    from benchmark.run.progress import Display
     from benchmark.run.tuning import chosen_training, trials_table, write_suite, write_trials
+    from benchmark.run.watching.progress import Display
 
     command = shlex.join(["python", "-m", "benchmark", *sys.argv[1:]])
     planned = prepare(
@@ -66,7 +66,7 @@ def tune(
         first_seed=FIRST_SEED,
     )
     if dry_run:
-        from benchmark.run.estimate import estimate
+        from benchmark.run.length.estimate import estimate
 
         count = f"{len(strategies)} arms × {trials} settings × {seeds} seeds × {len(datasets)} datasets"
         console.print(f"{count}; {cost(estimate(planned), planned.settings.device)}", highlight=False, soft_wrap=True)

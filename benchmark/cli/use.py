@@ -62,7 +62,7 @@ def simulate(
     if keep_trajectories:
         changes["keep_trajectories"] = "true"
 
-    from benchmark.run.progress import Display
+    from benchmark.run.watching.progress import Display
     from benchmark.simulate.estimate import estimate_seconds
     from benchmark.simulate.run import execute, prepare
     from reports.page.write import build_report

@@ -25,7 +25,7 @@ from benchmark.executors.local import GRACE_S, POLL_SECONDS, end_all, process_co
 from benchmark.executors.nodes import BEAT_S, Answer, Lead, Line, name_of
 from benchmark.executors.pulse import Pulse
 from benchmark.executors.tickets import SEEN_AFTER_S
-from benchmark.training.parts import Place, take_place
+from benchmark.training.steps.parts import Place, take_place
 from reports.records.folder import JobFolder, RunFolder
 from reports.records.status import State
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.cell.audits import write_audits
-from benchmark.cell.checks import check_data, check_splits, chosen_entries, needed_entries, warnings_of
+from benchmark.cell.checking.audits import write_audits
+from benchmark.cell.checking.checks import check_data, check_splits, chosen_entries, needed_entries, warnings_of
 from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
 from benchmark.cell.provenance import code_hash
@@ -26,16 +26,16 @@ from benchmark.planning.config import Entry, Suite
 from benchmark.planning.planner import Choice, make_plan
 from benchmark.planning.primaries import planned_primaries, without_cells
 from benchmark.planning.reading import build, check_entries
-from benchmark.run import plan_file
-from benchmark.run.budget import Budget
-from benchmark.run.commits import check_code
-from benchmark.run.growth import describe_widths, more_seeds, planned_seeds
+from benchmark.run.folder import plan_file
+from benchmark.run.folder.commits import check_code
+from benchmark.run.folder.mending import mend
+from benchmark.run.folder.reuse import take_over
 from benchmark.run.jobs import make_jobs, pending_jobs
-from benchmark.run.live_report import LiveReport
+from benchmark.run.length.budget import Budget
+from benchmark.run.length.growth import describe_widths, more_seeds, planned_seeds
 from benchmark.run.machine import check_nodes, choose_device, count_threads, count_workers
-from benchmark.run.mending import mend
-from benchmark.run.progress import Display
-from benchmark.run.reuse import take_over
+from benchmark.run.watching.live_report import LiveReport
+from benchmark.run.watching.progress import Display
 from benchmark.run.ways import check_devices, choose_compiled
 from reports.records.folder import RunFolder
 from reports.records.plan import Arm

@@ -9,8 +9,8 @@ from benchmark.cell.job import Job, Settings
 from benchmark.executors.nodes import BEAT_S, Answer, Line, Tell, join
 from benchmark.executors.together import take_part
 from benchmark.run.execute import Run, conditions
-from benchmark.run.growth import planned_seeds
 from benchmark.run.jobs import make_jobs
+from benchmark.run.length.growth import planned_seeds
 
 
 def follow(run: Run, tell: Tell) -> str | None:

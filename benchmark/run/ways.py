@@ -17,9 +17,9 @@ from benchmark.planning.frames import count_training_frames
 from benchmark.planning.planner import Choice
 from benchmark.planning.reading import build, check_options
 from benchmark.run.jobs import make_jobs
-from benchmark.training.compiled import missing_compiler, read_measured
-from benchmark.training.functions import function_of
-from benchmark.training.steps import fastest_way
+from benchmark.training.steps.compiled import missing_compiler, read_measured
+from benchmark.training.steps.functions import function_of
+from benchmark.training.steps.prepare import fastest_way
 from tasks.datasets.base import DatasetTask
 from tasks.models.graph import GraphPotential
 from tasks.options.models import PotentialConfig

@@ -19,10 +19,10 @@ from benchmark.executors.local import MayStart, run_jobs
 from benchmark.planning.cells import Cell
 from benchmark.planning.reading import build
 from benchmark.planning.simulation import SimulationSettings, Test
-from benchmark.run import plan_file
-from benchmark.run.budget import Budget
+from benchmark.run.folder import plan_file
+from benchmark.run.length.budget import Budget
 from benchmark.run.machine import count_threads, count_workers
-from benchmark.run.progress import Display
+from benchmark.run.watching.progress import Display
 from benchmark.simulate.job import SimulationJob
 from benchmark.simulate.setting import DATA, OWN_MODEL, Subject
 from reports.records.atomic import read_json, write_json

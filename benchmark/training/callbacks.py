@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from benchmark.leaving import check_time
-from benchmark.training.modules import PotentialModule
+from benchmark.training.modules.potential import PotentialModule
 from benchmark.training.weights import KEY, read_weights
 from reports.records.atomic import replacing
 

@@ -17,9 +17,10 @@ from benchmark.planning.config import Phase
 from benchmark.training.batches import FrameStore, load
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, Report, SameWork, StopWithParent
 from benchmark.training.data import SplitDataModule
-from benchmark.training.modules import FinetuneModule, PotentialModule
-from benchmark.training.parts import own_place, share_statistics
+from benchmark.training.modules.finetuning import FinetuneModule
+from benchmark.training.modules.potential import PotentialModule
 from benchmark.training.samples import Details
+from benchmark.training.steps.parts import own_place, share_statistics
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def make_trainer(device: str, phase: Phase | None = None, callbacks: list[Any] |
         accelerator=device,
         devices=place.devices,
         num_nodes=place.nodes,
-        use_distributed_sampler=False,  # every process has whole batches: see ``benchmark.training.parts``
+        use_distributed_sampler=False,  # every process has whole batches: see ``benchmark.training.steps.parts``
         callbacks=callbacks,
         enable_checkpointing=bool(callbacks),
         logger=False,

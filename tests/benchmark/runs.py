@@ -21,7 +21,7 @@ from benchmark.cli.main import main
 from benchmark.executors import local
 from benchmark.run import execute as execution
 from benchmark.run.execute import execute, prepare
-from benchmark.run.progress import Display
+from benchmark.run.watching.progress import Display
 from reports.records.record import METRICS
 
 ROOT = Path(__file__).parents[2]

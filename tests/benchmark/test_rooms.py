@@ -6,7 +6,7 @@ import ast
 
 from tests.benchmark.runs import ROOT
 
-STATISTICS = {"benchmark/run/growth.py": {"reports.analysis.stopping"}}
+STATISTICS = {"benchmark/run/length/growth.py": {"reports.analysis.stopping"}}
 """A run that stops when it knows enough goes by the same intervals as its report."""
 PRINTS = {f"benchmark/cli/{verb}.py": {"reports.page.write"} for verb in ("main", "use")}
 """The command line ends with the report."""

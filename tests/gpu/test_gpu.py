@@ -11,8 +11,8 @@ from torch_geometric.data import Batch
 from benchmark.planning.config import Entry
 from benchmark.planning.reading import build as build_registered
 from benchmark.training.batches import FrameStore, load
-from benchmark.training.compiled import compile_step
-from benchmark.training.steps import prepare_step
+from benchmark.training.steps.compiled import compile_step
+from benchmark.training.steps.prepare import prepare_step
 from tasks.models.graph import EDGES, POINTERS, SHIFTS, Graph, GraphPotential
 from tasks.registry import PRETEXTS
 from tests.benchmark.runs import command, records

@@ -11,7 +11,7 @@ from benchmark.cli import main as cli
 from benchmark.cli.dry_run import cost, in_words
 from benchmark.cli.options import table
 from benchmark.planning.suite_files import available_suites
-from benchmark.run.estimate import Estimate
+from benchmark.run.length.estimate import Estimate
 
 
 def shown(console_width, what):

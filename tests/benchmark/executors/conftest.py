@@ -17,7 +17,7 @@ from benchmark.executors.configuration import read_configuration
 from benchmark.planning.reading import read_suite
 from benchmark.run import execute as execution
 from benchmark.run.execute import execute, prepare
-from benchmark.run.progress import Display
+from benchmark.run.watching.progress import Display
 from tests.benchmark.own_suite import TRAINING, arms, entry, suite_writer
 from tests.benchmark.runs import ROOT, in_turn, records
 from tests.own_package import FILE_BLOCK

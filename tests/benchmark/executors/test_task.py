@@ -118,7 +118,7 @@ def test_a_fit_ends_between_two_epochs_and_goes_on_with_the_same_numbers(
 ):
     from benchmark.training.callbacks import CurveRecorder
     from benchmark.training.loop import fit
-    from benchmark.training.modules import FinetuneModule
+    from benchmark.training.modules.finetuning import FinetuneModule
 
     monkeypatch.setattr(leaving, "_begins_until", leaving._begins_until)
 

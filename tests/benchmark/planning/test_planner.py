@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cell.checks import needed_entries
+from benchmark.cell.checking.checks import needed_entries
 from benchmark.errors import BenchmarkError
 from benchmark.planning.planner import make_plan
 from benchmark.planning.primaries import planned_primaries, without_cells

@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.errors import BenchmarkError
 from benchmark.executors import together
-from benchmark.training.modules import PotentialModule
+from benchmark.training.modules.potential import PotentialModule
 from tests.benchmark.own_suite import entry
 from tests.benchmark.runs import compare, records
 

@@ -12,14 +12,14 @@ import torch
 import yaml
 
 from benchmark.cell.cell import CellJob
-from benchmark.cell.inspection import inspect_data
+from benchmark.cell.checking.inspection import inspect_data
 from benchmark.cell.job import Settings
 from benchmark.errors import BenchmarkError
 from benchmark.planning.planner import make_plan
 from benchmark.planning.reading import read_suite
-from benchmark.run.estimate import estimate
 from benchmark.run.execute import prepare
 from benchmark.run.export import export
+from benchmark.run.length.estimate import estimate
 from reports.page.write import build_report
 from reports.records.folder import RunFolder
 from tasks.audit import LeakError

@@ -10,7 +10,7 @@ from benchmark.planning.reading import load_suite
 from benchmark.run import ways
 from benchmark.run.jobs import make_jobs
 from benchmark.run.ways import choose_compiled, way_of
-from benchmark.training.functions import function_of
+from benchmark.training.steps.functions import function_of
 from reports.records.atomic import write_json
 from tasks.models.egnn import EGNN
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from benchmark.errors import BenchmarkError
-from benchmark.run.progress import Display
+from benchmark.run.watching.progress import Display
 from benchmark.simulate import run as simulations
 from benchmark.simulate.estimate import estimate_seconds
 from benchmark.simulate.run import execute, prepare, simulate_finished

@@ -12,7 +12,7 @@ import torch
 
 from benchmark.training.callbacks import BestAndLast, CurveRecorder, ProgressReporter, SameWork, StopWithParent
 from benchmark.training.data import EpochSampler
-from benchmark.training.modules import FinetuneModule
+from benchmark.training.modules.finetuning import FinetuneModule
 
 
 @pytest.fixture

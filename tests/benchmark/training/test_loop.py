@@ -10,8 +10,10 @@ from lightning.pytorch.strategies import DDPStrategy
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.data import EpochSampler, SplitDataModule
 from benchmark.training.loop import evaluate, fit, make_trainer
-from benchmark.training.modules import Diverged, FinetuneModule, PretrainModule
-from benchmark.training.parts import Place
+from benchmark.training.modules.divergence import Diverged
+from benchmark.training.modules.finetuning import FinetuneModule
+from benchmark.training.modules.pretraining import PretrainModule
+from benchmark.training.steps.parts import Place
 from tasks.datasets.splits import Split
 from tasks.models.egnn import EGNN
 from tasks.options.models import EGNNConfig
@@ -192,7 +194,7 @@ def test_few_labels_make_no_shorter_epochs(frames, split, tmp_path):
 
 def test_a_trainer_has_the_processes_of_its_job(finetuning, monkeypatch):
     assert make_trainer("cpu", finetuning).num_devices == 1
-    monkeypatch.setattr("benchmark.training.parts._place", Place(0, 2))
+    monkeypatch.setattr("benchmark.training.steps.parts._place", Place(0, 2))
     trainer = make_trainer("cpu", finetuning)
     assert (trainer.num_devices, trainer.world_size) == (2, 2)
     assert isinstance(trainer.strategy, DDPStrategy)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.run.status import describe_status, read_statuses
+from benchmark.run.watching.status import describe_status, read_statuses
 from reports.records.atomic import RecordError
 from reports.records.folder import RunFolder
 from reports.records.run import read_run

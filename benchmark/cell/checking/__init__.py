@@ -1,0 +1,1 @@
+"""What is made sure of before any training."""

@@ -1,0 +1,1 @@
+"""What is seen of a run under way: progress, status, and its report."""

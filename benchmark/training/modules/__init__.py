@@ -1,0 +1,1 @@
+"""What is optimised: LNNP around a potential, for energies and forces and for pretexts."""
