@@ -23,9 +23,9 @@ from benchmark.cell.library import Library, split_frames
 from benchmark.cli.main import main
 from benchmark.planning.planner import make_plan
 from benchmark.planning.reading import load_suite
-from tasks.audit import LeakError
 from tasks.datasets.own.extxyz import ExtXYZ
 from tasks.datasets.own.options import ExtXYZConfig
+from tasks.leakage.audit import LeakError
 from tests.benchmark.runs import ROOT, command, records
 from tests.own_package import FILE_BLOCK
 

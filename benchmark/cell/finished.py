@@ -16,12 +16,12 @@ from benchmark.planning.reading import build
 from benchmark.training.weights import read_weights
 from reports.records.folder import RunFolder
 from reports.records.plan import Arm, Plan, PlannedCell
+from tasks.leakage.traces import Traces, trace
 from tasks.registry import PRETEXTS
 from tasks.simulation.bodies import PRETRAINING, SETS
 from tasks.simulation.card import Card, Network, Spent, spanning
 from tasks.simulation.file import build_network
 from tasks.simulation.potential import TrainedPotential
-from tasks.traces import Traces, trace
 
 FIELDS = (*Arm._fields, "seed")
 PREFIX = "model."

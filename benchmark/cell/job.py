@@ -32,8 +32,8 @@ from reports.records.atomic import RecordError, write_json
 from reports.records.folder import JobFolder, RunFolder
 from reports.records.record import write_curves
 from reports.records.status import FINISHED, Unfinished
-from tasks.audit import LeakError
 from tasks.datasets.splits import Split
+from tasks.leakage.audit import LeakError
 from tasks.models.base import Potential
 from tasks.registry import MODELS
 

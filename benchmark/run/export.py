@@ -12,10 +12,10 @@ from benchmark.cell.library import Library
 from benchmark.errors import BenchmarkError
 from reports.records.atomic import replacing
 from reports.records.folder import RunFolder
+from tasks.leakage.traces import Traces
 from tasks.simulation.bodies import write_body
 from tasks.simulation.card import Card
 from tasks.simulation.file import build_network, write_potential
-from tasks.traces import Traces
 
 ENDING = ".pt"
 

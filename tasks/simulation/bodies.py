@@ -14,9 +14,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from tasks.leakage.traces import Traces
 from tasks.simulation.card import Card, PotentialError, Spent
 from tasks.simulation.file import ANEW, build_network, read_content, write_potential
-from tasks.traces import Traces
 
 SETS = ("train", "val")
 PRETRAINING = "pretraining"

@@ -10,7 +10,7 @@ from benchmark.cell.library import Library
 from benchmark.planning.cells import Cell
 from reports.records.audit import Audits, CleanAudit
 from reports.records.folder import RunFolder
-from tasks.audit import Audit, Auditor, FrameSet, TraceSet
+from tasks.leakage.audit import Audit, Auditor, FrameSet, TraceSet
 
 
 def audit_of(cell: Cell, library: Library, run: RunFolder) -> dict[str, Any]:

@@ -21,11 +21,11 @@ from benchmark.planning.frames import count_training_frames
 from benchmark.planning.planner import pretraining_parts, seed_numbers, select_names
 from benchmark.planning.reading import build
 from reports.records.audit import CleanAudit
-from tasks.audit import Auditor
 from tasks.datasets.base import Dataset, DatasetError
 from tasks.datasets.structures.boxes import check_boxes
 from tasks.datasets.structures.neighbours import check_neighbours
 from tasks.datasets.structures.plausibility import unit_warnings
+from tasks.leakage.audit import Auditor
 from tasks.options.pretexts import PretextError
 from tasks.pretexts.base import Pretext
 from tasks.registry import DATASETS, MODELS, PRETEXTS

@@ -9,8 +9,8 @@ from ase.data import chemical_symbols
 
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell, PretrainedFile
-from tasks.audit import TraceSet
 from tasks.datasets.base import Dataset
+from tasks.leakage.audit import TraceSet
 from tasks.simulation.bodies import Body, read_body
 
 

@@ -26,13 +26,13 @@ from benchmark.planning.frames import split_frames
 from benchmark.planning.planner import make_plan, select_names
 from benchmark.planning.reading import build
 from reports.records.audit import CleanAudit
-from tasks.audit import Auditor
 from tasks.correlation import describe_correlation
 from tasks.datasets.base import Dataset, DatasetError, NotPreparedError
 from tasks.datasets.splits import FrameSplit, Split
 from tasks.datasets.structures.plausibility import unit_warnings
+from tasks.leakage.audit import Auditor
+from tasks.leakage.recognition import SAME_A
 from tasks.options.pretexts import PretextError
-from tasks.recognition import SAME_A
 from tasks.registry import PRETEXTS
 from tasks.simulation.card import Spent
 

@@ -22,7 +22,7 @@ from benchmark.run.export import export
 from benchmark.run.length.estimate import estimate
 from reports.page.write import build_report
 from reports.records.folder import RunFolder
-from tasks.audit import LeakError
+from tasks.leakage.audit import LeakError
 from tasks.simulation.bodies import read_body
 from tasks.simulation.card import PotentialError
 from tasks.simulation.file import read_content, write_potential

@@ -8,7 +8,7 @@ import pytest
 from benchmark.cell.checking.audits import clean_audit
 from benchmark.cell.library import Library
 from benchmark.planning.reading import load_suite
-from tasks.audit import Auditor, LeakError
+from tasks.leakage.audit import Auditor, LeakError
 from tests.benchmark.own_suite import arms, cells_of, entry, write_frames
 
 

@@ -11,7 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch_geometric.data import Data
 
-from tasks.recognition import FINGERPRINT, NEAREST, composition, composition_hash, fingerprint, nearest_distances
+from tasks.leakage.recognition import (
+    FINGERPRINT,
+    NEAREST,
+    composition,
+    composition_hash,
+    fingerprint,
+    nearest_distances,
+)
 
 TRACED_ATOMS = 4
 """Atoms that are kept of a structure, evenly chosen, by the distances to their nearest neighbours."""

@@ -2,7 +2,7 @@
 
 Frames are compared by index and by geometry. A geometry is recognised after translation, rotation (also of a box),
 reflection, renumbering of equal atoms, shifts by whole box vectors, and rounding to 0.001 Å or to the step that the
-files keep (0.01 Å in an XTC file), whichever is coarser: see `tasks.recognition`.
+files keep (0.01 Å in an XTC file), whichever is coarser: see `tasks.leakage.recognition`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy.spatial import KDTree
 from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset, DatasetError
-from tasks.recognition import (
+from tasks.leakage.recognition import (
     FINGERPRINT,
     NEAREST,
     SAME_A,
@@ -34,7 +34,7 @@ from tasks.recognition import (
     surroundings,
     tolerance_A,
 )
-from tasks.traces import Traces
+from tasks.leakage.traces import Traces
 
 KEPT_DISTANCES = 4_000_000
 """Sorted distances that are kept at a time, 16 MB: with coarse files more frames are compared one by one."""

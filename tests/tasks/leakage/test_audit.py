@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
-from tasks.audit import Audit, Auditor, FrameSet, LeakError, TraceSet
 from tasks.datasets.base import Dataset, Outline
-from tasks.recognition import SAME_A, fingerprint, sorted_distances, tolerance_A
-from tasks.traces import Traces, trace
+from tasks.leakage.audit import Audit, Auditor, FrameSet, LeakError, TraceSet
+from tasks.leakage.recognition import SAME_A, fingerprint, sorted_distances, tolerance_A
+from tasks.leakage.traces import Traces, trace
 from tests.tasks.conftest import make_water, random_rotation
 
 
