@@ -87,7 +87,7 @@ def fetch(
 def prepare(
     suite: SuiteName,
     scale: Scale = "quick",
-    select: Select = "",
+    select: Select = None,
     data_dir: DataDir = None,
     jobs: Annotated[int | None, typer.Option(help="Processes at a time; default one a core.")] = None,
 ) -> None:
@@ -115,7 +115,7 @@ def prepare(
 def check(
     suite: SuiteName,
     scale: Scale = "quick",
-    select: Select = "",
+    select: Select = None,
     data_dir: DataDir = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds; default the suite's.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes at a time; default one a core.")] = None,

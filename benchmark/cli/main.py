@@ -75,7 +75,7 @@ def run(
     ] = None,
     executor: Executor = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds; default the suite's.")] = None,
-    select: Select = "",
+    select: Select = None,
     data_dir: DataDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,7 +23,8 @@ errors = Console(stderr=True)
 SuiteName = Annotated[str, typer.Option("--suite", help="A shipped suite (see `list`) or the path of a YAML file.")]
 Scale = Annotated[str, typer.Option(help="One of the suite's scales: how much data, how wide, how long.")]
 Select = Annotated[
-    str, typer.Option(help="Only these, e.g. model=egnn,strategy=scratch,masked or molecule=ethanol,uracil.")
+    list[str] | None,
+    typer.Option(help="Only these, e.g. model=egnn,strategy=scratch,masked or molecule=ethanol,uracil; repeatable."),
 ]
 
 
@@ -67,22 +69,26 @@ def table(*names: str, whole: tuple[str, ...] = (), right: tuple[str, ...] = ())
     return made
 
 
-def parse_select(text: str) -> dict[str, list[str]]:
+def parse_select(texts: Sequence[str] | None) -> dict[str, list[str]]:
     """``model=egnn,strategy=scratch,masked`` to names by field; a part without a field belongs to the one before.
+
+    Args:
+        texts: of each time that the option is given.
 
     Raises:
         BenchmarkError: for a part without field or name.
     """
     chosen: dict[str, list[str]] = {}
-    field = ""
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        before, equals, name = part.rpartition("=")
-        field = before.strip() if equals else field
-        if not field or not name:
-            raise BenchmarkError(
-                f"--select {part!r}: write FIELD=NAME, e.g. --select model=egnn,strategy=scratch,masked"
-            )
-        chosen.setdefault(field, []).append(name.strip())
+    for text in texts or ():
+        field = ""
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            before, equals, name = part.rpartition("=")
+            field = before.strip() if equals else field
+            if not field or not name:
+                raise BenchmarkError(
+                    f"--select {part!r}: write FIELD=NAME, e.g. --select model=egnn,strategy=scratch,masked"
+                )
+            chosen.setdefault(field, []).append(name.strip())
     return chosen
 
 

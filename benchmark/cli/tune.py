@@ -28,7 +28,7 @@ def tune(
     factor: Annotated[float, typer.Option(help="Learning rates are tried from 1/FACTOR to FACTOR of the suite's.")] = 4,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/SUITE-tuning-SCALE.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Cells at a time; default one a core, or one on a GPU.")] = None,
-    select: Select = "",
+    select: Select = None,
     data_dir: DataDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be tried; do nothing.")] = False,

@@ -21,7 +21,7 @@ def export(
     run_folder: RunPath,
     to: Annotated[Path, typer.Option(help="A new file for one potential, or a folder for several.")],
     cell: Annotated[str | None, typer.Option(help="Key of the cell; `status` lists them.")] = None,
-    select: Select = "",
+    select: Select = None,
     checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
     pretraining: Annotated[
         bool, typer.Option("--pretraining", help="The pretrained bodies that the cells started from, instead.")
@@ -42,7 +42,7 @@ def export(
 @app.command()
 def simulate(
     run_folder: RunPath,
-    select: Select = "",
+    select: Select = None,
     tests: Annotated[str, typer.Option(help="Only these of nvt, nve, elsewhere and scans, with commas.")] = "",
     settings: Annotated[
         list[str] | None,
