@@ -24,7 +24,10 @@ SuiteName = Annotated[str, typer.Option("--suite", help="A shipped suite (see `l
 Scale = Annotated[str, typer.Option(help="One of the suite's scales: how much data, how wide, how long.")]
 Select = Annotated[
     list[str] | None,
-    typer.Option(help="Only these, e.g. model=egnn,strategy=scratch,masked or molecule=ethanol,uracil; repeatable."),
+    typer.Option(
+        help="Only these, e.g. model=egnn,strategy=scratch,masked or molecule=ethanol,uracil; repeatable: names of a "
+        "field add up."
+    ),
 ]
 
 

@@ -49,7 +49,8 @@ class StructuresEntry(NamedEntry):
     """Structures that only pretraining sees; they need no labels."""
 
     split: TrajectorySplit = Field(
-        default_factory=lambda: TrajectorySplit(val=0.1, test=0), description="Share that validates the pretext."
+        default_factory=lambda: TrajectorySplit(val=0.1, test=0),
+        description="val: share that validates the pretext. test is 0, and may be left out.",
     )
 
     @field_validator("split", mode="before")
@@ -61,7 +62,7 @@ class StructuresEntry(NamedEntry):
     @classmethod
     def _tests_nothing(cls, split: TrajectorySplit) -> TrajectorySplit:
         if split.test:
-            raise ValueError("structures that only pretraining sees test nothing; set test to 0")
+            raise ValueError("structures that only pretraining sees test nothing; leave out test")
         return split
 
 

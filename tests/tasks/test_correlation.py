@@ -43,8 +43,9 @@ def test_trajectories_shorter_than_the_correlation_are_worth_little_more_than_on
     effective = correlation.effective_frames(found, moments)
     assert effective == pytest.approx(400 * worth(0.99, 16), rel=0.05)
     assert 400 < effective < 440
-    # Half of the trajectories are worth half of it.
+    # Half of the trajectories are worth half of it, and none nothing.
     assert correlation.effective_frames(found, moments[moments[:, 0] < 200]) == pytest.approx(effective / 2)
+    assert correlation.effective_frames(found, moments[:0]) == 0
 
 
 def test_independent_frames_count_whole():

@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.planning.config import Suite
 from benchmark.planning.primaries import members_of
-from benchmark.run.watching.status import duration
+from benchmark.run.length.duration import duration
 from reports.analysis.stopping import AVERAGE, primary_widths
 from reports.records.folder import RunFolder
 from reports.records.parquet import rows_of

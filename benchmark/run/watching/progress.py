@@ -13,8 +13,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
 from benchmark.cell.job import Job
+from benchmark.run.length.duration import duration
 from benchmark.run.length.pace import Pace
-from benchmark.run.watching.status import describe_status, duration
+from benchmark.run.watching.status import describe_status
 from reports.records.status import Status
 
 LOG_EVERY_SECONDS = 30.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from benchmark.run.length.duration import duration
 from reports.records.folder import RunFolder
 from reports.records.plan import PlannedCell
 from reports.records.status import Status
@@ -45,10 +46,3 @@ def describe_status(status: Status) -> str:
     if status.state == "running" and status.updated and silence > SILENT_AFTER_S:
         parts.append(f"no progress noted for {duration(silence)}")
     return ", ".join(parts) or status.state
-
-
-def duration(seconds: float) -> str:
-    """Seconds as h:mm:ss or m:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

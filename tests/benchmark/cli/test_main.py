@@ -195,7 +195,7 @@ def test_divergence_is_recorded_with_its_step_and_named(data_dir, smoke, tmp_pat
 def test_failure_is_recorded_with_what_depends_on_it_and_tried_again(smoke, data_dir, tmp_path):
     """A folder where the pretrained weights should go stands for a failing disk."""
     arguments = ["run", "--suite", "water", "--scale", "smoke", "--out", tmp_path / "run", "--data-dir", data_dir,
-                 "--select", "model=egnn,strategy=masked,strategy=scratch"]  # fmt: skip
+                 "--select", "strategy=masked,strategy=scratch", "--select", "model=egnn"]  # fmt: skip
     plan = json.loads((smoke[0] / "plan.json").read_text())
     masked = next(c for c in plan["cells"] if c["strategy"] == "masked")
     obstacle = tmp_path / "run" / "pretrainings" / masked["pretraining_key"] / "potential.pt"

@@ -11,8 +11,12 @@ from torch_geometric.data import Batch, Data
 from torchmdnet.module import LNNP
 
 from benchmark.training.modules.divergence import Diverged
+from benchmark.training.modules.finetuning import FinetuneModule
 from benchmark.training.modules.potential import SinglePrecision, half_cosine
 from benchmark.training.modules.pretraining import PretrainModule
+from tasks.models.base import ROTATION
+from tasks.models.egnn import EGNN
+from tasks.options.models import EGNNConfig
 from tasks.options.pretexts import DenoisingConfig, MaskingConfig
 from tasks.pretexts.denoising import Denoising
 from tasks.pretexts.masking import Masking
@@ -136,7 +140,7 @@ def test_a_faster_step_is_taken_in_training_alone(module, make_potential, pretra
         calls.append(extra_args)
         return torch.full((3, 1), 5.0), torch.full((len(z), 3), 6.0)
 
-    assert float(module.train()(*given)[0][0]) != 5
+    assert float(module.train()(*given)[0][0].detach()) != 5
     module._faster = faster
     energy, force = module(*given, extra_args={"mask_label": torch.zeros_like(batch.z)})
     assert (float(energy[0]), float(force[0, 0])) == (5, 6)
@@ -158,3 +162,32 @@ def test_a_faster_step_is_taken_in_training_alone(module, make_potential, pretra
         loss[training] = float(pretrain.batch_loss(batch, 0, "val").detach())
     assert len(calls) == 2
     assert loss[True] > 10 > loss[False], "six, where the targets are of order one"
+
+
+def test_training_frames_are_turned_by_seed_and_step_and_no_others(make_potential, finetuning, pretraining, frames):
+    seen = []
+
+    class Watched(EGNN):
+        def forward(self, *args, extra_args=None, **kwargs):
+            seen.append((extra_args or {}).get(ROTATION))
+            return super().forward(*args, extra_args=extra_args, **kwargs)
+
+    def rotation(module, stage="train", step=0):
+        module.trainer = SimpleNamespace(global_step=step)
+        module.batch_loss(Batch.from_data_list(frames[:3]), 0, stage)
+        return seen[-1]
+
+    def modules(rotate):
+        yield FinetuneModule(Watched(EGNNConfig(hidden=6, layers=2)), finetuning, 1.0, rotate)
+        yield PretrainModule(
+            Watched(EGNNConfig(hidden=6, layers=2)), pretraining, Denoising(DenoisingConfig(head="force")), 0, rotate
+        )
+
+    found = [rotation(module) for module in modules(rotate=5)]
+    assert found[0].shape == (3, 3, 3)
+    assert (found[0][0] - found[0][1]).abs().max() > 0.1
+    assert torch.equal(*found)
+    for module in modules(rotate=5):
+        assert not torch.equal(rotation(module, step=1), found[0])
+        assert rotation(module, stage="val") is None
+    assert [rotation(module) for module in modules(rotate=None)] == [None, None]

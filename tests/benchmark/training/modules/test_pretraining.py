@@ -9,11 +9,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from benchmark.training.modules.finetuning import FinetuneModule
 from benchmark.training.modules.pretraining import PretrainModule
-from tasks.models.base import ROTATION
-from tasks.models.egnn import EGNN
-from tasks.options.models import EGNNConfig
 from tasks.options.pretexts import DenoisingConfig, DistanceDenoisingConfig
 from tasks.pretexts.denoising import Denoising
 from tasks.pretexts.distances import DistanceDenoising
@@ -52,35 +48,6 @@ def test_every_pretext_head_trains_something(make_potential, pretraining, frames
         gradients = [p.grad for p in module.model.layers.parameters() if p.grad is not None]
         assert max(float(g.abs().max()) for g in gradients) > 0
         assert torch.isfinite(torch.stack([g.sum() for g in gradients])).all()
-
-
-def test_training_frames_are_turned_by_seed_and_step_and_no_others(make_potential, finetuning, pretraining, frames):
-    seen = []
-
-    class Watched(EGNN):
-        def forward(self, *args, extra_args=None, **kwargs):
-            seen.append((extra_args or {}).get(ROTATION))
-            return super().forward(*args, extra_args=extra_args, **kwargs)
-
-    def rotation(module, stage="train", step=0):
-        module.trainer = SimpleNamespace(global_step=step)
-        module.batch_loss(Batch.from_data_list(frames[:3]), 0, stage)
-        return seen[-1]
-
-    def modules(rotate):
-        yield FinetuneModule(Watched(EGNNConfig(hidden=6, layers=2)), finetuning, 1.0, rotate)
-        yield PretrainModule(
-            Watched(EGNNConfig(hidden=6, layers=2)), pretraining, Denoising(DenoisingConfig(head="force")), 0, rotate
-        )
-
-    found = [rotation(module) for module in modules(rotate=5)]
-    assert found[0].shape == (3, 3, 3)
-    assert (found[0][0] - found[0][1]).abs().max() > 0.1
-    assert torch.equal(*found)
-    for module in modules(rotate=5):
-        assert not torch.equal(rotation(module, step=1), found[0])
-        assert rotation(module, stage="val") is None
-    assert [rotation(module) for module in modules(rotate=None)] == [None, None]
 
 
 def test_a_step_is_the_function_that_the_pretext_scores(module, make_potential, pretraining):
