@@ -25,7 +25,7 @@ from reports.text.cautions import cautions, data_warnings
 from reports.text.citing import how_to_cite
 from reports.text.formatting import plural
 from reports.text.glossary import GLOSSARY
-from reports.text.headline import headline, rules
+from reports.text.headline import compared, headline, rules
 
 STATE_NAMES = {"ok": "finished", "diverged": "diverged", "failed": "failed", "running": "running", "pending": "pending"}
 
@@ -136,6 +136,7 @@ def _findings(results: Results, simulations: Used | None) -> Section:
         Part("notes", data_warnings(results)),
         Part("lead", [*headline(results), *([sentence(simulations)] if simulations else [])]),
         *(Part("figure", drawing) for drawing in forest(results)),
+        Part("terms", compared(results)),
         Part("text", rules(results)),
         Part("notes", cautions(results)),
     ]

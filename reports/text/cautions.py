@@ -8,11 +8,11 @@ from reports.analysis import statistics
 from reports.analysis.convergence import untold_cost
 from reports.analysis.results import EFFECTIVE, Results
 from reports.records.plan import Arm
-from reports.text.formatting import listing, number, plural, spread
+from reports.text.formatting import listing, number, plural, rough, spread
 
 NEAR_FRAMES = 10
 """A test frame this near to a training frame of its trajectory is hardly a new one."""
-RUNAWAY = 30.0
+RUNAWAY = 10.0
 """Finetuning that begins with forces so many times too large has to undo that first."""
 FURTHER = 5.0
 """Where longer training lowers the error by more than so many %, training was not over."""
@@ -138,7 +138,7 @@ def _runaway(results: Results) -> list[str]:
     ):
         far.setdefault(str(strategy), []).append(float(size))
     return [
-        f"{strategy}: finetuning begins with forces {listing([number(size, 0) for size in found])} times too large. "
+        f"{strategy}: finetuning begins with forces {listing([rough(size) for size in found])} times too large. "
         "Comparisons with it are of that as well."
         for strategy, found in far.items()
     ]

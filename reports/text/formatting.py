@@ -65,6 +65,11 @@ def number(value: float, digits: int | None = None) -> str:
     return f"{value:.{decimals(value) if digits is None else digits}f}".replace("-", MINUS)
 
 
+def rough(value: float) -> str:
+    """Two significant digits, with a power of ten from 10 000 on: `21`, `660`, `9.0 × 10⁶`."""
+    return _power(value) if abs(value) >= 1e4 else number(float(f"{value:.2g}"), 0)
+
+
 def plain(value: float) -> str:
     """A given number, not rounded: 0.25, 1000."""
     return f"{value:.10g}".replace("-", MINUS)

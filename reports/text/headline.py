@@ -49,6 +49,14 @@ def headline(results: Results) -> list[str]:
     return [*first, *(paragraph(results, places) for places in left)]
 
 
+def compared(results: Results) -> list[tuple[str, str]]:
+    """Name and label of each arm in the primary comparisons: what the names in the verdicts stand for."""
+    names = dict.fromkeys(
+        name for place in results.primaries if planned(results, place) for name in (place.strategy, place.baseline)
+    )
+    return [(name, results.run.plan.strategies[name].label) for name in names]
+
+
 def rules(results: Results) -> str:
     """What makes a verdict, and which declared comparisons this run leaves out; empty where none was declared."""
     declared = len(results.primaries)

@@ -87,7 +87,15 @@ def test_what_a_file_of_a_body_does_not_say_is_a_caution(make_run):
     assert "No comparison with it is at equal compute" in cost
 
 
-@pytest.mark.parametrize(("sizes", "told"), [((40.0, 900.0, 100.0), "100"), ((1.0, 900.0, 4.0), None)])
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ((40.0, 900.0, 100.0), "100"),
+        ((9e6, 2.0, 1.2345e5), "1.2 × 10⁵"),
+        ((9.0, 11.6, 12.3), "12"),
+        ((1.0, 900.0, 4.0), None),
+    ],
+)
 def test_forces_that_begin_far_too_large_are_a_caution(make_run, record, key_of, sizes, told):
     """By the median over seeds: a single one that ran away is no property of the arm."""
     folder = make_run(SURE)

@@ -8,7 +8,7 @@ import pytest
 from reports.analysis.results import Results
 from reports.records.run import read_run
 from reports.text.formatting import brief
-from reports.text.headline import UNDECLARED, headline, rules
+from reports.text.headline import UNDECLARED, compared, headline, rules
 from tests.reports.made_up import LOST, REFERENCES, SURE, interval, molecules, primary, results_of, seeds
 
 PLACE = "EGNN on TIP3P water, flexible"
@@ -35,6 +35,14 @@ def test_higher_is_said_too_and_a_second_baseline_follows(make_run):
     assert said.startswith(f"Pretraining by masking raised the force errors of {PLACE} by ")
     assert "against scratch with the same finetuning. It made no difference that 3 seeds could show" in said
     assert "against scratch-extended at equal compute: +" in said
+
+
+def test_what_the_arms_of_the_verdicts_are_is_said_once_each(make_run):
+    outcomes = {"scratch": SURE["masked"], "scratch-extended": seeds(95, 90, 126), "masked": SURE["scratch"]}
+    results = results_of(make_run, outcomes, primary=[primary(baselines=["scratch", "scratch-extended"])])
+    labels = {name: arm.label for name, arm in results.run.plan.strategies.items()}
+    assert compared(results) == [(name, labels[name]) for name in ("masked", "scratch", "scratch-extended")]
+    assert compared(results_of(make_run, {"scratch": SURE["scratch"]}, name="part", primary=[primary()])) == []
 
 
 def test_nothing_told_says_what_would_have_been_missed(make_run):
