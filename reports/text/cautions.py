@@ -13,7 +13,7 @@ from reports.text.formatting import listing, number, plural, rough, spread
 NEAR_FRAMES = 10
 """A test frame this near to a training frame of its trajectory is hardly a new one."""
 RUNAWAY = 10.0
-"""Finetuning that begins with forces so many times too large has to undo that first."""
+"""Forces so many times too large at the beginning of finetuning are said: what that costs is part of the comparison."""
 FURTHER = 5.0
 """Where longer training lowers the error by more than so many %, training was not over."""
 
