@@ -16,7 +16,7 @@ WAITING = 64
 """Batches whose errors are kept before they are summed."""
 
 
-def net_forces_and_torques(force: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+def net_forces_and_torques(force: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """What the forces on its atoms do to each molecule as a whole.
 
     In a liquid this is what molecules do to each other: forces within a molecule add up to no net force and no torque.
@@ -29,10 +29,10 @@ def net_forces_and_torques(force: Tensor, batch: Batch) -> tuple[Tensor, Tensor]
 
     Returns:
         Net forces (M, 3) in the unit of `force`, and torques about the centres of mass (M, 3) in that unit times Å, of
-        the molecules in the order of (sample, number); float64.
+        the molecules in the order of (sample, number), both float64; and the samples (M,) that the molecules are in.
     """
     place = torch.stack([batch.batch, batch.molecule])
-    _, molecule = torch.unique(place, dim=1, return_inverse=True)
+    places, molecule = torch.unique(place, dim=1, return_inverse=True)
     count = int(molecule.max()) + 1
     first = torch.full((count,), batch.num_nodes, device=molecule.device)
     first = first.scatter_reduce(0, molecule, torch.arange(batch.num_nodes, device=molecule.device), "amin")
@@ -42,7 +42,7 @@ def net_forces_and_torques(force: Tensor, batch: Batch) -> tuple[Tensor, Tensor]
     centre = scatter(mass * arms, molecule, dim_size=count) / scatter(mass, molecule, dim_size=count)
     force = force.double()
     torque = cross(arms - centre[molecule], force, dim=1)
-    return scatter(force, molecule, dim_size=count), scatter(torque, molecule, dim_size=count)
+    return scatter(force, molecule, dim_size=count), scatter(torque, molecule, dim_size=count), places[0]
 
 
 class ErrorSums:
@@ -53,8 +53,8 @@ class ErrorSums:
 
     Args:
         scale_eV: eV per unit of the predictions: the normalisation's scale, or 1.
-        molecules: whether to add the errors of net forces and torques, where samples know their molecules and have
-            several: all of a frame of one molecule is the sum of its forces, which says nothing of neighbours.
+        molecules: whether to add the errors of net forces and torques, over the frames that know their molecules and
+            have several: all of a frame of one molecule is the sum of its forces, which says nothing of neighbours.
     """
 
     def __init__(self, scale_eV: float, molecules: bool = False) -> None:
@@ -69,10 +69,11 @@ class ErrorSums:
         """Add a batch: predicted energies (B, 1) and forces (N, 3), and the batch with y, neg_dy and ptr."""
         error = force.detach() - batch.neg_dy
         if self.molecules and "molecule" in batch:
-            net, torque = net_forces_and_torques(error, batch)
-            if len(net) > len(energy):
-                self._add("molecule_force", net)
-                self._add("molecule_torque", torque)
+            net, torque, sample = net_forces_and_torques(error, batch)
+            several = sample.bincount()[sample] > 1
+            if several.any():
+                self._add("molecule_force", net[several])
+                self._add("molecule_torque", torque[several])
         # Nothing but the differences is computed in a training step; they are summed many batches at a time.
         self._waiting.append((error, (energy.detach() - batch.y).squeeze(1), batch.ptr.diff()))
         if len(self._waiting) == WAITING:

@@ -25,6 +25,8 @@ SMALLEST = 1e-10
 """Of the eigenvalues of a fit's normal matrix, relative to the largest: below it coordinates depend on each other."""
 CHUNK = 256
 """Molecules whose equations are set up at once."""
+TOGETHER = 128
+"""Frames whose errors are summed up at once."""
 
 
 class Reference(Protocol):
@@ -47,9 +49,11 @@ def fit_references(train: Sequence[Data]) -> dict[str, Reference]:
 def reference_errors(reference: Reference, samples: Sequence[Data]) -> dict[str, float]:
     """Errors on labelled frames by the records' names; see `ErrorSums.compute`."""
     sums = ErrorSums(1.0, molecules=True)
-    for sample in samples:
-        energy, forces = reference.predict(sample)
-        sums.update(torch.tensor([[energy]], dtype=torch.float64), torch.tensor(forces), Batch.from_data_list([sample]))
+    for start in range(0, len(samples), TOGETHER):
+        some = samples[start : start + TOGETHER]
+        energies, forces = zip(*map(reference.predict, some), strict=True)
+        energy = torch.tensor(energies, dtype=torch.float64).unsqueeze(1)
+        sums.update(energy, torch.tensor(np.concatenate(forces)), Batch.from_data_list(list(some)))
     return sums.compute()
 
 

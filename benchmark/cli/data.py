@@ -99,7 +99,7 @@ def prepare(
     check_numbers(jobs=jobs)
     check_selection(read_suite(suite, scale), parse_select(select))
 
-    from benchmark.run.execute import prepare_suite
+    from benchmark.run.data import prepare_suite
     from benchmark.run.watching.progress import Display
 
     folder = data_dir or default_data_dir()
@@ -129,7 +129,7 @@ def check(
     check_selection(loaded, chosen, seeds)
 
     from benchmark.cell.checking.inspection import inspect_data
-    from benchmark.run.execute import try_to_prepare
+    from benchmark.run.data import try_to_prepare
     from benchmark.run.watching.progress import Display
 
     check_entries(loaded)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.cell.checking.audits import write_audits
-from benchmark.cell.checking.checks import check_data, check_splits, chosen_entries, needed_entries, warnings_of
+from benchmark.cell.checking.checks import check_data, check_splits, needed_entries, warnings_of
 from benchmark.cell.job import Job, Settings
 from benchmark.cell.library import Library
 from benchmark.cell.provenance import code_hash
@@ -22,10 +22,11 @@ from benchmark.executors.nodes import Host, gather
 from benchmark.executors.schedule import Pool, run_all
 from benchmark.executors.tickets import SETTLE_S, Tickets
 from benchmark.planning.cells import Cell
-from benchmark.planning.config import Entry, Suite
+from benchmark.planning.config import Suite
 from benchmark.planning.planner import Choice, make_plan
 from benchmark.planning.primaries import planned_primaries, without_cells
-from benchmark.planning.reading import build, check_entries
+from benchmark.planning.reading import check_entries
+from benchmark.run.data import prepare_data
 from benchmark.run.folder import plan_file
 from benchmark.run.folder.commits import check_code
 from benchmark.run.folder.mending import mend
@@ -33,14 +34,12 @@ from benchmark.run.folder.reuse import take_over
 from benchmark.run.jobs import make_jobs, pending_jobs
 from benchmark.run.length.budget import Budget
 from benchmark.run.length.growth import describe_widths, more_seeds, planned_seeds
-from benchmark.run.machine import check_nodes, choose_device, count_threads, count_workers
+from benchmark.run.machine import check_nodes, choose_device, count_threads, count_workers, taking_turns
 from benchmark.run.watching.live_report import LiveReport
 from benchmark.run.watching.progress import Display
 from benchmark.run.ways import check_devices, choose_compiled
 from reports.records.folder import RunFolder
 from reports.records.plan import Arm
-from tasks.datasets.base import DatasetError, DatasetTask
-from tasks.registry import DATASETS
 
 NEEDED_BYTES = 200e6
 """Free space asked for before a run begins: checkpoints of a small run with room to spare."""
@@ -248,6 +247,7 @@ def _begin(run: Run, cells: Sequence[Cell], new: Sequence[Cell], library: Librar
         measure_references(new, library, folder, progress)
     if len(new) == len(cells):
         notes += [*without_cells(run.suite, cells), *warnings_of(data)]
+        notes += [] if run.executor else taking_turns(run.workers, settings.device, settings.devices)
     _tell(display, [f"note: {note}" for note in notes])
     _tell(display, take_over(new, settings, run.reuse, library, run.mix_commits))
     return settings
@@ -332,47 +332,6 @@ def _be_alone(folder: RunFolder, display: Display) -> None:
 def _tell(display: Display, lines: Sequence[str]) -> None:
     for line in lines:
         display.console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def prepare_suite(
-    suite: Suite, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
-) -> None:
-    """Make sure that the chosen datasets of a suite, and all that its arms name for pretraining, are there.
-
-    Raises:
-        BenchmarkError: for anything the user should correct.
-        DatasetError: for what cannot be had, naming the dataset.
-    """
-    entries = chosen_entries(suite, select)
-    prepare_data(entries, data_dir, count_workers(jobs, "cpu"), display)
-
-
-def try_to_prepare(
-    suite: Suite, select: Mapping[str, list[str]], data_dir: Path, jobs: int | None, display: Display
-) -> dict[str, str]:
-    """The same without an end at what cannot be had: its names, and why."""
-    failed = {}
-    for name, entry in chosen_entries(suite, select).items():
-        try:
-            prepare_data({name: entry}, data_dir, count_workers(jobs, "cpu"), display)
-        except DatasetError as error:
-            failed[name] = str(error)
-    return failed
-
-
-def prepare_data(entries: Mapping[str, Entry], data_dir: Path, workers: int, display: Display) -> None:
-    """Make sure that datasets, by the suite's names, are there.
-
-    Raises:
-        DatasetError: for what cannot be had, naming the dataset.
-    """
-    for name, entry in entries.items():
-        task: DatasetTask = build(DATASETS, entry)
-        with display.preparing(name) as progress:
-            try:
-                task.prepare(data_dir, progress, workers=workers)
-            except DatasetError as error:
-                raise DatasetError(f"dataset {name!r}: {error}") from error
 
 
 def _make_writable(path: Path) -> None:

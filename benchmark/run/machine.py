@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.planning.planner import check_numbers
 
 DEVICES = ("auto", "cpu", "cuda")
+MPS_FOLDER = "/tmp/nvidia-mps"
+"""Where the daemon of NVIDIA's Multi-Process Service is met, unless ``CUDA_MPS_PIPE_DIRECTORY`` says otherwise."""
 NODE_VARIABLES = ("NODE_RANK", "SLURM_NODEID")
 """Either says which of several nodes this is, from 0: the user or a launcher sets the first, Slurm the second."""
 
@@ -89,6 +92,22 @@ def count_workers(jobs: int | None, device: str, devices: int = 1, nodes: int = 
     if nodes > 1:
         return 1
     return jobs or (max(1, _cores() // devices) if device == "cpu" else 1)
+
+
+def taking_turns(workers: int, device: str, devices: int = 1) -> list[str]:
+    """What to know where several processes share a GPU: without NVIDIA's MPS one waits while another computes.
+
+    The daemon is there if its folder has the pipe that it is spoken to by (NVIDIA's guide to MPS, "Environment
+    variables").
+    """
+    if device != "cuda" or workers <= 1 or devices > 1:
+        return []
+    if (Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", MPS_FOLDER)) / "control").exists():
+        return []
+    return [
+        f"{workers} cells at a time take turns on the GPU. With NVIDIA's MPS (`nvidia-cuda-mps-control -d`, then the "
+        "same command) they compute side by side, which pays for small networks"
+    ]
 
 
 def count_threads(processes: int) -> int:

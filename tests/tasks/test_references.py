@@ -105,6 +105,19 @@ def test_a_molecule_of_its_own_with_a_torsion():
     assert found == pytest.approx(dict.fromkeys(found, 0.0), abs=1e-6)
 
 
+def test_errors_are_the_same_however_many_frames_are_summed_at_once(waters, monkeypatch):
+    """Frames of one molecule among them: they say nothing of what is between molecules."""
+    samples = [waters[0], waters[1].subgraph(torch.arange(3)), *waters[2:5]]
+    null, found = Null.fit(waters), []
+    for together in (1, 2, 9):
+        monkeypatch.setattr(references, "TOGETHER", together)
+        found.append(reference_errors(null, samples))
+    assert found[1] == pytest.approx(found[0], rel=1e-12)
+    assert found[2] == pytest.approx(found[0], rel=1e-12)
+    several = reference_errors(null, [samples[0], *samples[2:]])
+    assert found[0]["molecule_force_rmse_mev_per_A"] == pytest.approx(several["molecule_force_rmse_mev_per_A"])
+
+
 def test_null_is_the_spread_of_the_data(waters):
     train, test = waters[:8], waters[8:]
     found = reference_errors(Null.fit(train), test)
