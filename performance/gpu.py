@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import torch
 from torch_geometric.data import Batch
 
+from benchmark.processor import set_processor
 from benchmark.training.steps.captured import CapturedStep
 from benchmark.training.steps.checked import try_step
 from benchmark.training.steps.compiled import compile_step
@@ -97,7 +97,7 @@ def measure(settings: Settings) -> list[Finding]:
     """
     if settings.device != "cuda":
         raise RuntimeError("row gpu is measured on a GPU: give --device cuda")
-    torch.set_num_threads(settings.threads)
+    set_processor(settings.threads)
     return [finding for case in CASES for finding in compare(*case, settings, tuple(WAYS))]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
+from benchmark.processor import set_processor
 from performance import ours
 from performance.rows import Finding, Row, Settings
 from performance.steps import edges_of
@@ -25,7 +25,7 @@ AXES: dict[str, tuple[tuple[str, tuple[Any, ...]], ...]] = {
 
 def measure(settings: Settings) -> list[Finding]:
     """Seconds of a step at each point, and the exponent of the power law between the last two."""
-    torch.set_num_threads(settings.threads)
+    set_processor(settings.threads)
     return [finding for axis, varied in AXES.items() for finding in _axis(axis, dict(varied), settings)]
 
 

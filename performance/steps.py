@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch_geometric.data import Batch
 
+from benchmark.processor import set_processor
 from performance import ours
 from performance.plain.graph import neighbour_list
 from performance.plain.masking import direction_loss, masked_batch
@@ -31,7 +32,7 @@ def _compare(
     kind: str, molecules: int, frames: int, wanted: float, budget_s: float, options: dict[str, Any], settings: Settings
 ) -> Finding:
     """A finetuning step of a network on boxes of water."""
-    torch.set_num_threads(settings.threads)
+    set_processor(settings.threads)
     samples = ours.water(molecules, frames)
     potential = ours.network(kind, settings.device, **options)
     config: Any = potential.config
@@ -60,7 +61,7 @@ def _finetuning(*cases: tuple[str, int, int, float, float, dict[str, Any]]) -> C
 
 def _pretraining(molecules: int, frames: int, settings: Settings) -> list[Finding]:
     """A masking step, and what masking itself costs."""
-    torch.set_num_threads(settings.threads)
+    set_processor(settings.threads)
     samples = ours.water(molecules, frames, density_g_per_cm3=0.965)
     pretext = ours.masking(RATIO)
     potential = ours.network("egnn", settings.device, **LARGE)
@@ -91,7 +92,7 @@ def _pretraining(molecules: int, frames: int, settings: Settings) -> list[Findin
 
 def _products(settings: Settings) -> list[Finding]:
     """Share of a step's time in matrix products of which a side is as long as the list of edges."""
-    torch.set_num_threads(settings.threads)
+    set_processor(settings.threads)
     potential = ours.network("egnn", settings.device, **LARGE)
     batches = ours.loader(potential, ours.water(32, 10), settings.device)
     batch = batches()

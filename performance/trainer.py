@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from benchmark.processor import set_processor
 from performance import ours
 from performance.rows import Finding, Row, Settings
 from performance.timing import Pairs, seconds
@@ -48,7 +49,7 @@ class BareStepsBetween(Callback):
 
 def measure(settings: Settings) -> list[Finding]:
     """The network and the batches of scale quick, whose steps are the shortest."""
-    torch.set_num_threads(settings.threads)
+    set_processor(settings.threads)
     potential = ours.network("egnn", settings.device, hidden=48, layers=3)
     steps = 30 if settings.quick else STEPS
     samples = ours.water(MOLECULES, FRAMES * steps + 1)

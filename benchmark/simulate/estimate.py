@@ -11,6 +11,7 @@ import torch
 from benchmark.planning.cells import Cell
 from benchmark.planning.reading import build
 from benchmark.planning.simulation import SimulationSettings
+from benchmark.processor import set_processor
 from benchmark.run.machine import count_threads
 from benchmark.simulate.job import SimulationJob
 from benchmark.simulate.run import Simulation
@@ -56,7 +57,7 @@ def estimate_seconds(simulation: Simulation) -> float:
 
 def estimate_planned(plan: SimulationSettings, cells: Sequence[Cell], data_dir: Path, workers: int) -> float:
     """The same before anything is trained: with untrained networks, on structures of the right size."""
-    torch.set_num_threads(count_threads(workers))
+    set_processor(count_threads(workers))
     total = 0.0
     for cell in {(cell.arm.dataset, cell.arm.model): cell for cell in cells}.values():
         alike = sum(other.arm[:2] == cell.arm[:2] for other in cells)
@@ -92,7 +93,7 @@ def _example(cell: Cell, replicas: int, boxes: int, data_dir: Path) -> Start:
 
 
 def _time_job(job: SimulationJob) -> float:
-    torch.set_num_threads(job.settings.threads)
+    set_processor(job.settings.threads)
     setting = Setting.of(job.subject, job.settings)
     if job.test == "elsewhere":
         start = setting.start(ELSEWHERE_REPLICAS)

@@ -28,6 +28,7 @@ from benchmark.planning.cells import Cell, Pretraining, Work
 from benchmark.planning.config import DatasetEntry, Part
 from benchmark.planning.frames import planned_split
 from benchmark.planning.reading import build
+from benchmark.processor import set_processor
 from benchmark.run.execute import Run
 from benchmark.run.jobs import pending_jobs
 from benchmark.run.machine import choose_device
@@ -85,7 +86,7 @@ def estimate(run: Run) -> Estimate:
     choose_device(settings.device)  # that of a cluster's nodes may not be here
     jobs = pending_jobs(run.cells, settings)
     compiled = choose_compiled(run.cells, settings, run.compile_steps, run.workers)
-    torch.set_num_threads(settings.threads)
+    set_processor(settings.threads)
     paces: dict[str, Pace] = {}
     steps, seconds = 0, 0.0
     for work in (job.work for job in jobs):
