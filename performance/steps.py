@@ -90,6 +90,29 @@ def _pretraining(molecules: int, frames: int, settings: Settings) -> list[Findin
     ]
 
 
+def _subnormal(settings: Settings) -> list[Finding]:
+    """What the mode of the processor is worth that takes numbers too small to be normal for zero."""
+    set_processor(settings.threads)
+    findings = []
+    for kind, options in (("egnn", {"hidden": 48, "layers": 3}), ("gns", {"hidden": 64, "layers": 2})):
+        potential = ours.network(kind, settings.device, radial="expnorm", num_rbf=64, **options)
+        step = ours.finetuning_step(
+            potential, ours.loader(potential, ours.water(16, 2), settings.device), compiled=True
+        )
+
+        def kept(step: ours.Step = step) -> None:
+            torch.set_flush_denormal(False)
+            step()
+            torch.set_flush_denormal(True)
+
+        pairs = alternate(step, kept, settings.budget(10))
+        what = (
+            f"finetuning step, {kind} {options['layers']} × {options['hidden']} with 64 radial functions, 2 × 48 atoms"
+        )
+        findings.append(of_pairs("subnormal", what, "the same with subnormal numbers", pairs, None))
+    return findings
+
+
 def _products(settings: Settings) -> list[Finding]:
     """Share of a step's time in matrix products of which a side is as long as the list of edges."""
     set_processor(settings.threads)
@@ -134,5 +157,6 @@ ROWS = (
     Row("gns", "finetuning step of GNS 10 × 128", _finetuning(("gns", 32, 10, 2.5, 30, {"hidden": 128, "layers": 10}))),
     Row("forcenet", "finetuning step of ForceNet 5 × 128", _finetuning(("forcenet", 32, 10, 2.5, 30, LARGE))),
     Row("pretraining", "pretraining step with corruption, 774 atoms", partial(_pretraining, 258, 2)),
+    Row("subnormal", "finetuning step with many radial functions, subnormal numbers taken for zero", _subnormal),
     Row("products", "share of edge-sized matrix products", _products),
 )

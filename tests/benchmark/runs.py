@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -48,11 +48,22 @@ def command(*arguments, cwd=ROOT, **environment):
     )
 
 
+@contextmanager
+def processor_kept():
+    """What a job sets for its process does not outlast it in the process of the tests."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+
+
 def inside(*arguments):
     """The same in this process, jobs in turn: where no test depends on processes, which take seconds to start."""
-    out, errors, threads = io.StringIO(), io.StringIO(), torch.get_num_threads()
+    out, errors = io.StringIO(), io.StringIO()
     handler = signal.getsignal(signal.SIGTERM)
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors):
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors), processor_kept():
         patch.setattr(execution, "run_jobs", in_turn)
         patch.setattr(local, "start_server", lambda device, threads: None)
         patch.setattr(sys, "argv", ["nnp-bench", *map(str, arguments)])
@@ -60,7 +71,6 @@ def inside(*arguments):
         with pytest.raises(SystemExit) as ended:
             main()
     signal.signal(signal.SIGTERM, handler)
-    torch.set_num_threads(threads)
     return CompletedProcess(arguments, ended.value.code, out.getvalue(), errors.getvalue())
 
 
@@ -84,12 +94,12 @@ def in_turn(jobs, workers, on_change, may_start=None):
 
 def run_here(suite, data_dir: Path, out: Path, **options) -> str:
     """Run a suite in this process; returns what was printed."""
-    printed, threads = io.StringIO(), torch.get_num_threads()
+    printed = io.StringIO()
     planned = prepare(suite, data_dir, out=out, jobs=1, device="cpu", **options)
-    with pytest.MonkeyPatch.context() as patch, Display(Console(file=printed, width=1000)) as display:
+    shown = Display(Console(file=printed, width=1000))
+    with pytest.MonkeyPatch.context() as patch, shown as display, processor_kept():
         patch.setattr(execution, "run_jobs", in_turn)
         execute(planned, display)
-    torch.set_num_threads(threads)
     return printed.getvalue()
 
 
