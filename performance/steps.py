@@ -109,7 +109,7 @@ def _subnormal(settings: Settings) -> list[Finding]:
         what = (
             f"finetuning step, {kind} {options['layers']} × {options['hidden']} with 64 radial functions, 2 × 48 atoms"
         )
-        findings.append(of_pairs("subnormal", what, "the same with subnormal numbers", pairs, None))
+        findings.append(of_pairs("subnormal", what, "the same, such numbers kept", pairs, None))
     return findings
 
 
