@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -207,7 +209,13 @@ def _serve(connection: Connection) -> None:
 
 
 def send_output(folder: JobFolder) -> None:
-    """Send all that this process prints, native libraries included, to the log of a job."""
+    """Send all that this process prints, native libraries included, to the log of a job.
+
+    Lightning's warnings are kept, not what else it has to say for every trainer: devices, advice, advertising.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*LeafSpec", module="lightning.pytorch.utilities._pytree")
     folder.path.mkdir(parents=True, exist_ok=True)
     with folder.log.open("a", encoding="utf-8") as log:
         os.dup2(log.fileno(), 1)

@@ -117,9 +117,9 @@ class BestAndLast(Checkpoint):
     def _save(self, trainer: Trainer, path: Path) -> None:
         if trainer.is_global_zero:
             with replacing(path, durable=True) as temporary:
-                trainer.save_checkpoint(temporary)
+                trainer.save_checkpoint(temporary, weights_only=False)
         else:
-            trainer.save_checkpoint(path)  # writes nothing, but the others wait for it
+            trainer.save_checkpoint(path, weights_only=False)  # writes nothing, but the others wait for it
         trainer.strategy.barrier()  # nobody goes on before it is at its place
 
     def state_dict(self) -> dict[str, Any]:

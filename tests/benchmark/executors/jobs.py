@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Noting:
 
     def run(self):
         print(f"this is {self.key}")
+        logging.getLogger("lightning.pytorch").info("what a library says of itself")
         if self.dies:
             os._exit(7)
         if self.signal:

@@ -33,7 +33,7 @@ def trainer(epoch=0, step=0, loss=0.0, rate=0.0):
         is_global_zero=True,
         strategy=SimpleNamespace(broadcast=lambda value: value, barrier=lambda: None),
         optimizers=[SimpleNamespace(param_groups=[{"lr": rate}])],
-        save_checkpoint=lambda path: path.write_text(f"epoch {epoch}"),
+        save_checkpoint=lambda path, weights_only: path.write_text(f"epoch {epoch}"),
     )
 
 
