@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from benchmark.cell.provenance import describe_environment
+from benchmark.processor import processor
 from performance import devices, dynamics, gpu, growth, processes, reporting, scaling, steps, suites, table, trainer
 from performance.rows import Finding, Row, Settings
 
@@ -71,7 +72,8 @@ def main(
     findings: list[Finding] = []
     for row in chosen(rows):
         started = time.perf_counter()
-        findings += row.measure(settings)
+        with processor(threads):
+            findings += row.measure(settings)
         table.write(path, findings, machine)
         console.print(f"{row.name}: {time.perf_counter() - started:.0f} s", highlight=False)
     console.print(table.terminal(findings))

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch_geometric.data import Batch
 
-from benchmark.processor import set_processor
 from benchmark.training.steps.captured import CapturedStep
 from benchmark.training.steps.checked import try_step
 from benchmark.training.steps.compiled import compile_step
@@ -97,7 +96,6 @@ def measure(settings: Settings) -> list[Finding]:
     """
     if settings.device != "cuda":
         raise RuntimeError("row gpu is measured on a GPU: give --device cuda")
-    set_processor(settings.threads)
     return [finding for case in CASES for finding in compare(*case, settings, tuple(WAYS))]
 
 

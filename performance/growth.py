@@ -24,7 +24,7 @@ from benchmark.cell.provenance import describe_code
 from benchmark.planning.cells import Cell
 from benchmark.planning.planner import make_plan
 from benchmark.planning.reading import load_suite
-from benchmark.processor import set_processor
+from benchmark.processor import processor
 from benchmark.run.folder import plan_file
 from benchmark.run.folder.commits import check_code
 from benchmark.run.folder.mending import mend
@@ -189,6 +189,6 @@ ROWS = (
 )
 
 if __name__ == "__main__":
-    set_processor(1)
-    costs = MEASURED[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))
+    with processor(1):
+        costs = MEASURED[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))
     write_json(Path(sys.argv[4]), costs)

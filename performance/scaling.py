@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.processor import set_processor
 from performance import ours
 from performance.rows import Finding, Row, Settings
 from performance.steps import edges_of
@@ -25,7 +24,6 @@ AXES: dict[str, tuple[tuple[str, tuple[Any, ...]], ...]] = {
 
 def measure(settings: Settings) -> list[Finding]:
     """Seconds of a step at each point, and the exponent of the power law between the last two."""
-    set_processor(settings.threads)
     return [finding for axis, varied in AXES.items() for finding in _axis(axis, dict(varied), settings)]
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch_geometric.data import Batch
 
-from benchmark.processor import set_processor
 from performance import ours
 from performance.plain.graph import neighbour_list
 from performance.plain.masking import direction_loss, masked_batch
@@ -32,7 +31,6 @@ def _compare(
     kind: str, molecules: int, frames: int, wanted: float, budget_s: float, options: dict[str, Any], settings: Settings
 ) -> Finding:
     """A finetuning step of a network on boxes of water."""
-    set_processor(settings.threads)
     samples = ours.water(molecules, frames)
     potential = ours.network(kind, settings.device, **options)
     config: Any = potential.config
@@ -61,7 +59,6 @@ def _finetuning(*cases: tuple[str, int, int, float, float, dict[str, Any]]) -> C
 
 def _pretraining(molecules: int, frames: int, settings: Settings) -> list[Finding]:
     """A masking step, and what masking itself costs."""
-    set_processor(settings.threads)
     samples = ours.water(molecules, frames, density_g_per_cm3=0.965)
     pretext = ours.masking(RATIO)
     potential = ours.network("egnn", settings.device, **LARGE)
@@ -92,7 +89,6 @@ def _pretraining(molecules: int, frames: int, settings: Settings) -> list[Findin
 
 def _subnormal(settings: Settings) -> list[Finding]:
     """What the mode of the processor is worth that takes numbers too small to be normal for zero."""
-    set_processor(settings.threads)
     findings = []
     for kind, options in (("egnn", {"hidden": 48, "layers": 3}), ("gns", {"hidden": 64, "layers": 2})):
         potential = ours.network(kind, settings.device, radial="expnorm", num_rbf=64, **options)
@@ -115,7 +111,6 @@ def _subnormal(settings: Settings) -> list[Finding]:
 
 def _products(settings: Settings) -> list[Finding]:
     """Share of a step's time in matrix products of which a side is as long as the list of edges."""
-    set_processor(settings.threads)
     potential = ours.network("egnn", settings.device, **LARGE)
     batches = ours.loader(potential, ours.water(32, 10), settings.device)
     batch = batches()

@@ -14,7 +14,6 @@ from benchmark.planning.cells import Work
 from benchmark.planning.frames import count_training_frames
 from benchmark.planning.planner import make_plan
 from benchmark.planning.reading import load_suite
-from benchmark.processor import set_processor
 from performance import ours
 from performance.rows import Finding, Row, Settings
 from performance.timing import medians
@@ -61,7 +60,6 @@ def count_steps(fits: Iterable[Work]) -> dict[tuple[str, int, str], int]:
 
 def measure(scale: str, settings: Settings) -> list[Finding]:
     """Suite `tip3p`, whose frames can be counted before they are made."""
-    set_processor(settings.threads)
     fits = _fits("tip3p", scale)
     counted = count_steps(fits)
     molecules = fits[0].trains_on[0].options["molecules"]

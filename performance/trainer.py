@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from benchmark.processor import set_processor
 from performance import ours
 from performance.rows import Finding, Row, Settings
 from performance.timing import Pairs, seconds
@@ -49,7 +48,6 @@ class BareStepsBetween(Callback):
 
 def measure(settings: Settings) -> list[Finding]:
     """The network and the batches of scale quick, whose steps are the shortest."""
-    set_processor(settings.threads)
     potential = ours.network("egnn", settings.device, hidden=48, layers=3)
     steps = 30 if settings.quick else STEPS
     samples = ours.water(MOLECULES, FRAMES * steps + 1)

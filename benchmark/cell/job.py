@@ -18,7 +18,7 @@ from benchmark.executors.nodes import Meeting
 from benchmark.executors.together import run_together
 from benchmark.planning.cells import Work
 from benchmark.planning.reading import build
-from benchmark.processor import set_processor
+from benchmark.processor import processor
 from benchmark.streams import stream_seed
 from benchmark.training.callbacks import CurveRecorder
 from benchmark.training.data import SplitDataModule
@@ -157,10 +157,10 @@ class Job:
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.set_status("running")
         try:
-            set_processor(self.settings.threads)
-            self._begin_provenance()
-            self._work(attempt)
-            self.add_provenance(finished_at=_now())
+            with processor(self.settings.threads):
+                self._begin_provenance()
+                self._work(attempt)
+                self.add_provenance(finished_at=_now())
             folder.set_status("ok")
         except Diverged as error:
             traceback.print_exc()

@@ -11,7 +11,7 @@ import torch
 from benchmark.planning.cells import Cell
 from benchmark.planning.reading import build
 from benchmark.planning.simulation import SimulationSettings
-from benchmark.processor import set_processor
+from benchmark.processor import processor
 from benchmark.run.machine import count_threads
 from benchmark.simulate.job import SimulationJob
 from benchmark.simulate.run import Simulation
@@ -57,8 +57,7 @@ def estimate_seconds(simulation: Simulation) -> float:
 
 def estimate_planned(plan: SimulationSettings, cells: Sequence[Cell], data_dir: Path, workers: int) -> float:
     """The same before anything is trained: with untrained networks, on structures of the right size."""
-    set_processor(count_threads(workers))
-    total = 0.0
+    threads, total = count_threads(workers), 0.0
     for cell in {(cell.arm.dataset, cell.arm.model): cell for cell in cells}.values():
         alike = sum(other.arm[:2] == cell.arm[:2] for other in cells)
         start = _example(cell, plan.replicas, plan.boxes, data_dir)
@@ -71,7 +70,7 @@ def estimate_planned(plan: SimulationSettings, cells: Sequence[Cell], data_dir: 
         )
         field = NetworkField(TrainedPotential(card, build(MODELS, cell.model)), start.samples[0].z, start.boxes)
         steps = sum(evaluations(CELL, test, plan) for test in plan.tests)
-        total += alike * steps * _time_step(field, start)
+        total += alike * steps * _time_step(field, start, threads)
     for cell in {cell.arm.dataset: cell for cell in cells}.values():
         task: DatasetTask = build(DATASETS, cell.dataset)
         for test in plan.tests:
@@ -81,7 +80,7 @@ def estimate_planned(plan: SimulationSettings, cells: Sequence[Cell], data_dir: 
             models = [model for sample in start.samples if (model := task.own_model(sample)) is not None]
             steps = evaluations(OWN_MODEL, test, plan)
             if steps and models:
-                total += steps * _time_step(ModelField(models), start)
+                total += steps * _time_step(ModelField(models), start, threads)
     return total
 
 
@@ -93,21 +92,21 @@ def _example(cell: Cell, replicas: int, boxes: int, data_dir: Path) -> Start:
 
 
 def _time_job(job: SimulationJob) -> float:
-    set_processor(job.settings.threads)
     setting = Setting.of(job.subject, job.settings)
     if job.test == "elsewhere":
         start = setting.start(ELSEWHERE_REPLICAS)
     else:
         start = side_by_side(setting.start(job.replicas), job.plan.boxes)
-    return _time_step(setting.field(start), start)
+    return _time_step(setting.field(start), start, job.settings.threads)
 
 
-def _time_step(forces: Field, start: Start) -> float:
+def _time_step(forces: Field, start: Start, threads: int) -> float:
     """Seconds of one evaluation of all replicas."""
     which = torch.arange(len(start.samples))
     began = 0.0
-    for number in range(-1, TIMED):  # one to warm up
-        if number == 0:
-            began = time.perf_counter()
-        forces(start.pos, which)
+    with processor(threads):
+        for number in range(-1, TIMED):  # one to warm up
+            if number == 0:
+                began = time.perf_counter()
+            forces(start.pos, which)
     return (time.perf_counter() - began) / TIMED

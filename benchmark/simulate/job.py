@@ -19,7 +19,7 @@ from torch_geometric.data import Data
 
 from benchmark.cell.job import Job, Settings
 from benchmark.planning.simulation import SimulationSettings, Test
-from benchmark.processor import set_processor
+from benchmark.processor import processor
 from benchmark.simulate.setting import DATA, OWN_MODEL, Setting, Subject
 from benchmark.streams import stream_seed
 from reports.records.folder import JobFolder
@@ -81,8 +81,8 @@ class SimulationJob(Job):
         self.folder.path.mkdir(parents=True, exist_ok=True)
         self.folder.set_status("running")
         try:
-            set_processor(self.settings.threads)
-            write_simulation(self.folder.path, self._tables(self._find()))
+            with processor(self.settings.threads):
+                write_simulation(self.folder.path, self._tables(self._find()))
             self.folder.set_status("ok")
         except Exception as error:
             traceback.print_exc()

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -48,22 +48,11 @@ def command(*arguments, cwd=ROOT, **environment):
     )
 
 
-@contextmanager
-def processor_kept():
-    """What a job sets for its process does not outlast it in the process of the tests."""
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(False)
-
-
 def inside(*arguments):
     """The same in this process, jobs in turn: where no test depends on processes, which take seconds to start."""
     out, errors = io.StringIO(), io.StringIO()
     handler = signal.getsignal(signal.SIGTERM)
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors), processor_kept():
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors):
         patch.setattr(execution, "run_jobs", in_turn)
         patch.setattr(local, "start_server", lambda device, threads: None)
         patch.setattr(sys, "argv", ["nnp-bench", *map(str, arguments)])
@@ -97,7 +86,7 @@ def run_here(suite, data_dir: Path, out: Path, **options) -> str:
     printed = io.StringIO()
     planned = prepare(suite, data_dir, out=out, jobs=1, device="cpu", **options)
     shown = Display(Console(file=printed, width=1000))
-    with pytest.MonkeyPatch.context() as patch, shown as display, processor_kept():
+    with pytest.MonkeyPatch.context() as patch, shown as display:
         patch.setattr(execution, "run_jobs", in_turn)
         execute(planned, display)
     return printed.getvalue()

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import pytest
 import torch
 
 from benchmark.cell.job import Job, Settings
-from benchmark.processor import set_processor
+from benchmark.processor import TINY, processor, subnormal_is_zero
 from reports.records.folder import RunFolder
-from tests.benchmark.runs import processor_kept
-
-TINY = 1e-40
-"""Below the smallest normal number of single precision, 1.2e-38."""
 
 
 @pytest.fixture
-def job():
-    with processor_kept():
-        set_processor(1)
-        if (torch.full((1,), TINY) * 1 != 0).item():
+def within():
+    with processor(1):
+        if not subnormal_is_zero():
             pytest.skip("this processor has no such mode")
         yield
 
@@ -29,7 +25,7 @@ def lost(values):
     return bool((values.view(torch.int32) == 0).all())
 
 
-def test_products_are_zero_in_this_thread_and_in_later_ones(job):
+def test_products_are_zero_in_this_thread_and_in_later_ones(within):
     numbers, found = torch.full((64,), TINY), []
     assert lost(numbers * 0.5)
     thread = threading.Thread(target=lambda: found.append(lost(numbers * 0.5)))
@@ -38,7 +34,7 @@ def test_products_are_zero_in_this_thread_and_in_later_ones(job):
     assert found == [True]
 
 
-def test_so_are_gradients(job):
+def test_so_are_gradients(within):
     x = torch.full((64,), 1e-20, requires_grad=True)
     (x * x).sum().backward()
     assert not lost(x.grad)
@@ -64,20 +60,31 @@ def test_a_job_computes_so(tmp_path):
         def _work(self, attempt):
             self.found = torch.get_num_threads(), lost(torch.full((4,), TINY) * 0.5)
 
-    with processor_kept():
-        job = Trial()
-        job.run()
-        supported = torch.set_flush_denormal(True)
+    job = Trial()
+    job.run()
+    with processor(1):
+        supported = subnormal_is_zero()
     assert job.found == (1, supported)
 
 
-def test_what_is_normal_stays(job):
+def test_what_is_normal_stays(within):
     smallest = torch.full((64,), torch.finfo(torch.float32).tiny)
     assert torch.equal(smallest * 1.0, smallest)
     assert torch.equal(torch.full((4,), 1e-300, dtype=torch.float64) * 2, torch.full((4,), 2e-300, dtype=torch.float64))
 
 
-def test_nothing_of_it_outlasts_a_job_in_a_test():
-    with processor_kept():
-        set_processor(1)
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_of_it_is_left_afterwards(fails):
+    threads = torch.get_num_threads()
+    with suppress(RuntimeError), processor(threads + 1):
+        assert torch.get_num_threads() == threads + 1
+        if fails:
+            raise RuntimeError
+    assert torch.get_num_threads() == threads
     assert not lost(torch.full((64,), TINY) * 0.5)
+
+
+def test_what_was_set_before_stays_set(within):
+    with processor(1):
+        pass
+    assert lost(torch.full((64,), TINY) * 0.5)

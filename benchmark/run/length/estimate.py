@@ -28,7 +28,7 @@ from benchmark.planning.cells import Cell, Pretraining, Work
 from benchmark.planning.config import DatasetEntry, Part
 from benchmark.planning.frames import planned_split
 from benchmark.planning.reading import build
-from benchmark.processor import set_processor
+from benchmark.processor import processor
 from benchmark.run.execute import Run
 from benchmark.run.jobs import pending_jobs
 from benchmark.run.machine import choose_device
@@ -86,7 +86,6 @@ def estimate(run: Run) -> Estimate:
     choose_device(settings.device)  # that of a cluster's nodes may not be here
     jobs = pending_jobs(run.cells, settings)
     compiled = choose_compiled(run.cells, settings, run.compile_steps, run.workers)
-    set_processor(settings.threads)
     paces: dict[str, Pace] = {}
     steps, seconds = 0, 0.0
     for work in (job.work for job in jobs):
@@ -155,7 +154,7 @@ def _pace(dataset: DatasetEntry | Part, work: Work, settings: Settings) -> Pace:
     module = _module(work)
     clock = _Clock()
     phase = work.phase.model_copy(update={"epochs": 1, "lr": 1e-9, "lr_min": 1e-9})
-    with tempfile.TemporaryDirectory() as folder, _silence():
+    with tempfile.TemporaryDirectory() as folder, _silence(), processor(settings.threads):
         data = SplitDataModule(
             samples, split, Path(folder), work.batch_size, work.eval_batch_size, 0, None, module.search
         )

@@ -18,7 +18,7 @@ from benchmark.run import execute as execution
 from benchmark.run.execute import execute, prepare
 from benchmark.run.watching.progress import Display
 from tests.benchmark.own_suite import TRAINING, arms, entry, suite_writer
-from tests.benchmark.runs import ROOT, in_turn, processor_kept, records
+from tests.benchmark.runs import ROOT, in_turn, records
 from tests.own_package import FILE_BLOCK
 
 TIMING = ["pretrain_seconds", "finetune_seconds", "peak_memory_mb"]
@@ -74,8 +74,7 @@ def long(tmp_path_factory):
 
     @cache
     def expected():
-        with processor_kept():
-            run(place / "whole")
+        run(place / "whole")
         return _numbers(place / "whole")
 
     return SimpleNamespace(run=run, expected=expected, numbers=_numbers)

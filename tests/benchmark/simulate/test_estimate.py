@@ -7,6 +7,7 @@ import pytest
 from benchmark.planning.planner import make_plan
 from benchmark.planning.reading import read_suite
 from benchmark.planning.simulation import SimulationSettings
+from benchmark.run.machine import count_threads
 from benchmark.simulate import estimate
 from benchmark.simulate.setting import DATA, OWN_MODEL
 
@@ -29,9 +30,9 @@ def test_evaluations_are_steps():
 def test_a_plan_is_estimated_before_there_is_any_data(monkeypatch, tmp_path):
     asked = []
 
-    def time_step(forces, start):
+    def time_step(forces, start, threads):
         forces(start.pos, estimate.torch.arange(len(start.samples)))
-        asked.append((len(start.samples), len(start.z)))
+        asked.append((len(start.samples), len(start.z), threads))
         return 0.5
 
     monkeypatch.setattr(estimate, "_time_step", time_step)
@@ -39,6 +40,6 @@ def test_a_plan_is_estimated_before_there_is_any_data(monkeypatch, tmp_path):
     plan = PLAN.model_copy(update={"boxes": 2, "tests": ("nvt", "elsewhere")})
     found = estimate.estimate_planned(plan, cells, tmp_path / "nothing", workers=1)
     # Two networks, then eight replicas of the data's own model; elsewhere two, in single boxes.
-    assert asked == [(2, 48), (2, 48), (8, 48), (2, 24)]
+    assert asked == [(*size, count_threads(1)) for size in ((2, 48), (2, 48), (8, 48), (2, 24))]
     assert found == pytest.approx(0.5 * (8 * 2000 + 2000 + 3 * 2000))
     assert not (tmp_path / "nothing").exists()
