@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
+from reports.records.alike import check_alike
 from reports.records.atomic import RecordError
 from reports.records.parquet import rows_of
 from reports.records.plan import Plan, PlannedPrimary, Sweep
@@ -44,17 +45,7 @@ def _sweeps(runs: Sequence[Run]) -> list[Sweep]:
 def _merge_plans(runs: Sequence[Run], names: Sequence[str]) -> Plan:
     plans = [run.plan for run in runs]
     cells = {cell.key: cell for plan in reversed(plans) for cell in plan.cells}
-    places: dict[tuple[str, ...], tuple[str, str]] = {}
-    for plan, name in zip(plans, names, strict=True):
-        for cell in plan.cells:
-            place = (*cell.arm, str(cell.seed))
-            key, where = places.setdefault(place, (cell.key, name))
-            if key != cell.key:
-                raise RecordError(
-                    f"{' / '.join(place[:3])} / seed {place[3]} stands for other settings in {where} (key {key}) than "
-                    f"in {name} (key {cell.key}): their results cannot be averaged. Report each run on its own, or "
-                    "put two of them side by side with --compare"
-                )
+    check_alike(plans, names)
     config: Any = {}
     for plan in plans:
         config = _laid_under(config, plan.config)
@@ -71,9 +62,12 @@ def _merge_plans(runs: Sequence[Run], names: Sequence[str]) -> Plan:
             command=_first((plan.command for plan in plans), "\n"),
             baselines=list(dict.fromkeys(name for plan in plans for name in plan.baselines)),
             primary=_merge_primaries(plans),
+            until_percent=max((plan.until_percent for plan in plans if plan.until_percent), default=None),
             datasets=_laid_under_all([plan.datasets for plan in plans]),
             models=_laid_under_all([plan.models for plan in plans]),
             strategies=_laid_under_all([plan.strategies for plan in plans]),
+            data=_laid_under_all([plan.data for plan in plans]),
+            files=_laid_under_all([plan.files for plan in plans]),
             sweep=sweeps[0] if len(sweeps) == 1 else None,
             config=config,
             cells=[cells[key] for key in order],
@@ -149,8 +143,8 @@ def read_runs(folders: Sequence[Path]) -> Run:
     left a record. Where another folder's results differ in anything but times and memory, `conflicts` says so.
     `sources` describes each folder. The plan is the union; labels and configuration of the first folder go first.
 
-    Raises `RecordError` as `read_run` does; if no folder is given; and if the same dataset, model, strategy and
-    seed stand for different settings in two folders.
+    Raises `RecordError` as `read_run` does; if no folder is given; and if a dataset, model or strategy stands for
+    different settings in two folders, see `check_alike`.
     """
     unique = list({Path(folder).resolve(): Path(folder) for folder in folders}.values())
     if not unique:

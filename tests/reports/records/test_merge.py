@@ -106,6 +106,75 @@ def test_other_settings_under_the_same_name_are_refused(make_run):
         read_runs([])
 
 
+CONFIG = {
+    "datasets": {"tip3p": {"kind": "tip3p", "label": "water", "options": {"molecules": 16}}},
+    "structures": {"many": {"kind": "tip3p", "options": {"seed": 1}}},
+    "models": {"egnn": {"kind": "egnn", "label": None, "options": {"hidden": 48}}},
+    "strategies": {
+        "scratch": {"label": "from scratch", "pretext": None},
+        "masked": {"pretext": {"kind": "masking", "options": {"ratio": 0.5}}, "pretrain_on": ["many"]},
+    },
+    "training": {"batch_size": 2, "eval_batch_size": 8, "pretrain": {"lr": 0.001}, "finetune": {"lr": 0.003}},
+}
+
+
+def changed(path, value):
+    """CONFIG with one entry changed."""
+    config = json.loads(json.dumps(CONFIG))
+    *names, last = path.split(".")
+    place = config
+    for name in names:
+        place = place[name]
+    place[last] = value
+    return config
+
+
+def two_of_other_seeds(make_run, path="datasets.tip3p.label", value="water", hashes=("a", "a"), until=(None, None)):
+    """Two runs, whose seeds are 0 and 1, and which differ in one entry."""
+    return [
+        make_run(
+            {"scratch": {seed: (1.0, 1.0)}, "masked": {seed: (1.0, 1.0)}}, name=name, config=config,
+            data={"tip3p": content}, until_percent=percent,
+        )
+        for seed, (name, config, content, percent) in enumerate(
+            zip(("one", "two"), (CONFIG, changed(path, value)), hashes, until, strict=True)
+        )
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("datasets.tip3p.options.molecules", 258, r"dataset tip3p .*\(options.molecules: 16, 258\).*--compare"),
+        ("models.egnn.options.hidden", 128, r"model egnn on tip3p .*\(options.hidden: 48, 128\)"),
+        ("training.finetune.lr", 1e-4, r"model egnn on tip3p .*in one than in two \(finetune.lr: 0.003, 0.0001\)"),
+        ("training.batch_size", 8, r"batch_size: 2, 8"),
+        ("training.pretrain.lr", 1e-4, r"strategy masked on tip3p, egnn .*\(pretrain.lr: 0.001, 0.0001\)"),
+        ("strategies.masked.pretext.options.ratio", 0.9, r"strategy masked .*ratio: 0.5, 0.9"),
+        ("structures.many.options.seed", 2, r"strategy masked .*structures.many.options.seed: 1, 2"),
+        ("models.egnn.options.envelope", True, r"options.envelope: nothing, True"),
+    ],
+)
+def test_so_are_they_where_no_seed_is_in_both(make_run, path, value, said):
+    with pytest.raises(RecordError, match=said):
+        read_runs(two_of_other_seeds(make_run, path, value))
+
+
+def test_so_is_other_data_made_with_the_same_settings(make_run):
+    with pytest.raises(RecordError, match=r"the content of tip3p .*\(hash: a, b\)"):
+        read_runs(two_of_other_seeds(make_run, hashes=("a", "b")))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("datasets.tip3p.label", "other words"), ("training.eval_batch_size", 32), ("models.gns", {"kind": "gns"})],
+)
+def test_names_and_what_no_result_depends_on_may_differ(make_run, path, value):
+    plan = read_runs(two_of_other_seeds(make_run, path, value, until=(None, 15.0))).plan
+    assert plan.data == {"tip3p": "a"}
+    assert plan.until_percent == 15.0
+
+
 def test_descriptions_and_configuration_of_the_first_go_first(make_run):
     first = make_run(
         {"scratch": {0: (1.0, 1.0)}}, name="one", config={"datasets": {"a": {"kind": "tip3p"}}, "seeds": 1}
