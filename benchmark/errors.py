@@ -22,7 +22,12 @@ def unknown_name(noun: str, given: str, known: Iterable[str], advice: str) -> Be
     return BenchmarkError(f"unknown {noun} {given!r}; known are: {', '.join(names) or 'none'}.{hint} {advice}")
 
 
-def describe_validation(error: ValidationError, model: type[BaseModel], where: str) -> BenchmarkError:
+def describe_validation(
+    error: ValidationError,
+    model: type[BaseModel],
+    where: str,
+    advice: str = "Correct this in the YAML file and run again.",
+) -> BenchmarkError:
     """All problems of a configuration in one message, each with its place, what was given and what is allowed."""
     lines = []
     for problem in error.errors():
@@ -36,7 +41,7 @@ def describe_validation(error: ValidationError, model: type[BaseModel], where: s
             lines.append(f"{place}: missing")
         else:
             lines.append(f"{place}: {problem['msg']} (given: {problem['input']!r})")
-    return BenchmarkError(f"{where}: " + "\n  ".join(lines) + "\n  Correct this in the YAML file and run again.")
+    return BenchmarkError(f"{where}: " + "\n  ".join(lines) + f"\n  {advice}")
 
 
 def _walk(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list[str], list[str]]:

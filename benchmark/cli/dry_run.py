@@ -108,7 +108,8 @@ def _simulations(planned: Run) -> str:
     if plan is None:
         ask = f"nnp-bench simulate {os.path.relpath(settings.folder)}"
         return f"simulations: none at this scale; to make some afterwards: {ask}"
-    workers = planned.workers if settings.device == "cpu" else count_workers(None, "cpu")
+    here = settings.device == "cpu" and planned.executor is None
+    workers = planned.workers if here else count_workers(None, "cpu")
     seconds = estimate_planned(plan, planned.cells, settings.data_dir, workers)
     return (
         f"simulations with each potential afterwards ({', '.join(plan.tests)}): about {in_words(seconds / workers)}, "

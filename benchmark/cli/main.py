@@ -218,7 +218,8 @@ def run(
         if loaded.simulation is not None:
             left = None if seconds is None else seconds - (time.monotonic() - began)
             with Display(console, "simulations") as display:
-                failed += simulate_finished(planned.settings.folder, planned.settings.data_dir, jobs, display, left)
+                here = jobs if executor is None else None  # of an executor --jobs are all nodes', and these run here
+                failed += simulate_finished(planned.settings.folder, planned.settings.data_dir, here, display, left)
         paths = build_report(planned.settings.folder)
     except KeyboardInterrupt as interrupt:
         raise _ended(interrupt) from None

@@ -67,6 +67,15 @@ class Simulation:
         """The jobs that have not ended well."""
         return [job for job in [*self.references, *self.jobs] if not job.finished]
 
+    def waits(self, job: SimulationJob) -> bool:
+        """Whether what a job is compared to is not there: it would end well without the comparison."""
+        return job not in self.references and any(
+            reference.test == job.test
+            and reference.subject.cell.arm.dataset == job.subject.cell.arm.dataset
+            and not reference.finished
+            for reference in self.references
+        )
+
 
 def prepare(
     folder: Path,
@@ -127,7 +136,8 @@ def simulate_finished(
     failed = execute(planned, display, Budget(budget_s).allows)
     left = len(planned.left) - len(failed)
     if left:
-        display.console.print(f"the time is spent: {left} simulations are left; the same command goes on")
+        why = "" if failed else "the time is spent: "
+        display.console.print(f"{why}{left} simulations are left; the same command goes on")
     return failed
 
 
@@ -139,13 +149,19 @@ def read_settings(plan: Plan, changes: Mapping[str, str]) -> SimulationSettings:
     """
     content: dict[str, Any] = dict(plan.config.get("simulation") or {})
     for name, text in changes.items():
-        value = yaml.safe_load(text)
+        try:
+            value = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError) as error:
+            raise BenchmarkError(
+                f"--set {name}={text}: {text!r} is no value; write a number, a word or a list"
+            ) from error
         many = name in ("tests", "temperatures_K", "densities")
         content[name] = [part.strip() for part in text.split(",") if part.strip()] if many else value
     try:
         return SimulationSettings(**content)
     except ValidationError as error:
-        raise describe_validation(error, SimulationSettings, "settings of simulations (--set)") from error
+        advice = "Correct this in --set, or in the suite's section simulation, and run again."
+        raise describe_validation(error, SimulationSettings, "settings of simulations", advice) from error
 
 
 def execute(simulation: Simulation, display: Display, may_start: MayStart = lambda job, running: True) -> list[str]:
@@ -175,10 +191,8 @@ def execute(simulation: Simulation, display: Display, may_start: MayStart = lamb
         left = simulation.left
         display.begin_jobs(left, total_cells=len(simulation.references) + len(simulation.jobs))
         for part in (simulation.references, simulation.jobs):
-            todo: Sequence[Job] = [job for job in part if not job.finished]
+            todo: Sequence[Job] = [job for job in part if not job.finished and not simulation.waits(job)]
             run_jobs(todo, simulation.workers, display.update, may_start)
-            if any(job.folder.status().state == "pending" for job in simulation.references):
-                break  # the time is spent, and all others are compared to these
     finally:
         lock.release()
     every = [*simulation.references, *simulation.jobs]

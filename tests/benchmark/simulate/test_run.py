@@ -13,7 +13,9 @@ from benchmark.errors import BenchmarkError
 from benchmark.run.watching.progress import Display
 from benchmark.simulate import run as simulations
 from benchmark.simulate.estimate import estimate_seconds
+from benchmark.simulate.job import SimulationJob
 from benchmark.simulate.run import execute, prepare, simulate_finished
+from benchmark.simulate.setting import OWN_MODEL
 from reports.page.write import build_report
 from reports.records.folder import RunFolder
 from reports.records.simulations import read_simulations
@@ -123,6 +125,8 @@ def test_the_report_has_its_section(simulated, folder, tmp_path):
         ({"nvt": "1"}, "unknown key; allowed here"),
         ({"replicas": "0"}, "replicas: Input should be greater than or equal to 1"),
         ({"tests": "nvt,npt"}, "Input should be 'nvt', 'nve', 'elsewhere' or 'scans'"),
+        ({"nvt_ps": "["}, r"--set nvt_ps=\[: .* is no value"),
+        ({"nvt_ps": "2024-13-45"}, "is no value; write a number"),
     ],
 )
 def test_wrong_settings_are_refused(smoke, data_dir, changes, message):
@@ -149,6 +153,34 @@ def test_a_time_that_is_spent_leaves_simulations_for_the_next_call(smoke, data_d
         assert simulate_finished(tmp_path / "run", data_dir, 1, display, budget_s=-1.0) == []
     assert "the time is spent: 24 simulations are left; the same command goes on" in printed.getvalue()
     assert not list((tmp_path / "run").glob("simulations/*/*.parquet"))
+
+
+def test_what_is_compared_to_a_reference_that_failed_waits_for_it(smoke, data_dir, tmp_path, monkeypatch):
+    shutil.copytree(smoke[0], tmp_path / "run", ignore=shutil.ignore_patterns(".run.lock"))
+    monkeypatch.setattr(simulations, "run_jobs", in_turn)
+    find = SimulationJob._find
+
+    def broken(job):
+        if job.subject.kind == OWN_MODEL and job.test == "elsewhere":
+            raise MemoryError("no room")
+        return find(job)
+
+    chosen, settings = {"strategy": ["scratch"]}, TINY | {"tests": "nvt,elsewhere"}
+    with Display(Console(quiet=True)) as display:
+        monkeypatch.setattr(SimulationJob, "_find", broken)
+        planned = prepare(tmp_path / "run", data_dir, chosen, settings, jobs=1)
+        (failed,) = execute(planned, display)
+        assert "MemoryError: no room" in failed
+        assert {job.test for job in planned.left} == {"elsewhere"}
+        assert {job.folder.status().state for job in planned.left} == {"failed", "pending"}
+        monkeypatch.setattr(SimulationJob, "_find", find)
+        assert execute(planned, display) == []
+    assert not planned.left
+    run = RunFolder(tmp_path / "run")
+    found = read_simulations(run, [cell.key for cell in run.read_plan().cells])
+    assert len(measured(found, "cell", "force_rmse_mev_per_A", "400 K")) == sum(
+        job.subject.kind == "cell" and job.test == "elsewhere" for job in planned.jobs
+    )
 
 
 def test_the_command_line(smoke, data_dir, refuse):
