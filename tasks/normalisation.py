@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
+from ase.formula import Formula
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -69,6 +71,25 @@ class Normalisation:
         """Energies in eV, float64, of normalised ones (1, 1) of one sample with atoms z (N,)."""
         return normalised.double() * self.scale_eV + self.reference_energy(z)
 
-    def force_eV_per_A(self, normalised: Tensor) -> Tensor:
-        """Forces (N, 3) in eV/Å, float64, of normalised ones."""
-        return normalised.double() * self.scale_eV
+
+def find_undetermined(training: Iterable[Data], others: Iterable[Data]) -> str | None:
+    """Formula of a structure whose energy no potential that is fitted to the training frames could be measured by.
+
+    Reference energies of the elements are a least-squares fit to the training frames' compositions: what is no
+    combination of these has none.
+
+    Returns:
+        Of the first of the others' compositions that training does not determine; None where it determines all.
+    """
+    known = np.array(sorted(_compositions(training)), dtype=np.float64)
+    projector = np.linalg.pinv(known) @ known
+    for composition in sorted(_compositions(others)):
+        counts = np.array(composition, dtype=np.float64)
+        if np.abs(counts @ projector - counts).max() > 1e-6:
+            return f"{Formula.from_dict({chemical_symbols[z]: n for z, n in enumerate(composition) if n}):hill}"
+    return None
+
+
+def _compositions(samples: Iterable[Data]) -> set[tuple[int, ...]]:
+    """Atoms of each element, by atomic number: each composition once."""
+    return {tuple(np.bincount(sample.z.numpy(), minlength=len(chemical_symbols)).tolist()) for sample in samples}

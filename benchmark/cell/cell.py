@@ -88,7 +88,9 @@ class CellJob(Job):
         dataset, split, whole = library.load_sets(cell.dataset, cell.seed)
         attempt.facts["split_hash"] = split.hash()
         normalisation = Normalisation.fit([dataset.samples[i] for i in split.train])
-        samples = [normalisation.normalise(sample) for sample in dataset.samples]
+        used = {frame for frames in split.as_dict().values() for frame in frames}
+        # Others may be of what training says nothing of.
+        samples = [normalisation.normalise(s) if i in used else s for i, s in enumerate(dataset.samples)]
         potential = self._start(attempt.facts, [samples[i] for i in split.train])
         validation = [samples[i] for i in split.val]
         attempt.facts.update(

@@ -18,6 +18,7 @@ from benchmark.planning.reading import build
 from benchmark.streams import stream_seed
 from tasks.datasets.base import Dataset, DatasetError, DatasetTask
 from tasks.datasets.splits import Split
+from tasks.normalisation import find_undetermined
 from tasks.options.pretexts import PretextError
 from tasks.pretexts.base import PretrainingTask
 from tasks.registry import DATASETS
@@ -88,7 +89,8 @@ def pool_structures(parts: Sequence[Part], pretext: PretrainingTask, seed: int, 
 
     Raises:
         PretextError: if the pretext can be applied to no training or no validation frame.
-        DatasetError: if some parts are periodic and others are not.
+        DatasetError: if some parts are periodic and others are not, or if training does not determine the energies of
+            validation where labels are learned.
     """
     samples: list[Data] = []
     chosen: dict[str, list[int]] = {"train": [], "val": []}
@@ -122,6 +124,14 @@ def pool_structures(parts: Sequence[Part], pretext: PretrainingTask, seed: int, 
         raise DatasetError(
             "pretraining on periodic and on isolated structures together is not possible: a batch has boxes or has "
             "none. Pretrain on structures of one sort"
+        )
+    training, validation = ([samples[frame] for frame in chosen[name]] for name in ("train", "val"))
+    undetermined = find_undetermined(training, validation) if learns_labels else None
+    if undetermined is not None:
+        raise DatasetError(
+            f"the validation structures of {pretext.title} have some of {undetermined}, whose energies its "
+            f"{len(training)} training structures do not determine: their compositions are not combined of those in "
+            "training. Have such structures in training, or leave them out"
         )
     none = np.empty(0, dtype=np.int64)
     pooled = Split(np.array(chosen["train"]), np.array(chosen["val"]), none)

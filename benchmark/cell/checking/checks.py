@@ -6,11 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from ase.data import chemical_symbols
-from ase.formula import Formula
-from numpy.typing import NDArray
-
 from benchmark.cell.checking.audits import audit_key, clean_audit
 from benchmark.cell.checking.given import check_species, open_given
 from benchmark.cell.library import Library, pool_structures
@@ -26,11 +21,10 @@ from tasks.datasets.structures.boxes import check_boxes
 from tasks.datasets.structures.neighbours import check_neighbours
 from tasks.datasets.structures.plausibility import unit_warnings
 from tasks.leakage.audit import Auditor
+from tasks.normalisation import find_undetermined
 from tasks.options.pretexts import PretextError
 from tasks.pretexts.base import Pretext
 from tasks.registry import DATASETS, MODELS, PRETEXTS
-
-MAX_Z = len(chemical_symbols)
 
 
 def needed_entries(suite: Suite, cells: Sequence[Cell]) -> dict[str, Entry]:
@@ -161,30 +155,23 @@ def check_model(suite: Suite, model: str, name: str, dataset: Dataset) -> None:
 def check_reference_energies(cell: Cell, library: Library) -> None:
     """Make sure that the labelled training frames tell the energies of all that is validated and tested.
 
-    Reference energies of the elements are a least-squares fit to the training frames' compositions: what is no
-    combination of these has no energy that a potential could be measured by.
-
     Raises:
         DatasetError: naming the first composition that training does not determine.
     """
     name = cell.arm.dataset
     dataset, split, _ = library.load_sets(cell.dataset, cell.seed)
-    known = np.array(sorted(_compositions(dataset, split.train)), dtype=np.float64)
-    held_out = {f"the validation set of {name}": (dataset, split.val), f"the test set of {name}": (dataset, split.test)}
+    sets = {name: [dataset.samples[frame] for frame in frames] for name, frames in split.as_dict().items()}
+    held_out = {f"the validation set of {name}": sets["val"], f"the test set of {name}": sets["test"]}
     for extra, entry in cell.dataset.extra_tests.items():
-        further = library.load(entry)
-        held_out[f"the further test set {extra}"] = (further, further.all_frames)
-    projector = np.linalg.pinv(known) @ known
-    for where, (source, frames) in held_out.items():
-        for composition in sorted(_compositions(source, frames)):
-            counts = np.array(composition, dtype=np.float64)
-            if np.abs(counts @ projector - counts).max() > 1e-6:
-                formula = Formula.from_dict({chemical_symbols[z]: n for z, n in enumerate(composition) if n})
-                raise DatasetError(
-                    f"{where} has structures of {formula:hill}, whose energies the {len(split.train)} labelled "
-                    f"training frames of seed {cell.seed} do not determine: their compositions are not combined of "
-                    f"those in training. Have such structures in training, or leave them out"
-                )
+        held_out[f"the further test set {extra}"] = library.load(entry).samples
+    for where, samples in held_out.items():
+        formula = find_undetermined(sets["train"], samples)
+        if formula is not None:
+            raise DatasetError(
+                f"{where} has structures of {formula}, whose energies the {len(split.train)} labelled training frames "
+                f"of seed {cell.seed} do not determine: their compositions are not combined of those in training. Have "
+                f"such structures in training, or leave them out"
+            )
 
 
 def _check_auxiliary(cell: Cell, library: Library) -> None:
@@ -203,11 +190,6 @@ def _check_auxiliary(cell: Cell, library: Library) -> None:
             f"{pretext.title} during finetuning needs {pretext.requirement} in every training frame of "
             f"{cell.arm.dataset}; {without} of {len(split.train)} do not have that. Use another, or leave it out"
         )
-
-
-def _compositions(dataset: Dataset, frames: NDArray[np.int64]) -> set[tuple[int, ...]]:
-    """Atoms of each element in the frames, by atomic number: each composition once."""
-    return {tuple(np.bincount(dataset.samples[frame].z.numpy(), minlength=MAX_Z).tolist()) for frame in frames}
 
 
 def distinct_pretrainings(cells: Iterable[Cell]) -> list[Pretraining]:

@@ -28,7 +28,7 @@ def check_code(cells: Sequence[Cell], settings: Settings) -> None:
     if all(job.finished for job in make_jobs(cells, settings)):
         return
     now, begun = describe_code(), settings.run.begun("cells", "pretrainings")
-    others = Counter(_name(then) for job in begun if (then := _done_by(job)) and not _same(then, now))
+    others = Counter(_name(then) for job in begun if (then := _done_by(job)) and not same_code(then, now))
     if others:
         found = ", ".join(f"{count} by {name}" for name, count in others.items())
         raise BenchmarkError(
@@ -47,7 +47,8 @@ def _done_by(job: JobFolder) -> Mapping[str, Any] | None:
         return None
 
 
-def _same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+def same_code(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether what two provenances tell of was done by the same code, in the sense of ``check_code``."""
     if then.get("code") is not None:
         return bool(then["code"] == now["code"])
     package = "nnp-pretrain-bench"

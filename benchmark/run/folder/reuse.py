@@ -16,6 +16,7 @@ from benchmark.cell.library import Library
 from benchmark.cell.provenance import describe_environment
 from benchmark.errors import BenchmarkError
 from benchmark.planning.cells import Cell
+from benchmark.run.folder.commits import same_code
 from benchmark.run.jobs import make_jobs
 from benchmark.run.ways import way_of
 from reports.records.atomic import RecordError, write_json
@@ -27,8 +28,8 @@ def take_over(
 ) -> list[str]:
     """Copy what earlier runs have finished and this one still needs.
 
-    Work is the same if its key is (configuration and seed) and if data, versions, commit, accelerator, numbers
-    of threads and devices and the way of computing are those of now. The copy keeps the provenance of the run that
+    Work is the same if its key is (configuration and seed) and if data, code, versions, accelerator, numbers of
+    threads and devices and the way of computing are those of now. The copy keeps the provenance of the run that
     computed it, and names that run.
 
     Args:
@@ -36,7 +37,7 @@ def take_over(
         settings: this run's.
         earlier: run folders; the first that has a job finished gives it.
         library: the data that is there now.
-        mix_commits: whether work of another commit is taken as well.
+        mix_commits: whether work of other code is taken as well.
 
     Returns:
         Why finished work with the right key was left alone, a sentence for each reason.
@@ -45,7 +46,6 @@ def take_over(
         BenchmarkError: for damaged work.
     """
     environment = describe_environment(settings.device, settings.threads, settings.processes)
-    ignored = {"commit"} if mix_commits else set()
     refused: dict[str, int] = {}
     for job in make_jobs(cells, settings):
         if job.finished:
@@ -54,32 +54,36 @@ def take_over(
             source = type(job)(job.work, replace(settings, folder=run.absolute()))
             if not source.finished:
                 continue
-            now = _conditions({**environment, "computed": {"way": settings.way(job.key, job.work.model.kind)}})
             provenance = source.folder.read_provenance() or {}
-            then = {**_conditions(provenance), "data": provenance.get("contents")}
-            wanted = {**now, "data": library.contents(job.work.reads)}
-            differing = [name for name in wanted if name not in ignored and then[name] != wanted[name]]
+            done = {job.key: provenance}
             if job.needs is not None:
                 # A folder may have been resumed later: its pretraining may be of other conditions than its cells.
-                before = _conditions(source.settings.run.pretraining(job.needs).read_provenance() or {})
-                now = _conditions({**environment, "computed": {"way": settings.way(job.needs, job.work.model.kind)}})
-                other = [name for name in now if name not in ignored and before[name] != now[name]]
-                differing += [name for name in other if name not in differing]
+                done[job.needs] = source.settings.run.pretraining(job.needs).read_provenance() or {}
+            differing = [] if provenance.get("contents") == library.contents(job.work.reads) else ["data"]
+            for key, then in done.items():
+                now = {**environment, "computed": {"way": settings.way(key, job.work.model.kind)}}
+                differing += [name for name in _differing(then, now, mix_commits) if name not in differing]
             if not differing:
                 _copy(source, job, provenance)
                 break
             reason = f"{run}: not taken over, as other than now: {', '.join(differing)}"
-            reason += " (--mix-commits takes it)" if differing == ["commit"] else ""
+            reason += " (--mix-commits takes it)" if differing == ["code"] else ""
             refused[reason] = refused.get(reason, 0) + 1
     return [f"{reason} ({count} finished jobs)" for reason, count in refused.items()]
 
 
+def _differing(then: Mapping[str, Any], now: Mapping[str, Any], mix_commits: bool) -> list[str]:
+    """In which of the conditions that determine a result, beside its key and data, two provenances differ."""
+    code = [] if mix_commits or same_code(then, now) else ["code"]
+    before, wanted = _conditions(then), _conditions(now)
+    return code + [name for name in wanted if before[name] != wanted[name]]
+
+
 def _conditions(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """What beside its key and data determines a result, from a provenance."""
+    """What they are, beside the code."""
     hardware = provenance.get("hardware") or {}
     return {
         "versions": provenance.get("versions"),
-        "commit": provenance.get("git_commit"),
         "accelerator": hardware.get("accelerator"),
         "threads": hardware.get("threads"),
         "devices": hardware.get("devices"),

@@ -141,7 +141,10 @@ class Relabelled(DatasetTask):
             provenance={**provenance, "source": source.describe()},
             trajectory_frames=source.trajectory_frames,
             title=None if source.title is None else f"{source.title}, labelled by {self._labeller.title}",
+            warnings=source.warnings,
             seconds_per_label=provenance["seconds_per_label"],
+            origins=source.origins,
+            precision_A=source.precision_A,
         )
 
     def outline(self, data_dir: Path) -> Outline | None:

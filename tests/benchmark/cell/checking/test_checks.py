@@ -9,6 +9,7 @@ from benchmark.cell.library import Library
 from benchmark.planning.planner import make_plan
 from benchmark.planning.reading import load_suite
 from tests.benchmark.own_suite import arms, entry, write_frames
+from tests.benchmark.runs import inside, records
 
 
 def test_only_what_the_chosen_cells_read_is_needed(own):
@@ -32,6 +33,39 @@ def test_what_training_does_not_determine_is_refused_before_any_training(own, tm
     assert 0 not in split.train
     refuse("run", "--suite", path, "--scale", "tiny", "--out", tmp_path / "run", "--data-dir", tmp_path,
            fragments=["C2H6Cl", "do not determine"])  # fmt: skip
+    assert not (tmp_path / "run" / "cells").exists()
+
+
+def with_chlorine(path, index, frames=20):
+    """Frames of which one, alone, has chlorine."""
+    structures = write_frames(path, frames, seed=1)
+    structures[index] = write_frames(path.with_name("cl.xyz"), 1, seed=5, symbols="CCClHHHHHH")[0]
+    ase.io.write(path, structures, format="extxyz")
+
+
+def test_what_no_set_has_need_not_be_determined(own, tmp_path):
+    """A training frame whose labels are not used, of a species that no other has."""
+    labelled = entry(own.files["a"], split={"val": 0.2, "test": 0.2}, labelled=0.5)
+    path = own(datasets={"a": labelled})
+    _, split, _ = Library(tmp_path).load_sets(load_suite(str(path), "tiny").datasets["a"], 0)
+    unused = set(range(20)) - {int(frame) for frames in split.as_dict().values() for frame in frames}
+    with_chlorine(own.files["a"], min(unused))
+    done = inside("run", "--suite", path, "--scale", "tiny", "--select", "strategy=scratch", "--jobs", "1",
+                  "--out", tmp_path / "run", "--data-dir", tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert set(records(tmp_path / "run")["status"]) == {"ok"}
+
+
+def test_labels_that_pretraining_cannot_be_measured_by_are_refused_before_any_training(own, tmp_path, refuse):
+    path = own(
+        datasets={"b": entry(own.files["b"], split={"val": 0.2, "test": 0.2})},
+        structures={"a": entry(own.files["a"], split={"val": 0.2, "test": 0})},
+        strategies=arms(pretext={"kind": "labels"}, pretrain_on=["a"]),
+    )
+    _, split, _ = Library(tmp_path).load_sets(load_suite(str(path), "tiny").structures["a"], 0)
+    with_chlorine(own.files["a"], split.val[0])
+    refuse("run", "--suite", path, "--scale", "tiny", "--out", tmp_path / "run", "--data-dir", tmp_path,
+           fragments=["validation structures", "C2H6Cl", "do not determine"])  # fmt: skip
     assert not (tmp_path / "run" / "cells").exists()
 
 

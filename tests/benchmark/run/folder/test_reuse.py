@@ -52,7 +52,7 @@ def test_finished_work_of_another_run_is_taken_over_and_the_other_networks_run(s
     assert len(computed) == 2
 
 
-@pytest.mark.parametrize("other", ["contents", "versions", "git_commit", "hardware", "devices", "computed", "record"])
+@pytest.mark.parametrize("other", ["contents", "versions", "code", "hardware", "devices", "computed", "record"])
 def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
     """Copies of a finished run whose provenance or record is another: left alone with the reason, or refused."""
     earlier = tmp_path / "earlier"
@@ -81,14 +81,30 @@ def test_only_the_same_work_is_taken_over(smoke, data_dir, tmp_path, other):
         assert not list((tmp_path / "run" / "cells").iterdir())
         return
     notes = take_over(cells, settings, [earlier], library)
-    names = {"contents": "data", "git_commit": "commit", "hardware": "accelerator", "computed": "way of computing"}
+    names = {"contents": "data", "hardware": "accelerator", "computed": "way of computing"}
     reason = names.get(other, other)
     assert len(notes) == 1
-    remedy = " (--mix-commits takes it)" if reason == "commit" else ""
+    remedy = " (--mix-commits takes it)" if reason == "code" else ""
     assert f"other than now: {reason}{remedy} (6 finished jobs)" in notes[0]
     assert not (tmp_path / "run").exists()
     mixed = replace(settings, folder=tmp_path / "mixed")
-    assert take_over(cells, mixed, [earlier], library, mix_commits=True) == ([] if reason == "commit" else notes)
-    assert (tmp_path / "mixed").exists() == (reason == "commit")
+    assert take_over(cells, mixed, [earlier], library, mix_commits=True) == ([] if reason == "code" else notes)
+    assert (tmp_path / "mixed").exists() == (reason == "code")
     assert take_over(cells, settings, [earlier, smoke[0]], library) == notes
     assert len(list((tmp_path / "run" / "cells").iterdir())) == 4
+
+
+@pytest.mark.parametrize(("without", "taken"), [((), 4), (("code",), 0)])
+def test_another_commit_of_the_same_code_is_the_same_work(smoke, data_dir, tmp_path, without, taken):
+    """A commit of docs alone, say; of versions that did not note the code's hash the commit is what there is."""
+    earlier = tmp_path / "earlier"
+    shutil.copytree(smoke[0], earlier)
+    for path in earlier.glob("*/*/provenance.json"):
+        content = {key: value for key, value in json.loads(path.read_text()).items() if key not in without}
+        path.write_text(json.dumps(content | {"git_commit": "another"}), encoding="utf-8")
+    now = json.loads(next(smoke[0].glob("cells/*/provenance.json")).read_text())
+    settings = Settings(tmp_path / "run", data_dir, "cpu", now["hardware"]["threads"])
+    cells = make_plan(load_suite("water", "smoke"), select={"model": ["egnn"]})
+    notes = take_over(cells, settings, [earlier], Library(data_dir))
+    assert len(notes) == (taken == 0)
+    assert len(list((tmp_path / "run").glob("cells/*"))) == taken

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,16 @@ def test_frames_are_the_sources_and_labels_are_not(prepared):
     assert source.seconds_per_label == 0
     assert data.provenance["labelled_by"] == "SPC/Fw water"
     assert data.provenance["source"]["content_hash"] == source.content_hash
+
+
+def test_what_the_source_says_of_its_frames_stays_true(prepared, monkeypatch):
+    """How coarse positions are, above all: the audit looks for copies as finely as they are known."""
+    task = Relabelled(config(cutoff_A=3.1))
+    said = {"precision_A": 0.01, "warnings": ("coarse",), "origins": tuple(("file.xyz", i) for i in range(6))}
+    source = replace(task._source.load(prepared), **said)
+    monkeypatch.setattr(task._source, "load", lambda data_dir: source)
+    data = task.load(prepared)
+    assert {name: getattr(data, name) for name in said} == said
 
 
 def test_the_same_level_gives_the_same_labels(prepared):
