@@ -205,6 +205,10 @@ def run(
 
         check_same(planned.settings.run, loaded.simulation)
     if inspection is not None:
+        from benchmark.run.folder.commits import check_code
+
+        if not mix_commits:
+            check_code(planned.cells, planned.settings)
         print_plan(console, planned, list_cells)
         print_inspection(console, inspection)
         return

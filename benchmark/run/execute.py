@@ -137,8 +137,9 @@ def prepare(
     def plan(more: Mapping[Arm, int]) -> list[Cell]:
         return make_plan(suite, seeds, select, data_dir, first_seed, more)
 
+    before = plan_file.check(RunFolder(folder), suite, data_dir)
     # Seeds that an earlier call added belong to the run.
-    cells = plan({} if until is None else planned_seeds(RunFolder(folder)))
+    cells = plan({} if until is None or before is None else planned_seeds(before.cells))
     if until is not None:
         compared = sum(len(primary.baselines) for primary in primaries)
         if not primaries or len(without_cells(suite, cells)) == compared:
@@ -189,10 +190,10 @@ def execute(run: Run, display: Display) -> None:
     """
     folder = run.settings.run
     budget = Budget(run.budget)
-    plan_file.check(folder, run.suite, run.settings.data_dir)
     _make_writable(folder.path)
     lock = plan_file.lock(folder)
     try:
+        plan_file.check(folder, run.suite, run.settings.data_dir)  # again: another run may have been at work since
         _be_alone(folder, display)
         _tell(display, [f"note: {note}" for note in mend(run.cells, run.settings)])
         if not run.mix_commits:
@@ -212,7 +213,7 @@ def execute(run: Run, display: Display) -> None:
                 if run.until is None or budget.spent:
                     break
                 more, widths = more_seeds(run.suite, folder.path, run.until, widths)
-                cells = run.plan_more({**planned_seeds(folder), **more}) if more else []
+                cells = run.plan_more({**planned_seeds(folder.read_plan().cells), **more}) if more else []
                 _tell(display, [f"{'/'.join(arm)}: {number} seeds from now on" for arm, number in more.items()])
         left = sum(job.cells for job in pending_jobs(cells, settings))
         if budget.spent and (left or run.until is not None):

@@ -56,10 +56,10 @@ class Used:
         self._cells = measures[measures["kind"] == CELL]
         self._rivals = measures[measures["kind"] != CELL]
 
-    @property
-    def hottest(self) -> str:
-        """The highest temperature of the test elsewhere, as its place is called; '' without any."""
-        kelvins = [str(place) for place in self._cells["place"].unique() if str(place).endswith(" K")]
+    def hottest(self, dataset: str) -> str:
+        """The highest temperature of the test elsewhere on a dataset, as its place is called; '' without any."""
+        places = self._cells.loc[self._cells["dataset"] == dataset, "place"].unique()
+        kelvins = [str(place) for place in places if str(place).endswith(" K")]
         return max(kelvins, key=lambda place: float(place.removesuffix(" K")), default="")
 
     @cached_property
@@ -127,8 +127,9 @@ class Used:
         plan = self.results.run.plan
         hashes = self.results.run.records.drop_duplicates("cell_key").set_index("cell_key")["split_hash"]
         parts = []
+        hottest = {name: self.hottest(str(name)) for name in self._cells["dataset"].unique()}
         for quantity, place in PRIMARIES:
-            where = self.hottest if place == "hottest" else place
+            where = self._cells["dataset"].map(hottest) if place == "hottest" else place
             rows = self._cells[(self._cells["quantity"] == quantity) & (self._cells["place"] == where)]
             parts.append(rows.assign(metric=quantity))
         values = pd.concat(parts, ignore_index=True)

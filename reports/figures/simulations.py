@@ -179,7 +179,7 @@ def _elsewhere(used: Used, arms: Sequence[Arm], at: int) -> Drawing | None:
         axes.grid(axis="y")
         return figure
 
-    hot = used.hottest
+    hot = used.hottest(arms[0].dataset)
     means = {arm.strategy: used.mean(arm, "force_rmse_mev_per_A", hot) for arm in arms}
     words = [f"{name} {number(mean.mean)}" for name, mean in means.items() if mean is not None]
     alt = f"Force RMSE against the temperature of the structures; at {hot}: {listing(words)} meV/Å."

@@ -83,7 +83,7 @@ def change_table(used: Used) -> Table:
     for arm in used.arms:
         for change in used.changes(arm):
             quantity = change.place.metric
-            where = f" at {used.hottest}" if quantity == "force_rmse_mev_per_A" else ""
+            where = f" at {used.hottest(arm.dataset)}" if quantity == "force_rmse_mev_per_A" else ""
             groups.setdefault((arm.dataset, arm.model), []).append(
                 [
                     f"{arm.strategy} vs {change.place.baseline}",

@@ -43,22 +43,27 @@ def lock(run: RunFolder) -> FileLock:
     return held
 
 
-def check(run: RunFolder, suite: Suite, data_dir: Path) -> None:
+def check(run: RunFolder, suite: Suite, data_dir: Path) -> Plan | Recovered | None:
     """Make sure that the folder is free, or was made by the same suite at the same scale; writes nothing.
 
     The number of seeds, all texts, the axis of figures and simulations may differ: they say nothing about a cell. So
     may the place of a body that was pretrained before: its content is held to by `write`.
 
+    Returns:
+        The plan of earlier calls, or what can be recovered of it; None if there were none.
+
     Raises:
         BenchmarkError: if the folder holds something else, or was made by another plan.
     """
+    if run.path.exists() and not run.path.is_dir():
+        raise BenchmarkError(f"{run.path} is a file: a run needs a folder of its own. Choose another with --out")
     before = _before(run, suite, data_dir)
     if before is None and run.path.is_dir() and any(p.name not in (LOCK, FILE) for p in run.path.iterdir()):
         raise BenchmarkError(
             f"folder {run.path} exists and holds no run (no plan.json). Choose an empty or new one with --out"
         )
     if not isinstance(before, Plan):
-        return
+        return before
     old, new = _flatten(before.config), _flatten(suite.model_dump(mode="json"))
     arms = [name for name, arm in suite.strategies.items() if arm.pretext and from_file(arm.pretext)]
     places = {f"strategies.{name}.pretext.options.path" for name in arms}
@@ -79,6 +84,7 @@ def check(run: RunFolder, suite: Suite, data_dir: Path) -> None:
             f"run folder {run.path} was made by another plan: {shown}{more}. Nothing was changed; choose "
             f"another folder with --out"
         )
+    return before
 
 
 def _before(run: RunFolder, suite: Suite, data_dir: Path) -> Plan | Recovered | None:

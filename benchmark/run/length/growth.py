@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -12,19 +13,18 @@ from benchmark.run.length.duration import duration
 from reports.analysis.stopping import AVERAGE, primary_widths
 from reports.records.folder import RunFolder
 from reports.records.parquet import rows_of
-from reports.records.plan import Arm
+from reports.records.plan import Arm, PlannedCell
 from reports.records.run import read_run
 
 MOST_SEEDS = 100
 """Of an arm, in a run that adds seeds: what is not narrow then is a matter of another plan."""
 
 
-def planned_seeds(run: RunFolder) -> dict[Arm, int]:
-    """Seeds of each arm that a run folder has planned; none before there is a plan."""
+def planned_seeds(cells: Iterable[PlannedCell]) -> dict[Arm, int]:
+    """Seeds of each arm that cells of a plan have."""
     numbers: dict[Arm, int] = {}
-    if run.plan.exists():
-        for cell in run.read_plan().cells:
-            numbers[cell.arm] = max(numbers.get(cell.arm, 0), cell.seed + 1)
+    for cell in cells:
+        numbers[cell.arm] = max(numbers.get(cell.arm, 0), cell.seed + 1)
     return numbers
 
 
@@ -35,7 +35,7 @@ def more_seeds(
 
     Where an interval is too wide, half of the seeds that are expected to be missing are added, and at least one: the
     spread they are reckoned from is itself uncertain. Where new seeds brought no new pair, since cells are lost, none
-    are added any more.
+    are added any more. (One that was narrow enough got none: other arms' seeds may widen it, as all share one spread.)
 
     Args:
         suite: what declares the comparisons.
@@ -47,10 +47,11 @@ def more_seeds(
         The numbers, of those arms alone that get more; and the widths.
     """
     widths = primary_widths(read_run(folder, whole=False), percent)
-    numbers = planned_seeds(RunFolder(folder))
+    numbers = planned_seeds(RunFolder(folder).read_plan().cells)
     wanted: dict[Arm, int] = {}
     for place, row in enumerate(rows_of(widths)):
-        if row["enough"] or (before is not None and row["n"] <= before["n"].iloc[place]):
+        last = None if before is None else before.iloc[place]
+        if row["enough"] or (last is not None and not last["enough"] and row["n"] <= last["n"]):
             continue
         for dataset in members_of(suite, row["dataset"] or None):
             arms = [Arm(dataset, row["model"], row[side]) for side in ("strategy", "baseline")]

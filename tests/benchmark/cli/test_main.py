@@ -277,8 +277,17 @@ def test_foreign_folders_are_left_alone(refuse, smoke, tmp_path, data_dir):
     out, _ = smoke
     before = contents(out)
     common = ["run", "--suite", "water", "--data-dir", data_dir]
-    refuse(*common, "--scale", "quick", "--out", out, fragments=["another plan", "--out"])
+    for dry in ((), ("--dry-run",)):
+        refuse(*common, "--scale", "quick", "--out", out, *dry, fragments=["another plan", "--out"])
     assert contents(out) == before
+    other = tmp_path / "other"
+    shutil.copytree(out, other, ignore=shutil.ignore_patterns(".run.lock"))
+    for path in other.glob("cells/*/provenance.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "other"}), encoding="utf-8")
+    next(other.glob("cells/*/status.json")).write_text('{"state": "failed", "reason": "r"}', encoding="utf-8")
+    for dry in ((), ("--dry-run",)):
+        refuse(*common, "--scale", "smoke", "--out", other, *dry, fragments=["other code", "--mix-commits"])
+    shutil.rmtree(other)
     (tmp_path / "thesis.tex").write_text("do not touch", encoding="utf-8")
     refuse(*common, "--scale", "smoke", "--out", tmp_path, fragments=["holds no run", "--out"])
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
@@ -289,6 +298,8 @@ def test_unwritable_and_full_output(refuse, tmp_path, data_dir, monkeypatch):
     blocked.write_text("", encoding="utf-8")
     common = ["run", "--suite", "water", "--scale", "smoke", "--data-dir", data_dir, "--out"]
     refuse(*common, blocked / "run", fragments=["cannot be written", "--out"])
+    for dry in ((), ("--dry-run",)):
+        refuse(*common, blocked, *dry, fragments=["is a file", "--out"])
     monkeypatch.setattr("benchmark.run.execute.NEEDED_BYTES", 1e30)
     refuse(*common, tmp_path / "full", fragments=["MB free", "--out"])
 

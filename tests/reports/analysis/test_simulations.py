@@ -43,7 +43,7 @@ def test_changes_are_paired_by_seed(found):
     one = changes["rdf_error"]
     assert [one.percent, one.low, one.high] == pytest.approx(expected, rel=1e-6)
     assert one.p_holm == pytest.approx(min(1, 2 * one.p))
-    assert made.hottest == "400 K"
+    assert made.hottest("tip3p") == "400 K"
 
 
 def test_where_a_seed_has_no_value_nothing_is_tested(found):
@@ -113,9 +113,21 @@ def test_places_are_temperatures_first_and_ascending(found):
     used_too = replace(made.simulations, measures=pd.concat([frame, more.assign(kind=CELL)]))
     other = Used(made.results, used_too)
     assert other.places("q") == ["300 K", "1000 K", "H-O", "mean"]
-    assert other.hottest == "1000 K"
+    assert other.hottest("tip3p") == "1000 K"
     cold = replace(made.simulations, measures=frame[~frame["place"].str.endswith(" K")])
-    assert Used(made.results, cold).hottest == ""
+    assert Used(made.results, cold).hottest("tip3p") == ""
+
+
+def test_each_dataset_has_a_hottest_place_of_its_own(found):
+    """Temperatures elsewhere are common ones and the dataset's own, which may be the highest."""
+    made = found()
+    frame = made.simulations.measures
+    hot = frame.assign(dataset="hot", place=frame["place"].replace({"400 K": "500 K"}))
+    both = Used(made.results, replace(made.simulations, measures=pd.concat([frame, hot], ignore_index=True)))
+    assert [both.hottest(name) for name in ("tip3p", "hot", "other")] == ["400 K", "500 K", ""]
+    forces = both.comparisons[both.comparisons["metric"] == "force_rmse_mev_per_A"]
+    assert list(forces["dataset"]) == ["tip3p", "hot"]
+    assert forces["change_percent"].nunique() == 1
 
 
 def test_rivals_have_numbers_of_their_own_dataset_alone(found):

@@ -45,13 +45,13 @@ def test_a_failure_of_other_code_is_no_number(made, copy):
 
 def test_what_counts_as_the_same_code(monkeypatch):
     now = {"code": "c", "git_commit": "a", "versions": {"nnp-pretrain-bench": "1"}}
-    assert commits._same(now | {"git_commit": "docs only"}, now)
-    assert not commits._same(now | {"code": "d"}, now)
+    assert commits.same_code(now | {"git_commit": "docs only"}, now)
+    assert not commits.same_code(now | {"code": "d"}, now)
     old = {name: value for name, value in now.items() if name != "code"}
-    assert commits._same(old, now), "versions that did not note it are told apart by commit and version"
-    assert not commits._same(old | {"git_commit": "b"}, now)
-    assert not commits._same(old | {"versions": {"nnp-pretrain-bench": "0"}}, now)
-    assert commits._same({"git_commit": None, "versions": {}}, {**now, "git_commit": None, "versions": {}})
+    assert commits.same_code(old, now), "versions that did not note it are told apart by commit and version"
+    assert not commits.same_code(old | {"git_commit": "b"}, now)
+    assert not commits.same_code(old | {"versions": {"nnp-pretrain-bench": "0"}}, now)
+    assert commits.same_code({"git_commit": None, "versions": {}}, {**now, "git_commit": None, "versions": {}})
 
 
 def test_the_hash_of_the_code_is_that_of_what_makes_numbers(tmp_path, monkeypatch):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import pandas as pd
 import pytest
 
 from benchmark.cli.options import parse_duration, parse_percent
 from benchmark.errors import BenchmarkError
 from benchmark.planning.reading import load_suite
 from benchmark.run.execute import prepare
+from benchmark.run.length import growth
 from benchmark.run.length.growth import describe_widths
 from reports.analysis.stopping import FEWEST_SEEDS
+from reports.records.folder import RunFolder
 from tests.benchmark.own_suite import arms, entry
 from tests.benchmark.runs import contents, inside
 
@@ -76,3 +80,25 @@ def test_a_percentage_and_a_time_are_read_or_refused():
     for text in ("", "8", "0h", "1d", "m"):
         with pytest.raises(BenchmarkError, match="--budget"):
             parse_duration(text)
+
+
+def test_a_damaged_plan_is_no_dead_end(smoke, data_dir, tmp_path):
+    """The seeds that were added are those of the cells that ended."""
+    out = tmp_path / "run"
+    shutil.copytree(smoke[0], out, ignore=shutil.ignore_patterns(".run.lock"))
+    (out / "plan.json").write_text("{", encoding="utf-8")
+    planned = prepare(load_suite("water", "smoke"), data_dir, out=out, seeds=1, until=10.0, device="cpu", jobs=1)
+    egnn = {cell.seed for cell in planned.cells if cell.arm.model == "egnn"}
+    assert egnn == {cell.seed for cell in RunFolder(smoke[0]).read_plan().cells if cell.arm.model == "egnn"}
+
+
+@pytest.mark.parametrize(("enough", "pairs", "more"), [(True, 3, True), (False, 3, False), (False, 2, True)])
+def test_seeds_that_bring_no_pair_are_not_followed_by_others(smoke, monkeypatch, enough, pairs, more):
+    """That an interval had been narrow before, and got no seeds, is no such case: others' seeds may widen it."""
+    suite = load_suite("water", "smoke")
+    comparison = {"dataset": "tip3p", "model": "egnn", "strategy": "masked", "baseline": "scratch"}
+    now = pd.DataFrame([{**comparison, "n": 3, "needed": 9, "enough": False}])
+    monkeypatch.setattr(growth, "primary_widths", lambda run, percent: now)
+    before = pd.DataFrame([{**comparison, "n": pairs, "needed": 9, "enough": enough}])
+    wanted, _ = growth.more_seeds(suite, smoke[0], 10.0, before)
+    assert bool(wanted) == more
