@@ -37,6 +37,8 @@ def describe_validation(
             near = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             lines.append(f"{place}: unknown key; allowed here: {', '.join(allowed)}{hint}")
+        elif problem["type"] == "union_tag_not_found":
+            lines.append(f"{place}: write keys and their values (given: {problem['input']!r})")
         elif problem["type"] == "missing":
             lines.append(f"{place}: missing")
         else:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.dry_run import print_inspection
-from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, errors, parse_select, table
+from benchmark.cli.ending import ended
+from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, parse_select, table
 from tasks.datasets.storage.cache import default_data_dir, writable_dir
 from tasks.datasets.storage.sources import Source, SourceFile, find, get_file, get_source, load_sources, obtain
 
@@ -75,9 +76,8 @@ def fetch(
                     show(f"file {number + 1} of {len(names)}: {message}", (number + fraction) / len(names))
 
                 paths.append(obtain(source, name, folder, progress))
-    except KeyboardInterrupt:
-        errors.print("interrupted; the same command goes on from what has come so far")
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as interrupt:
+        raise ended(interrupt, "goes on from what has come so far") from None
     for place in dict.fromkeys(path.parent for path in paths):
         count = sum(path.parent == place for path in paths)
         console.print(f"{count} {'file is' if count == 1 else 'files are'} in {place}", highlight=False, soft_wrap=True)

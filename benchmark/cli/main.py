@@ -16,6 +16,7 @@ import typer
 
 from benchmark.cli.data import app as data_app
 from benchmark.cli.dry_run import print_inspection, print_plan
+from benchmark.cli.ending import Terminated, ended
 from benchmark.cli.options import (
     DataDir,
     Executor,
@@ -28,6 +29,7 @@ from benchmark.cli.options import (
     parse_duration,
     parse_percent,
     parse_select,
+    place,
     table,
 )
 from benchmark.cli.tune import tune
@@ -226,7 +228,7 @@ def run(
                 failed += simulate_finished(planned.settings.folder, planned.settings.data_dir, here, display, left)
         paths = build_report(planned.settings.folder)
     except KeyboardInterrupt as interrupt:
-        raise _ended(interrupt) from None
+        raise ended(interrupt) from None
     result = read_run(planned.settings.folder)
     _print_errors(
         summary_table(result),
@@ -251,19 +253,11 @@ def _follow(planned: Run) -> None:
     try:
         why = follow(planned, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
     except KeyboardInterrupt as interrupt:
-        raise _ended(interrupt) from None
+        raise ended(interrupt) from None
     if why is not None:
         errors.print(why, highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(1)
     console.print("node 0 has finished the run", highlight=False)
-
-
-def _ended(interrupt: KeyboardInterrupt) -> typer.Exit:
-    """The end of a run that was interrupted, with a word."""
-    terminated = isinstance(interrupt, Terminated)
-    how = "ended by SIGTERM" if terminated else "interrupted"
-    errors.print(f"{how}; the same command resumes from the last checkpoints")
-    return typer.Exit(143 if terminated else 130)
 
 
 @app.command()
@@ -275,7 +269,8 @@ def report(
         tuple[Path, Path] | None, typer.Option(help="Two run folders to put side by side, instead.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where to; default RUN/report of the first, of a comparison B/comparison.")
+        Path | None,
+        typer.Option(parser=place, help="Where to; default RUN/report of the first, of a comparison B/comparison."),
     ] = None,
 ) -> None:
     """Make the report of one or more run folders again, without training; or compare two."""
@@ -342,8 +337,8 @@ def _print_errors(frame: pd.DataFrame, title: str) -> None:
         console.print(listed)
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, as a queue or a container sends it: what an interrupt ends, it ends too."""
+RESUMED = ("run", "tune", "simulate")
+"""Verbs that go on where they were."""
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -363,8 +358,9 @@ def main() -> NoReturn:
             raise
         _refuse(str(error))
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _refuse(f"{place}{error.strerror or error}. Mend that and run the same command again: it resumes")
+        where = f"{error.filename}: " if error.filename else ""
+        again = "the same command again" + (": it resumes" if sys.argv[1:2] in RESUMED else "")
+        _refuse(f"{where}{error.strerror or error}. Mend that and run {again}")
     sys.exit(0)
 
 

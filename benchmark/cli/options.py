@@ -31,18 +31,18 @@ Select = Annotated[
 ]
 
 
-def _folder(text: str) -> Path:
-    """A folder's name; an empty one, as of a variable that is not set, would be the working directory."""
+def place(text: str) -> Path:
+    """A path; an empty one, as of a variable that is not set, would be the working directory."""
     if not text.strip():
-        raise BenchmarkError("a folder is given as an empty text: name one, or leave out the option for its default")
+        raise BenchmarkError("a path is given as an empty text: name one, or leave out the option for its default")
     return Path(text)
 
 
-RunFolderPath = Annotated[Path | None, typer.Option(parser=_folder, help="Run folder; default runs/SUITE-SCALE.")]
+RunFolderPath = Annotated[Path | None, typer.Option(parser=place, help="Run folder; default runs/SUITE-SCALE.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        parser=_folder,
+        parser=place,
         help=f"Folder of the datasets, made or fetched or your own files; default ${DATA_DIR_VARIABLE}, then the "
         "user's cache.",
     ),
@@ -83,6 +83,8 @@ def parse_select(texts: Sequence[str] | None) -> dict[str, list[str]]:
     """
     chosen: dict[str, list[str]] = {}
     for text in texts or ():
+        if not text.strip(" ,"):
+            raise BenchmarkError(f"--select {text!r} names nothing: write FIELD=NAME, or leave it out for everything")
         field = ""
         for part in filter(None, (part.strip() for part in text.split(","))):
             before, equals, name = part.rpartition("=")

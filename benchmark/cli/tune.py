@@ -12,7 +12,8 @@ import typer
 from rich.table import Table
 
 from benchmark.cli.dry_run import cost
-from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, errors, parse_select
+from benchmark.cli.ending import ended
+from benchmark.cli.options import DataDir, Scale, Select, SuiteName, console, errors, parse_select, place
 from benchmark.errors import BenchmarkError
 from tasks.datasets.storage.cache import default_data_dir
 
@@ -26,7 +27,7 @@ def tune(
     trials: Annotated[int, typer.Option(help="Settings tried for each arm; the first is the suite's own.")] = 8,
     seeds: Annotated[int, typer.Option(help="Seeds of each setting; none of them is one of a comparison.")] = 1,
     factor: Annotated[float, typer.Option(help="Learning rates are tried from 1/FACTOR to FACTOR of the suite's.")] = 4,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/SUITE-tuning-SCALE.")] = None,
+    out: Annotated[Path | None, typer.Option(parser=place, help="Run folder; default runs/SUITE-tuning-SCALE.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Cells at a time; default one a core, or one on a GPU.")] = None,
     select: Select = None,
     data_dir: DataDir = None,
@@ -75,9 +76,8 @@ def tune(
     try:
         with Display(console) as display:
             execute(planned, display)
-    except KeyboardInterrupt:
-        errors.print("interrupted; the same command resumes from the last checkpoints")
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as interrupt:
+        raise ended(interrupt) from None
     table = trials_table(folder, loaded, datasets, models[0], strategies, settings)
     write_trials(table, folder)
     _print(table)

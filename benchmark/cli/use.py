@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from benchmark.cli.options import DataDir, Select, console, errors, parse_select
+from benchmark.cli.ending import ended
+from benchmark.cli.options import DataDir, Select, console, errors, parse_select, place
 from benchmark.errors import BenchmarkError
 from tasks.datasets.storage.cache import default_data_dir
 
@@ -19,7 +20,7 @@ RunPath = Annotated[Path, typer.Argument(help="A run folder, e.g. runs/water-qui
 @app.command()
 def export(
     run_folder: RunPath,
-    to: Annotated[Path, typer.Option(help="A new file for one potential, or a folder for several.")],
+    to: Annotated[Path, typer.Option(parser=place, help="A new file for one potential, or a folder for several.")],
     cell: Annotated[str | None, typer.Option(help="Key of the cell; `status` lists them.")] = None,
     select: Select = None,
     checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
@@ -86,9 +87,8 @@ def simulate(
         with Display(console, "simulations") as display:
             failed = execute(planned, display)
         paths = build_report(run_folder)
-    except KeyboardInterrupt:
-        errors.print("interrupted; the same command goes on with what is missing")
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as interrupt:
+        raise ended(interrupt, "goes on with what is missing") from None
     console.print(f"report: {paths.html}\n        {paths.markdown}", highlight=False, soft_wrap=True)
     if failed:
         errors.print("some simulations failed; run the same command again to retry them:\n  " + "\n  ".join(failed))

@@ -316,7 +316,7 @@ class Suite(Strict):
             return wanted
         different = {
             "structures": {_sources(arm) for arm in pretrained.values()},
-            "numbers of epochs": {arm.training.get("pretrain", {}).get("epochs") for arm in pretrained.values()},
+            "numbers of epochs": {_epochs(arm) for arm in pretrained.values()},
         }
         for what, found in different.items():
             if len(found) > 1:
@@ -338,3 +338,9 @@ def _sources(arm: Strategy) -> str:
     """Whose structures an arm pretrains on; of what came in a file, those of that file."""
     assert arm.pretext is not None
     return str(arm.pretext.options if from_file(arm.pretext) else arm.pretrain_on)
+
+
+def _epochs(arm: Strategy) -> Any:
+    """Epochs of its own that an arm pretrains for; None where it has none, or where that is still to be refused."""
+    own = arm.training.get("pretrain")
+    return own.get("epochs") if isinstance(own, dict) else None

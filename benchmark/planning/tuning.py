@@ -7,6 +7,7 @@ any other: a table of cells that resumes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ def make_settings(trials: int, factor: float, seed: int = 0) -> list[Setting]:
     Raises:
         BenchmarkError: for fewer than two trials, or a factor that is not above 1.
     """
-    if trials < 2 or factor <= 1:
+    if trials < 2 or not (math.isfinite(factor) and factor > 1):
         raise BenchmarkError(
             f"--trials {trials} --factor {factor:g}: at least 2 trials and a factor above 1 are needed"
         )

@@ -188,8 +188,10 @@ def _parted(values: NDArray[Any], test_size: int, random_state: int) -> tuple[ND
     return first, second
 
 
-def _method(content: Any) -> str:
-    """Which method a mapping (or an instance) describes; each has a key that the others lack."""
+def _method(content: Any) -> str | None:
+    """Which method a mapping (or an instance) describes; each has a key that the others lack. None: it is neither."""
+    if not isinstance(content, dict | SplitMethod):
+        return None
     keys = content if isinstance(content, dict) else type(content).model_fields
     for key, method in (("official", "official"), ("own", "own"), ("train", "frames")):
         if key in keys:

@@ -250,6 +250,7 @@ def test_a_refusal_as_a_user_sees_it():
         (["run", "--suite", "water", "--scale", "huge"], ["unknown scale 'huge'", "quick"]),
         (["run", "--suite", "water", "--select", "masked"], ["FIELD=NAME"]),
         (["run", "--suite", "water", "--select", "strategy=maskd"], ["unknown strategy", "'masked'?"]),
+        (["run", "--suite", "water", "--select", ""], ["names nothing"]),
         (["run", "--suite", "water", "--jobs", "0"], ["at least 1"]),
         (["run", "--suite", "water", "--seeds", "0"], ["at least 1"]),
         (["run", "--suite", "water", "--device", "tpu"], ["not available", "cpu"]),
@@ -264,13 +265,32 @@ def test_wrong_input_ends_with_exit_code_2_and_one_message(refuse, arguments, fr
     refuse(*arguments, fragments=fragments)
 
 
-@pytest.mark.parametrize("option", ["--out", "--data-dir"])
-def test_an_empty_folder_name_is_no_folder(monkeypatch, capsys, option):
-    monkeypatch.setattr(sys, "argv", ["nnp-bench", "run", "--suite", "water", option, ""])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--suite", "water", "--out"],
+        ["run", "--suite", "water", "--data-dir"],
+        ["tune", "--suite", "water", "--out"],
+        ["report", "run", "--out"],
+        ["export", "run", "--to"],
+    ],
+)
+def test_an_empty_path_is_no_path(monkeypatch, capsys, arguments):
+    monkeypatch.setattr(sys, "argv", ["nnp-bench", *arguments, ""])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
     assert "empty" in capsys.readouterr().err
+
+
+def test_only_what_resumes_is_said_to(monkeypatch, capsys, smoke):
+    monkeypatch.setattr(sys, "argv", ["nnp-bench", "report", str(smoke[0]), "--out", "/proc/none"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "/proc/none" in said
+    assert said.rstrip().endswith("run the same command again")
 
 
 def test_foreign_folders_are_left_alone(refuse, smoke, tmp_path, data_dir):

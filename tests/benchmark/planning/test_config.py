@@ -91,6 +91,8 @@ def _set(path, value):
         ("scales/smoke/models/egnn/options/cutoff_A", 6.0, r"6.0 Å is over half the box.*at most 3"),
         ("baselines", ["scrath"], "baselines"),
         ("extra", 1, r"extra: unknown key"),
+        ("scales/smoke/datasets/tip3p/split", 5, r"datasets\.tip3p\.split: write keys and their values \(given: 5\)"),
+        ("strategies/masked/training", {"pretrain": 5}, r"strategy 'masked': pretrain: Input should be a valid dict"),
         ("datasets/tip3p/split", {"train": 5, "val": 2, "test": 3},
          r"datasets\.tip3p\.split\.test: unknown key; allowed here: train, val\n"),
         ("datasets/tip3p/split", {"val": 0.2, "tset": 0.1},

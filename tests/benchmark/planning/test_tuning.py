@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def test_settings_are_spread_evenly_in_the_logarithm_and_the_first_is_the_suites
         assert (np.floor((logs + 1) / 2 * 8) == np.arange(8)).all()
     assert settings == make_settings(9, factor=4)
     assert settings != make_settings(9, factor=4, seed=1)
-    for trials, factor in ((1, 4), (3, 1.0)):
+    for trials, factor in ((1, 4), (3, 1.0), (3, math.nan), (3, math.inf)):
         with pytest.raises(BenchmarkError, match="at least 2 trials"):
             make_settings(trials, factor)
 
