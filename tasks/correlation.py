@@ -16,6 +16,7 @@ from torch_geometric.data import Data
 
 from tasks.datasets.base import Dataset
 from tasks.datasets.structures.molecules import atom_pairs
+from tasks.geometry import nearest_image
 from tasks.normalisation import Normalisation
 
 OXYGEN = 8
@@ -99,9 +100,7 @@ def oxygen_distances(samples: Sequence[Data]) -> NDArray[np.float64] | None:
     for row, sample in zip(distances, samples, strict=True):
         pos = sample.pos.double().numpy()[oxygen]
         vectors = pos[second[chosen]] - pos[first[chosen]]
-        if "box" in sample:
-            box = sample.box[0].double().numpy()
-            vectors -= np.round(vectors @ np.linalg.inv(box)) @ box
+        vectors = nearest_image(vectors, sample.box[0].double().numpy() if "box" in sample else None)
         row[:] = np.linalg.norm(vectors, axis=1)
     return distances
 

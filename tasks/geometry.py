@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor, linalg
 
 
@@ -38,6 +40,19 @@ def minimum_image(vectors: Tensor, box: Tensor | None) -> Tensor:
         return vectors
     shifts = (vectors.unsqueeze(-2) @ linalg.inv(box)).round()
     return vectors - (shifts @ box).squeeze(-2)
+
+
+def nearest_image(vectors: NDArray[np.float64], box: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """The same of NumPy's arrays, with the same limits.
+
+    Args:
+        vectors: displacements in Å, shape (..., 3).
+        box: box vectors as rows in Å, shape (3, 3); None without periodicity.
+
+    Returns:
+        Displacements in Å, shape (..., 3).
+    """
+    return vectors if box is None else vectors - np.round(vectors @ np.linalg.inv(box)) @ box
 
 
 def random_rotations(count: int, generator: Generator) -> Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch_geometric.data import Batch, Data
 
 from tasks.errors import ErrorSums
+from tasks.geometry import nearest_image
 from tasks.internal_coordinates import InternalCoordinates
 from tasks.normalisation import Normalisation
 
@@ -215,8 +216,4 @@ def _molecules(sample: Data) -> Iterator[tuple[tuple[int, ...], NDArray[np.int64
 def _positions(sample: Data, atoms: NDArray[np.int64]) -> NDArray[np.float64]:
     """Positions (M, n, 3) in Å relative to the first atom of each molecule, by minimum image."""
     pos = sample.pos.double().numpy()[atoms]
-    vectors: NDArray[np.float64] = pos - pos[:, :1]
-    if "box" in sample:
-        box = sample.box[0].double().numpy()
-        vectors -= np.round(vectors @ np.linalg.inv(box)) @ box
-    return vectors
+    return nearest_image(pos - pos[:, :1], sample.box[0].double().numpy() if "box" in sample else None)

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+LEFTOVER = f".*.{'[0-9a-f]' * 32}.tmp"
+"""Pattern of the temporary names of `replacing`."""
 FULL_BYTES = 100_000
 """A disk with less free space is full: smaller files than this may still go through."""
 
@@ -49,6 +51,12 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what `replacing` left of processes that were killed; nobody else may be writing into the folder."""
+    for path in folder.glob(LEFTOVER):
+        path.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

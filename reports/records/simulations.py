@@ -19,11 +19,10 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from reports.records.atomic import RecordError, check_schema, read_json
+from reports.records.atomic import RecordError, read_json
 from reports.records.folder import JobFolder, RunFolder
-from reports.records.parquet import VERSION, versioned, write_frame
+from reports.records.parquet import read_exactly, versioned, write_frame
 
 TESTS = ("nvt", "nve", "elsewhere", "scans")
 CELL = "cell"
@@ -182,14 +181,6 @@ def read_simulation(folder: Path, name: str) -> pd.DataFrame:
         RecordError: naming the file if it cannot be read, has a later version or other columns.
     """
     path, remedy = folder / f"{name}.parquet", f"remove the folder {folder} and call `simulate` again"
-    try:
-        table = pq.ParquetFile(path).read(use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise RecordError(f"{path} cannot be read ({error}): {remedy}") from error
-    version = (table.schema.metadata or {}).get(VERSION, b"1").decode(errors="replace")
-    check_schema(path, int(version) if version.isdecimal() else version, 1, remedy)
-    if not table.schema.equals(SCHEMAS[name]):
-        raise RecordError(f"{path} has other columns than {', '.join(SCHEMAS[name].names)}: {remedy}")
-    frame: pd.DataFrame = table.to_pandas()
+    frame: pd.DataFrame = read_exactly(path, remedy, SCHEMAS[name]).to_pandas()
     check_simulation(name, frame)
     return frame

@@ -69,6 +69,7 @@ def cautions(results: Results) -> list[str]:
             "comparisons between them leave this seed out."
         )
     notes += _files(results)
+    notes += _left_out(results)
     notes += _mixed(results)
     notes += _effective(results)
     notes += _runaway(results)
@@ -109,6 +110,25 @@ def _files(results: Results) -> list[str]:
             "nothing of what another pretraining would have given."
         )
     return notes
+
+
+def _left_out(results: Results) -> list[str]:
+    """Arms that pretrain on fewer structures than those which train longer instead are matched to."""
+    plan, shares = results.run.plan, dict[str, float]()
+    for cell in plan.cells:
+        frames = results.run.provenance.get(cell.key, {}).get("pretraining_frames")
+        left = frames.get("left_out", 0) if isinstance(frames, dict) else 0
+        if frames and left:
+            share = 100 * left / (left + frames["train"] + frames["val"])
+            shares[cell.strategy] = max(share, shares.get(cell.strategy, 0.0))
+    extended = [name for name, strategy in plan.strategies.items() if strategy.role == "extended"]
+    if not shares or not extended:
+        return []
+    percent = listing([f"{number(share, 0)} %" for share in shares.values()])
+    return [
+        f"{listing(list(shares))}: pretraining left out up to {percent} of the structures, to which its pretext cannot "
+        f"be applied. {listing(extended)} trained longer for all of them: at equal compute it is favoured."
+    ]
 
 
 def _mixed(results: Results) -> list[str]:

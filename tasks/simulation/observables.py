@@ -18,6 +18,7 @@ from scipy.stats import wasserstein_distance
 
 from tasks.datasets.structures.boxes import box_widths
 from tasks.datasets.structures.molecules import find_bonds
+from tasks.geometry import nearest_image
 from tasks.simulation.units import MEV, PER_CM_OF_PER_FS
 
 Floats = NDArray[np.float64]
@@ -202,10 +203,7 @@ def stretch_peak(curve: Curve) -> float | None:
 
 
 def _vectors(frames: Floats, start: NDArray[np.int64], end: NDArray[np.int64], box: Floats | None) -> Floats:
-    vectors: Floats = frames[:, start] - frames[:, end]
-    if box is not None:
-        vectors = vectors - np.round(vectors @ np.linalg.inv(box)) @ box
-    return vectors
+    return nearest_image(frames[:, start] - frames[:, end], box)
 
 
 def _angle(one: Floats, other: Floats) -> float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch_geometric.data import Data
 
+from tasks.geometry import nearest_image
 from tasks.simulation.observables import Floats, find_geometry
 from tasks.simulation.structures import whole_molecules
 from tasks.simulation.units import MEV
@@ -113,9 +114,7 @@ def _apart(sample: Data, pos: Floats, molecule: NDArray[np.int64], box: Floats |
     """The two molecules whose centres are nearest."""
     numbers = np.unique(molecule)
     centres = np.array([pos[molecule == number].mean(0) for number in numbers])
-    vectors = centres[:, None] - centres[None]
-    if box is not None:
-        vectors -= np.round(vectors @ np.linalg.inv(box)) @ box
+    vectors = nearest_image(centres[:, None] - centres[None], box)
     distances = np.linalg.norm(vectors, axis=2) + np.where(np.eye(len(numbers)), np.inf, 0)
     one, other = np.unravel_index(np.argmin(distances), distances.shape)
     distance, along = float(distances[one, other]), vectors[one, other] / distances[one, other]

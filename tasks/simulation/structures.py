@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
+from tasks.geometry import nearest_image
 from tasks.simulation.observables import Floats, Geometry, bond_lengths, find_geometry
 
 MOST = 50
@@ -117,7 +118,6 @@ def whole_molecules(pos: Floats, bonds: NDArray[np.int64], box: Floats | None) -
     whole = pos.copy()
     if box is None:
         return whole
-    inverse = np.linalg.inv(box)
     neighbours = defaultdict(list)
     for one, other in bonds.tolist():
         neighbours[one].append(other)
@@ -130,8 +130,7 @@ def whole_molecules(pos: Floats, bonds: NDArray[np.int64], box: Floats | None) -
             placed.add(atom)
             for other in neighbours[atom]:
                 if other not in placed:
-                    step = whole[other] - whole[atom]
-                    whole[other] -= np.round(step @ inverse) @ box
+                    whole[other] = whole[atom] + nearest_image(whole[other] - whole[atom], box)
                     reached.append(other)
                     placed.add(other)
     return whole

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.geometry import minimum_image, random_rotations, wrap
+from tasks.geometry import minimum_image, nearest_image, random_rotations, wrap
 
 BOXES = {
     "cubic": torch.eye(3, dtype=torch.float64) * 9,
@@ -26,6 +26,9 @@ def test_wrapped_vectors_come_back_to_the_shortest_image(name, data):
     wrapped = (vector + shift @ box).unsqueeze(0)
     # |vector| is at most 3.5 Å, below half of every width: it is the shortest image.
     torch.testing.assert_close(minimum_image(wrapped, box)[0], vector, rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        torch.from_numpy(nearest_image(wrapped.numpy(), box.numpy()))[0], vector, rtol=0, atol=1e-9
+    )
 
 
 def test_one_box_a_vector_and_no_box():
@@ -33,6 +36,7 @@ def test_one_box_a_vector_and_no_box():
     boxes = torch.stack([torch.eye(3) * 8, torch.eye(3) * 20])
     torch.testing.assert_close(minimum_image(vectors, boxes), torch.tensor([[-3.0, 0, 0], [5.0, 0, 0]]))
     assert minimum_image(vectors, None) is vectors
+    assert nearest_image(one := vectors.numpy(), None) is one
 
 
 def test_wrapped_positions_are_in_the_box_and_whole_vectors_away():

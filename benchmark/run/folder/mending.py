@@ -10,7 +10,7 @@ from benchmark.cell.job import Job, Settings
 from benchmark.planning.cells import Cell
 from benchmark.run.jobs import make_jobs
 from benchmark.training.weights import read_weights
-from reports.records.atomic import RecordError, set_aside
+from reports.records.atomic import RecordError, set_aside, sweep
 from reports.records.check import all_readable, failing
 from reports.records.folder import JobFolder, RunFolder
 from reports.records.status import FINISHED
@@ -25,6 +25,8 @@ def mend(cells: Sequence[Cell], settings: Settings) -> list[str]:
     A job resumes from its checkpoints if both are whole and its own, else it starts over. One that ended counts as
     finished only if its files can be read; of pretrainings, only those that are still needed are looked at.
 
+    What writers left that were killed is removed.
+
     Returns:
         What was set aside, a sentence each.
 
@@ -32,6 +34,8 @@ def mend(cells: Sequence[Cell], settings: Settings) -> list[str]:
         LaterSchemaError: for a file of a later version, which is not damaged.
     """
     jobs = make_jobs(cells, settings)
+    for place in (settings.run.path, *(job.folder.path for job in jobs)):
+        sweep(place)
     readable = _readable(cells, settings.run)
     notes = [note for job in jobs if job.cells for note in _mend(job, job.key in readable)]
     needed = {job.needs for job in jobs if job.cells and not job.finished}

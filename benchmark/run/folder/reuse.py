@@ -19,7 +19,7 @@ from benchmark.planning.cells import Cell
 from benchmark.run.folder.commits import same_code
 from benchmark.run.jobs import make_jobs
 from benchmark.run.ways import way_of
-from reports.records.atomic import RecordError, write_json
+from reports.records.atomic import LEFTOVER, RecordError, write_json
 from reports.records.folder import JobFolder
 
 
@@ -102,7 +102,7 @@ def _copy(source: Job, job: Job, provenance: dict[str, Any]) -> None:
     shutil.rmtree(staged, ignore_errors=True)
     staged.parent.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copytree(source.folder.path, staged)
+        shutil.copytree(source.folder.path, staged, ignore=shutil.ignore_patterns(LEFTOVER))
         job.relabel(staged)
         for damaged in job.unreadable(JobFolder(staged)).values():
             raise damaged

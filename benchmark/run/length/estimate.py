@@ -94,17 +94,20 @@ def estimate(run: Run) -> Estimate:
             cautious = {"speedup": 1 / (1 - MODELS.get(work.model.kind).compiled_saves)}
             speedup = (read_measured(function_of(work)) or cautious)["speedup"]
             seconds += WARM_SECONDS
-        for part in work.trains_on:
-            count, split = count_steps(work, part, settings.data_dir), planned_split(part, work.seed, settings.data_dir)
+        splits = [planned_split(part, work.seed, settings.data_dir) for part in work.trains_on]
+        # A larger batch than all training frames is one of these.
+        frames = min(work.batch_size, sum(len(split.train) for split in splits if split is not None))
+        for part, split in zip(work.trains_on, splits, strict=True):
+            count = count_steps(work, part, settings.data_dir)
             if count is None or split is None:
                 raise BenchmarkError(
                     f"frames of dataset kind {part.kind!r} cannot be counted before its data is there. Prepare it "
                     f"first: python -m benchmark data prepare, with the same --suite, --scale and --data-dir"
                 )
             alike = work.model_dump(mode="json", include={"model", "pretext", "rotate", "batch_size"})
-            key = json.dumps([part.seedless, work.forwards, alike])
+            key = json.dumps([part.seedless, work.forwards, alike, frames])
             if key not in paces:
-                paces[key] = _pace(part, work, settings)
+                paces[key] = _pace(part, work, frames, settings)
             steps += count
             seconds += count * paces[key].step / speedup
             seconds += work.phase.epochs * len(split.val) * paces[key].validation
@@ -142,13 +145,13 @@ class _Clock(CurveRecorder):
         return statistics.median(np.diff(self.ends[WARM_UP - 1 :]).tolist())
 
 
-def _pace(dataset: DatasetEntry | Part, work: Work, settings: Settings) -> Pace:
+def _pace(dataset: DatasetEntry | Part, work: Work, frames_a_step: int, settings: Settings) -> Pace:
     """Run the beginning of a fit on structures of the right size, in a folder that is thrown away."""
     task: DatasetTask = build(DATASETS, dataset)
     batches = WARM_UP + STEPS
-    structures = [task.example(settings.data_dir, seed) for seed in range(2 * work.batch_size)]
-    samples = [_labelled(structures[i % len(structures)]) for i in range((batches + 2) * work.batch_size)]
-    training = batches * work.batch_size
+    structures = [task.example(settings.data_dir, seed) for seed in range(2 * frames_a_step)]
+    samples = [_labelled(structures[i % len(structures)]) for i in range((batches + 2) * frames_a_step)]
+    training = batches * frames_a_step
     frames = np.arange(len(samples))
     split = Split(frames[:training], frames[training:], frames[:0])
     module = _module(work)
@@ -156,7 +159,7 @@ def _pace(dataset: DatasetEntry | Part, work: Work, settings: Settings) -> Pace:
     phase = work.phase.model_copy(update={"epochs": 1, "lr": 1e-9, "lr_min": 1e-9})
     with tempfile.TemporaryDirectory() as folder, _silence(), processor(settings.threads):
         data = SplitDataModule(
-            samples, split, Path(folder), work.batch_size, work.eval_batch_size, 0, None, module.search
+            samples, split, Path(folder), frames_a_step, work.eval_batch_size, 0, None, module.search
         )
         fit(module, data, phase, Path(folder), settings.device, lambda state: None, clock)
     return Pace(clock.step, clock.validation / len(split.val))

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tasks.geometry import nearest_image
+
 HYDROGEN, OXYGEN = 1, 8
 BOND_FACTOR = 1.25
 """Atoms closer than this times the sum of their covalent radii (Cordero 2008, as in ASE) are bonded."""
@@ -89,9 +91,7 @@ def find_water_molecules(
     oxygens, hydrogens = np.flatnonzero(z == OXYGEN), np.flatnonzero(z == HYDROGEN)
     if len(oxygens) == 0 or len(oxygens) + len(hydrogens) < len(z) or len(hydrogens) != 2 * len(oxygens):
         return None
-    vectors = pos[hydrogens, None] - pos[None, oxygens]
-    if box is not None:
-        vectors -= np.round(vectors @ np.linalg.inv(box)) @ box
+    vectors = nearest_image(pos[hydrogens, None] - pos[None, oxygens], box)
     distances = np.sqrt(np.einsum("hoi,hoi->ho", vectors, vectors))
     owner = distances.argmin(axis=1)
     rows = np.arange(len(hydrogens))
@@ -121,9 +121,7 @@ def pair_distances(pos: NDArray[np.floating], box: NDArray[np.floating] | None) 
     """
     first, second = atom_pairs(len(pos))
     vectors = np.asarray(pos, dtype=np.float64)[second] - np.asarray(pos, dtype=np.float64)[first]
-    if box is not None:
-        cell = np.asarray(box, dtype=np.float64)
-        vectors -= np.round(vectors @ np.linalg.inv(cell)) @ cell
+    vectors = nearest_image(vectors, None if box is None else np.asarray(box, dtype=np.float64))
     distances: NDArray[np.float64] = np.sqrt(np.einsum("pi,pi->p", vectors, vectors))
     return distances
 

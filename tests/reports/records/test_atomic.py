@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from reports.records import atomic
-from reports.records.atomic import RecordError, read_json, replacing, set_aside, write_json
+from reports.records.atomic import RecordError, read_json, replacing, set_aside, sweep, write_json
 
 
 def test_json_comes_back_and_no_file_is_none(tmp_path):
@@ -31,6 +31,18 @@ def test_a_crash_leaves_the_older_file(tmp_path):
         crash()
     assert read_json(path, "") == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path):
+    kept = ["a.json", ".hidden", ".a.json.tmp", "a.json.tmp", f".run.{'0' * 31}.tmp"]
+    for name in kept:
+        (tmp_path / name).write_text("mine")
+    with replacing(tmp_path / "last.ckpt") as temporary:
+        temporary.write_text("whole")
+    temporary.write_text("half")  # as a writer leaves it that is killed
+    sweep(tmp_path)
+    sweep(tmp_path / "none")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "last.ckpt"])
 
 
 def test_a_full_disk_is_named_whatever_the_library_said(tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pandas as pd
 import pytest
 
@@ -64,9 +66,19 @@ def test_two_values_for_one_place_are_refused(tmp_path):
         write_simulation(tmp_path, {"measures": pd.concat([one, one])})
 
 
-def test_a_damaged_file_is_named(tmp_path):
+@pytest.mark.parametrize("damage", ["torn", "flipped", "missing"])
+def test_a_damaged_file_is_named(tmp_path, damage):
+    """Also where one bit of a number is another, which Parquet notices by the checksums of its pages alone."""
     leave(tmp_path, NAMES, {("stable_ps", ""): 1.0})
     path = tmp_path / "simulations" / f"{KEY}-nvt" / "measures.parquet"
-    path.write_bytes(b"torn")
-    with pytest.raises(RecordError, match=r"measures\.parquet cannot be read.*call `simulate` again"):
+    if damage == "flipped":
+        content = path.read_bytes()
+        one, other = struct.pack("<d", 1.0), struct.pack("<d", 1.5)
+        assert content.count(one) >= 1
+        path.write_bytes(content.replace(one, other, 1))
+    elif damage == "torn":
+        path.write_bytes(b"torn")
+    else:
+        path.unlink()
+    with pytest.raises(RecordError, match=r"measures\.parquet (cannot be read|is missing).*call `simulate` again"):
         read_simulations(RunFolder(tmp_path), [KEY])

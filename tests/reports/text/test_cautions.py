@@ -53,6 +53,24 @@ def test_cells_of_several_commits_in_one_folder_are_a_caution(make_run):
     assert any("made at 2 commits" in caution for caution in cautions(Results(read_run(folder))))
 
 
+def test_structures_that_pretraining_left_out_are_a_caution_where_an_arm_is_matched_to_it(make_run, key_of):
+    def said(*arms):
+        folder = make_run({arm: seeds(1, 2) for arm in arms}, "-".join(arms))
+        for seed, left in ((0, 10), (1, 30)):
+            path = folder / "cells" / key_of("masked", seed) / "provenance.json"
+            frames = {"train": 50, "val": 20, "left_out": left}
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"pretraining_frames": frames}))
+        plan = json.loads((folder / "plan.json").read_text())
+        plan["strategies"] = {name: plan["strategies"][name] for name in arms}
+        (folder / "plan.json").write_text(json.dumps(plan | {"baselines": ["scratch"]}))
+        return [caution for caution in cautions(Results(read_run(folder))) if "left out" in caution]
+
+    (caution,) = said("scratch", "scratch-extended", "masked")
+    assert caution.startswith("masked: pretraining left out up to 30 % of the structures")
+    assert "scratch-extended trained longer for all of them" in caution
+    assert said("scratch", "masked") == []
+
+
 def test_frames_that_resemble_each_other_are_a_caution(make_run):
     def said(energy, name):
         columns = {"effective_train_frames_energy": energy, "effective_train_frames_structure": 60.0}

@@ -119,3 +119,12 @@ def test_a_job_refuses_what_was_damaged_after_the_look_at_the_folder(made, copy)
     assert job.folder.status().state == "failed"
     assert "potential.pt cannot be read, it is damaged" in job.folder.status().reason
     assert "run again; only this job is repeated" in job.folder.status().reason
+
+
+def test_what_killed_writers_left_is_removed(made, copy):
+    """A checkpoint that was being written: as large as the network, and nobody's any more."""
+    left = [folder / f".last.ckpt.{'0' * 32}.tmp" for folder in (copy, job_of(copy, "masked"), pretraining_of(copy))]
+    for path in left:
+        path.write_bytes(b"half")
+    made.run(copy)
+    assert not any(path.exists() for path in left)
