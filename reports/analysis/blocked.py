@@ -24,7 +24,7 @@ claims about it, against 10 % without the check. Checked at 0.05 these are 9 %, 
 ROUNDING = 1e-9
 """Logarithms that differ by less are equal: what arithmetic leaves of a spread of zero."""
 
-CELL = ["strategy", "seed", "split_hash", "value"]
+VALUE_COLUMNS = ["strategy", "seed", "split_hash", "value"]
 CHANGE = ["n", "change_percent", "low_percent", "high_percent", "p", "df", "error", "sd", "arms", "spread_p", "method"]
 
 
@@ -67,7 +67,7 @@ def blocked_changes(values: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFr
 
         Interval, p and `error` are NaN for one common seed, an anecdote, and where no degree of freedom is left.
     """
-    what = [name for name in values.columns if name not in CELL]
+    what = [name for name in values.columns if name not in VALUE_COLUMNS]
     groups = _blocks(values, what).groupby(what, sort=False, dropna=False)
     fitted = [
         contrasts.assign(**dict[str, Any](zip(what, place, strict=True)))
@@ -97,7 +97,7 @@ def geometric_means(values: pd.DataFrame, datasets: Sequence[str], name: str) ->
         every arm has a value, over the seeds in which the arm has all of them. What one arm lost altogether is taken
         from all arms. One molecule is no average. Errors of zero are left out.
     """
-    group = [column for column in values.columns if column not in ("dataset", *CELL)]
+    group = [column for column in values.columns if column not in ("dataset", *VALUE_COLUMNS)]
     chosen = values[values["dataset"].isin(datasets) & (values["value"] > 0)]
     arms = chosen.groupby(group)["strategy"].transform("nunique")
     chosen = chosen[chosen.groupby([*group, "dataset"])["strategy"].transform("nunique") == arms]

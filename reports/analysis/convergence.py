@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-CELL = ["dataset", "model", "strategy", "seed"]
+CELL_NAMES = ["dataset", "model", "strategy", "seed"]
 
 COSTS = ("epoch", "total_epoch", "step", "total_step", "seconds", "total_seconds")
 """What getting there is counted in: finetuning epochs, optimizer steps and training seconds; `total_`: with the
@@ -42,7 +42,7 @@ def validation_curves(records: pd.DataFrame, curves: pd.DataFrame, metric: str) 
     """
     costs = ["pretrain_epochs", "pretrain_steps", "pretrain_seconds", "label_seconds"]
     cells = records.loc[
-        records["status"] == "ok", ["cell_key", *CELL, "split_hash", *costs, "pretrained_file"]
+        records["status"] == "ok", ["cell_key", *CELL_NAMES, "split_hash", *costs, "pretrained_file"]
     ].drop_duplicates("cell_key")
     chosen = curves[(curves["phase"] == "finetune") & (curves["split"] == "val") & (curves["metric"] == metric)]
     chosen = chosen[["cell_key", "epoch", "step", "seconds", "value"]].dropna()
@@ -74,7 +74,7 @@ def epochs_to_reach(
     targets = reference.drop_duplicates(seed, keep="last")[[*seed, "split_hash", "value"]]
     compared = values.merge(targets.rename(columns={"value": "target"}), on=seed, suffixes=("", "_baseline"))
     compared = compared[~other_split(compared["split_hash"], compared["split_hash_baseline"])]
-    cells = compared[["cell_key", *CELL, "target"]].drop_duplicates("cell_key")
+    cells = compared[["cell_key", *CELL_NAMES, "target"]].drop_duplicates("cell_key")
     hits = compared[compared["value"] <= compared["target"]].sort_values("epoch")
     first = hits.drop_duplicates("cell_key")[["cell_key", *COSTS]]
     reached = cells.merge(first, on="cell_key", how="left").drop(columns="cell_key")
@@ -99,7 +99,7 @@ def late_changes(records: pd.DataFrame, curves: pd.DataFrame, metric: str) -> pd
     before = values[values["epoch"] <= EARLY * last].drop_duplicates("cell_key", keep="last")
     both = ends.merge(before[["cell_key", "value"]], on="cell_key", suffixes=("", "_before"))
     both["change"] = 100 * (both["value"] / both["value_before"] - 1)
-    return both[[*CELL, "change"]]
+    return both[[*CELL_NAMES, "change"]]
 
 
 def summarise_reach(reached: pd.DataFrame) -> pd.DataFrame:
@@ -110,7 +110,7 @@ def summarise_reach(reached: pd.DataFrame) -> pd.DataFrame:
     geometric mean. <NA> or NaN if none got there. Seeds that did not are counted, not averaged: where `reached` is
     less than `seeds`, a mean is of the faster ones only.
     """
-    arm = CELL[:-1]
+    arm = CELL_NAMES[:-1]
     statistics = {f"{name}_{how}": (name, how) for name in COSTS for how in ("mean", "min", "max")}
     names = [f"speedup_{name}" for name in COSTS]
     logs = reached.assign(**{name: np.log(reached[name].astype(float)) for name in names})

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from reports.analysis.convergence import CELL
+from reports.analysis.convergence import CELL_NAMES
 from reports.analysis.statistics import ARM
 
 METRIC = "force_rmse_mev_per_A"
@@ -35,7 +35,7 @@ def escapes(records: pd.DataFrame, curves: pd.DataFrame, nulls: pd.DataFrame) ->
         or the last that was planned, up to which it was waited for; `epochs`, that were planned; and both with those of
         pretraining added, `total_epoch` and `total_epochs`. A cell whose null is not known has no row.
     """
-    names = ["cell_key", *CELL, "split_hash", "status", "pretrain_epochs", "finetune_epochs"]
+    names = ["cell_key", *CELL_NAMES, "split_hash", "status", "pretrain_epochs", "finetune_epochs"]
     cells = records[names].drop_duplicates("cell_key")
     limits = nulls.loc[(nulls["split"] == "val") & (nulls["metric"] == METRIC), ["dataset", "seed", "value"]]
     cells = cells.merge(limits.rename(columns={"value": "null"}), on=["dataset", "seed"], validate="m:1")
@@ -169,7 +169,7 @@ def with_null_errors(values: pd.DataFrame, escaped: pd.DataFrame, nulls: pd.Data
     """
     null = nulls.loc[nulls["split"] == split, ["dataset", "seed", "metric", "value"]]
     null = null[null["metric"].isin(values["metric"].unique())]
-    replaced = escaped.loc[~escaped["escaped"], [*CELL, "split_hash"]].merge(null, on=["dataset", "seed"])
-    place = [*CELL, "metric"]
+    replaced = escaped.loc[~escaped["escaped"], [*CELL_NAMES, "split_hash"]].merge(null, on=["dataset", "seed"])
+    place = [*CELL_NAMES, "metric"]
     kept = ~pd.MultiIndex.from_frame(values[place]).isin(pd.MultiIndex.from_frame(replaced[place]))
     return pd.concat([values[kept], replaced], ignore_index=True)[list(values.columns)]
