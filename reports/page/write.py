@@ -16,6 +16,7 @@ from reports.figures.palette import COLOURS, DARK_COLOURS, pens, variables
 from reports.figures.svg import STYLE
 from reports.page.export import write_tables
 from reports.page.sections import Report, comparison, report
+from reports.page.stale import remove_stale
 from reports.records.atomic import replacing
 from reports.records.merge import read_runs
 from reports.records.parquet import write_frame
@@ -79,8 +80,14 @@ def _style(environment: jinja2.Environment) -> str:
     return template.render(arms=variables(COLOURS), dark_arms=variables(DARK_COLOURS), plots=STYLE)
 
 
-def _write(report: Report, out: Path) -> ReportPaths:
-    """Write page, Markdown and figures of a report into `out`; all is made before the first file is written."""
+def _write(report: Report, out: Path, beside: Sequence[Path] = ()) -> ReportPaths:
+    """Write page, Markdown and figures of a report into `out`; all is made before the first file is written.
+
+    Args:
+        report: the report.
+        out: where to.
+        beside: files of it that are there already. What an earlier report has left is removed.
+    """
     environment = _environment()
     html = environment.get_template("index.html.j2").render(
         report=report,
@@ -97,15 +104,17 @@ def _write(report: Report, out: Path) -> ReportPaths:
     for path, content in files.items():
         with replacing(path) as temporary:
             temporary.write_bytes(content)
+    remove_stale(out, [*beside, *files])
     return paths
 
 
 def build_report(run_folders: Path | Sequence[Path], out: Path | None = None) -> ReportPaths:
     """Write the report of one or more run folders, finished or not, into `out`.
 
-    Writes `index.html`, `report.md`, `figures/*.svg`, `tables/*.csv` and `*.tex`, and the merged `records.parquet`
-    and `curves.parquet`. `out` is by default `report` in the (first) run folder. Page, Markdown and figures are made
-    before the first file is written, and each file is replaced in one step. The same records give the same bytes.
+    Writes `index.html`, `report.md`, `figures/*.svg`, `tables/*.csv` and `*.tex`, the merged `records.parquet` and
+    `curves.parquet`, and `files.json`, which names these: what a report before wrote and this one does not is removed.
+    `out` is by default `report` in the (first) run folder. Page, Markdown and figures are made before the first file is
+    written, and each file is replaced in one step. The same records give the same bytes.
     Raises `RecordError` if a run folder cannot be read, `OSError` if `out` cannot be written.
     """
     folders = [Path(run_folders)] if isinstance(run_folders, (str, Path)) else [Path(path) for path in run_folders]
@@ -115,10 +124,10 @@ def build_report(run_folders: Path | Sequence[Path], out: Path | None = None) ->
     tables = report_tables(results)
     made = report(results, tables)
     out.mkdir(parents=True, exist_ok=True)
-    write_frame(run.records, out / "records.parquet", RECORD_SCHEMA)
-    write_frame(run.curves, out / "curves.parquet", CURVE_SCHEMA)
-    write_tables(results, tables, out / "tables")
-    return _write(made, out)
+    merged = out / "records.parquet", out / "curves.parquet"
+    write_frame(run.records, merged[0], RECORD_SCHEMA)
+    write_frame(run.curves, merged[1], CURVE_SCHEMA)
+    return _write(made, out, [*merged, *write_tables(results, tables, out / "tables")])
 
 
 def build_comparison(a: Path, b: Path, out: Path) -> ReportPaths:
