@@ -37,8 +37,8 @@ from tasks.datasets.own.grouping import (
     ungrouped_warnings,
 )
 from tasks.datasets.own.options import ExtXYZConfig
-from tasks.datasets.own.precision import PRECISION_FRAMES, rounding_step
 from tasks.datasets.structures.molecules import find_bonds, topology_of_bonds
+from tasks.datasets.structures.precision import PRECISION_FRAMES, rounding_step
 from tasks.datasets.structures.samples import make_sample
 from tasks.datasets.structures.units import LARGEST, energy_unit_eV, force_unit_eV_per_A, length_unit_A
 

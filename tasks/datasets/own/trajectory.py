@@ -33,8 +33,8 @@ from tasks.datasets.own.files import (
     reduced_box_at,
 )
 from tasks.datasets.own.options import TrajectoryConfig
-from tasks.datasets.own.precision import PRECISION_FRAMES, rounding_step
 from tasks.datasets.structures.molecules import HYDROGEN, Topology, find_bonds, topology_of_bonds
+from tasks.datasets.structures.precision import PRECISION_FRAMES, rounding_step
 from tasks.datasets.structures.samples import make_sample
 from tasks.datasets.structures.units import LARGEST
 

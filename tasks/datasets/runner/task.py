@@ -27,7 +27,9 @@ from tasks.datasets.structures.molecules import (
     topology_of_bonds,
     topology_of_single_atoms,
 )
+from tasks.datasets.structures.precision import PRECISION_FRAMES, rounding_step
 from tasks.datasets.structures.samples import make_sample
+from tasks.datasets.structures.units import A_PER_BOHR
 
 FORMAT_VERSION = 2
 FILE = "structures.npz"
@@ -97,8 +99,10 @@ class RunnerFiles(DatasetTask):
         folder, provenance = cache.open_dataset(data_dir, self.kind, self._parameters(raw), FORMAT_VERSION)
         with np.load(folder / FILE) as stored:
             arrays = dict(stored)
+        samples = _samples(arrays)
+        looked_at = [sample.pos.double().numpy() / A_PER_BOHR for sample in samples[:PRECISION_FRAMES]]
         return Dataset(
-            samples=_samples(arrays),
+            samples=samples,
             outline=Outline(arrays["groups"]),
             licence=provenance["licence"],
             provenance=provenance,
@@ -106,6 +110,7 @@ class RunnerFiles(DatasetTask):
             title=provenance.get("title"),
             warnings=tuple(provenance["warnings"]),
             stand_in=provenance.get("stand_in", False),
+            precision_A=A_PER_BOHR * rounding_step(looked_at),
         )
 
     def outline(self, data_dir: Path) -> Outline | None:

@@ -14,7 +14,7 @@ from tasks.datasets.base import DatasetError
 from tasks.datasets.runner.n2p2 import N2P2
 from tasks.datasets.runner.options import N2P2Config
 from tests.tasks.conftest import sets
-from tests.tasks.datasets.runner.conftest import prepared, text_of
+from tests.tasks.datasets.runner.conftest import A_PER_BOHR, prepared, text_of
 
 Water = Callable[..., Data]
 
@@ -35,6 +35,20 @@ def test_own_files_without_periodicity(tmp_path: Path) -> None:
     assert dataset.species == (1, 6, 8)
     assert dataset.provenance["box_widths_A"] is None
     assert "citation" not in dataset.provenance
+
+
+@pytest.mark.parametrize(("decimals", "step_bohr"), [(2, 0.01), (3, 0.001), (9, 0.0)])
+def test_to_which_step_positions_are_rounded_is_noticed(tmp_path: Path, decimals: int, step_bohr: float) -> None:
+    """By that the audit looks for copies of these frames in other files."""
+    frames = []
+    for seed in range(8):
+        moved = METHANOL.clone()
+        noise = torch.rand(6, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        moved.pos = (METHANOL.pos.double() + noise).div(A_PER_BOHR).round(decimals=decimals) * A_PER_BOHR
+        frames.append(text_of(moved, str(seed)))
+    (tmp_path / "input.data").write_text("".join(frames))
+    dataset = prepared(N2P2(N2P2Config(path=tmp_path / "input.data")), tmp_path / "data")
+    assert dataset.precision_A == pytest.approx(step_bohr * A_PER_BOHR)
 
 
 def test_periodic_and_other_structures_do_not_mix(tmp_path: Path, water: Water) -> None:

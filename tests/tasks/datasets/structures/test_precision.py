@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.datasets.own.options import TrajectoryConfig
-from tasks.datasets.own.precision import rounding_step
 from tasks.datasets.own.trajectory import Trajectory
+from tasks.datasets.structures.precision import rounding_step
 
 
 @given(
