@@ -59,7 +59,8 @@ def _why(line: Line) -> str | None:
 
 def _find(run: Run, settings: Settings, key: str) -> Job | None:
     """The job of this key, of those that are planned here, or with the seeds that node 0 has added; None without."""
-    for seeds in ({}, planned_seeds(settings.run.read_plan().cells)):
+    planned = settings.run.read_plan().cells if settings.run.plan.exists() else ()
+    for seeds in ({}, planned_seeds(planned)):
         for job in make_jobs(run.plan_more(seeds) if seeds else run.cells, settings):
             if job.key == key:
                 return job
