@@ -337,7 +337,7 @@ def _print_errors(frame: pd.DataFrame, title: str) -> None:
         console.print(listed)
 
 
-RESUMED = ("run", "tune", "simulate")
+RESUMED = frozenset({"run", "tune", "simulate"})
 """Verbs that go on where they were."""
 
 
@@ -359,7 +359,7 @@ def main() -> NoReturn:
         _refuse(str(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        again = "the same command again" + (": it resumes" if sys.argv[1:2] in RESUMED else "")
+        again = "the same command again" + (": it resumes" if RESUMED.intersection(sys.argv[1:2]) else "")
         _refuse(f"{where}{error.strerror or error}. Mend that and run {again}")
     sys.exit(0)
 

@@ -62,7 +62,9 @@ def _meanings(plan: Plan) -> Iterator[tuple[str, Any]]:
             if arm.get("pretext"):
                 meaning["pretrain"] = training.get("pretrain")
             seen = arm.get("pretrain_on")
-            if isinstance(seen, list):
+            if seen == "pooled":
+                meaning["pooled"] = sorted({other.dataset for other in plan.cells if other.strategy == cell.strategy})
+            elif isinstance(seen, list):
                 meaning["structures"] = {name: structures.get(name) for name in seen}
             yield f"strategy {cell.strategy} on {cell.dataset}, {cell.model}", meaning
     for name, content in plan.data.items():

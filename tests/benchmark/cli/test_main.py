@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import torch
 import yaml
 from filelock import FileLock
 
+from benchmark.cli import main as main_module
 from benchmark.cli.main import main
 from benchmark.planning.suite_files import SUITES
 from tests.benchmark.runs import ONE, command, contents, inside, records, start
@@ -283,14 +285,19 @@ def test_an_empty_path_is_no_path(monkeypatch, capsys, arguments):
     assert "empty" in capsys.readouterr().err
 
 
-def test_only_what_resumes_is_said_to(monkeypatch, capsys, smoke):
-    monkeypatch.setattr(sys, "argv", ["nnp-bench", "report", str(smoke[0]), "--out", "/proc/none"])
+@pytest.mark.parametrize(
+    ("verb", "end"), [("report", "run the same command again"), ("run", "run the same command again: it resumes")]
+)
+def test_only_what_resumes_is_said_to(monkeypatch, capsys, verb, end):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device", "/runs/a")
+
+    monkeypatch.setattr(main_module, "app", full)
+    monkeypatch.setattr(sys, "argv", ["nnp-bench", verb])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert "/proc/none" in said
-    assert said.rstrip().endswith("run the same command again")
+    assert capsys.readouterr().err.strip() == f"error: /runs/a: No space left on device. Mend that and {end}"
 
 
 def test_foreign_folders_are_left_alone(refuse, smoke, tmp_path, data_dir):

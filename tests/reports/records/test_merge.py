@@ -160,6 +160,16 @@ def test_so_are_they_where_no_seed_is_in_both(make_run, path, value, said):
         read_runs(two_of_other_seeds(make_run, path, value))
 
 
+def test_so_is_a_pretraining_that_pools_other_datasets(make_run):
+    config = changed("strategies.masked.pretrain_on", "pooled")
+    one = make_run({("ethanol", "egnn", "masked"): {0: (1.0, 1.0)}}, name="one", config=config)
+    two = make_run(
+        {(name, "egnn", "masked"): {1: (1.0, 1.0)} for name in ("ethanol", "uracil")}, name="two", config=config
+    )
+    with pytest.raises(RecordError, match=r"strategy masked on ethanol, egnn .*\(pooled: \['ethanol'\], "):
+        read_runs([one, two])
+
+
 def test_so_is_other_data_made_with_the_same_settings(make_run):
     with pytest.raises(RecordError, match=r"the content of tip3p .*\(hash: a, b\)"):
         read_runs(two_of_other_seeds(make_run, hashes=("a", "b")))
