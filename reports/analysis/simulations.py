@@ -73,6 +73,14 @@ class Used:
         values = self.values(arm, quantity, place)
         return Mean(len(values), float(values.mean()), float(values.std(ddof=1))) if len(values) else None
 
+    def seeds(self, arm: Arm) -> int:
+        """Simulated seeds of an arm, whether or not anything could be measured of them."""
+        rows = pd.concat([self.simulations.measures, self.simulations.ends])
+        chosen = rows["kind"] == CELL
+        for name, value in arm._asdict().items():
+            chosen &= rows[name] == value
+        return int(rows.loc[chosen, "seed"].nunique())
+
     def values(self, arm: Arm, quantity: str, place: str = "") -> pd.Series:
         """Values of the seeds of an arm."""
         cells = self._cells

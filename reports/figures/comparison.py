@@ -91,7 +91,13 @@ def _describe(results: Results, rows: Mapping[tuple[str, str], Sequence[Arm]], m
     texts = []
     for pair, arms in rows.items():
         means = {arm.strategy: results.mean(arm, metric) for arm in arms}
-        shown = [f"{name} {plus_minus(mean.mean, mean.sd)}" for name, mean in means.items() if mean is not None]
+        planned = {arm.strategy: len(results.run.plan.cells_of(arm)) for arm in arms}
+        shown = [
+            f"{name} {plus_minus(mean.mean, mean.sd)}"
+            + (f" ({mean.n} of {planned[name]} seeds)" if mean.n < planned[name] else "")
+            for name, mean in means.items()
+            if mean is not None
+        ]
         texts.append(f"{results.run.plan.heading(*pair)}: {listing(shown)}")
     words = "Test {} in {}".format(*QUANTITIES[metric])
     return f"{words}, best checkpoint, logarithmic; mean ± standard deviation over seeds. {'; '.join(texts)}."

@@ -35,6 +35,7 @@ class Trace:
     strategy: str
     pen: Pen
     seeds: int
+    planned: int
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -48,9 +49,10 @@ class Trace:
         """Where the arm starts and ends."""
         first, last = (plain(self.own["epoch"][i]) for i in (0, -1))
         before = f" after {plain(self.before['epoch'])} of pretraining" if self.before["epoch"] else ""
+        seeds = f"{self.seeds} of " if self.seeds < self.planned else ""
         return (
             f"{self.strategy} from {number(self.mean[0])} at epoch {first} to {number(self.mean[-1])} at epoch "
-            f"{last}{before} ({plural(self.seeds, 'seed')})"
+            f"{last}{before} ({seeds}{plural(self.planned, 'seed')})"
         )
 
 
@@ -68,13 +70,14 @@ def _over_seeds(results: Results, metric: str) -> dict[Arm, pd.DataFrame]:
     return {Arm(*map(str, place)): frame for place, frame in grouped.groupby(ARM, sort=False)}
 
 
-def _trace(strategy: str, pen: Pen, frame: pd.DataFrame) -> Trace:
+def _trace(strategy: str, pen: Pen, frame: pd.DataFrame, planned: int) -> Trace:
     chosen = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), MOST_POINTS)).round().astype(int))
     thin = frame.iloc[chosen]
     return Trace(
         strategy,
         pen,
         seeds=int(frame["seeds"].max()),
+        planned=planned,
         mean=thin["mean"].to_numpy(float),
         low=thin["low"].to_numpy(float),
         high=thin["high"].to_numpy(float),
@@ -141,9 +144,9 @@ def convergence(results: Results) -> list[Drawing]:
     for i, (dataset, model) in enumerate(plan.pairs, start=1):
         traces = {
             metric: [
-                _trace(name, look[name], over_seeds[metric][Arm(dataset, model, name)])
-                for name in plan.strategies
-                if Arm(dataset, model, name) in over_seeds[metric]
+                _trace(arm.strategy, look[arm.strategy], over_seeds[metric][arm], len(plan.cells_of(arm)))
+                for arm in (Arm(dataset, model, name) for name in plan.strategies)
+                if arm in over_seeds[metric]
             ]
             for metric in results.headline_metrics(dataset)
         }

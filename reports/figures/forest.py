@@ -23,7 +23,7 @@ from reports.text.verdicts import errors_of, where
 MOST_ROWS = 16
 """Comparisons in one figure."""
 WIDEST = (0.2, 4.0)
-"""Factors that the axis reaches at most: −80 and +300 %. Seeds beyond stand at its edge, as arrows."""
+"""Factors that the axis reaches at most: −80 and +300 %. What is beyond stands at its edge, as arrows."""
 TICKS = (-80, -65, -50, -30, -20, -10, 0, 10, 25, 50, 100, 200, 300)
 """In %."""
 
@@ -94,10 +94,14 @@ def _draw_row(axes: Axes, change: Change, y: float, colour: str, marker: str, se
     low, high = change.seen
     if not pd.isna(low):
         axes.fill_betweenx([y - 0.32, y + 0.32], _factor(low), _factor(high), color=GRID, linewidth=0, zorder=0)
-    if not pd.isna(change.low):
-        ends = np.clip([_factor(change.low), _factor(change.high)], WIDEST[0] / 2, 2 * WIDEST[1])
-        axes.plot(ends, [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
     first, last = axes.get_xlim()
+    if not pd.isna(change.low):
+        ends = np.array([_factor(change.low), _factor(change.high)])
+        axes.plot(ends.clip(first, last), [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
+        for shape, cut in (("<", ends[0] < first), (">", ends[1] > last)):
+            if cut:
+                edge = first if shape == "<" else last
+                axes.plot(edge, y, marker=shape, color=colour, markersize=4.5, linestyle="none", clip_on=False)
     factors = np.array([_factor(seed) for seed in seeds])
     for shape, here in (("<", factors < first), ("o", (factors >= first) & (factors <= last)), (">", factors > last)):
         if not here.any():
@@ -107,7 +111,11 @@ def _draw_row(axes: Axes, change: Change, y: float, colour: str, marker: str, se
             points, x="factor", y="y", color=colour, s=14, alpha=0.6, linewidth=0, ax=axes, legend=False, marker=shape,
             clip_on=False,
         )  # fmt: skip
-    axes.plot(_factor(change.percent), y, marker=marker, color=colour, markersize=6.5, linestyle="none")
+    factor = _factor(change.percent)
+    shape = "<" if factor < first else ">" if factor > last else marker
+    axes.plot(
+        np.clip(factor, first, last), y, marker=shape, color=colour, markersize=6.5, linestyle="none", clip_on=False
+    )
 
 
 def _figure(results: Results, groups: Sequence[Group], _: Sequence[str], size: tuple[float, float]) -> Figure:
@@ -155,7 +163,7 @@ def _describe(results: Results, groups: Sequence[Group]) -> str:
         for change in found:
             seeds = listing([f"{brief(percent)}" for percent in results.single_seeds(change).values()])
             rows.append(f"{heading} against {change.place.baseline} {_text(change)}, single seeds {seeds} %")
-    return f"Changes of the test error with 95 % intervals, logarithmic. {'; '.join(rows)}."
+    return f"Changes of the test error with 95 % intervals, logarithmic; beyond the axis, arrows. {'; '.join(rows)}."
 
 
 def forest(results: Results) -> list[Drawing]:
@@ -164,10 +172,12 @@ def forest(results: Results) -> list[Drawing]:
     Of each its change with the 95 % interval, its seeds as faint points, and in grey the changes that it would have
     missed (power below 80 %). Colour and marker are those of the baseline.
     """
-    changes, title = _chosen(results)
-    changes = changes[:MOST_ROWS]
+    every, title = _chosen(results)
+    changes = every[:MOST_ROWS]
     if not changes:
         return []
+    if len(changes) < len(every):
+        title += f", {len(changes)} of {len(every)}: the tables have all"
     groups, shared = _groups(results, changes)
     pen = pens(results.run.plan.strategies)
     names = list(dict.fromkeys(change.place.baseline for change in changes))

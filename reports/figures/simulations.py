@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from reports.analysis.simulations import Used
 from reports.figures.drawing import Drawing, compose
 from reports.figures.palette import INK, look, pens
-from reports.figures.svg import sample
+from reports.figures.svg import ink_sample, sample
 from reports.records.plan import Arm
 from reports.records.simulations import CELL
-from reports.text.formatting import listing, number, plus_minus
+from reports.text.formatting import listing
+from reports.text.simulated import mean_words
 
 MOST_PAIRS = 6
 """Datasets and models that are drawn."""
@@ -86,7 +87,7 @@ def _survival(used: Used, arms: Sequence[Arm], at: int) -> Drawing | None:
 
 
 def _curves(used: Used, arms: Sequence[Arm], quantity: str, name: str, what: str, x: str, y: str) -> Drawing | None:
-    """Mean of the seeds of each arm with their standard deviation, over the reference in black."""
+    """Mean of the seeds of each arm with their standard deviation, and the reference as a thin line."""
     series = used.simulations.series
     rows = series[(series["quantity"] == quantity) & (series["dataset"] == arms[0].dataset)]
     own = rows[(rows["kind"] == CELL) & (rows["model"] == arms[0].model)]
@@ -95,7 +96,8 @@ def _curves(used: Used, arms: Sequence[Arm], quantity: str, name: str, what: str
     if not places:
         return None
     frames = {
-        f"{i}": (own[own["place"] == place], reference[reference["place"] == place]) for i, place in enumerate(places)
+        f"{i}": (_on_one_grid(own[own["place"] == place]), _on_one_grid(reference[reference["place"] == place]))
+        for i, place in enumerate(places)
     }
     title = dict(zip(frames, places, strict=True))
     alts = {
@@ -105,8 +107,8 @@ def _curves(used: Used, arms: Sequence[Arm], quantity: str, name: str, what: str
     labels = {panel: (x or title[panel], y, title[panel] if x else "") for panel in frames}
     size = {"size": (WIDTH, HEIGHT)} if len(frames) > 1 else {}  # one alone is shown as large as other figures are
     return compose(
-        name, _title(used, arms, what), alts, partial(_figure, used, arms, frames, labels), legend=_legend(used, arms),
-        **size,
+        name, _title(used, arms, what), alts, partial(_figure, used, arms, frames, labels),
+        legend=(*_legend(used, arms), *_legend_of(reference)), **size,
     )  # fmt: skip
 
 
@@ -127,17 +129,31 @@ def _figure(
     return figure
 
 
+def _on_one_grid(curves: pd.DataFrame) -> pd.DataFrame:
+    """Curves whose points can be averaged: the first, second, ... of each at the mean of their places.
+
+    Distributions and spectra are on one grid anyway. Scans move an atom by the same steps, from where it is in the
+    first frame, which differs where seeds have data of their own.
+    """
+    point = curves.groupby(["subject", "seed"]).cumcount()
+    return curves.assign(x=curves["x"].groupby(point).transform("mean").round(4))
+
+
+def _legend_of(reference: pd.DataFrame) -> tuple[tuple[str, str], ...]:
+    """What the thin line is, where there is one."""
+    words = {"own model": "the data's own model", "data": "frames of the data"}
+    return tuple((ink_sample(), words[str(kind)]) for kind in reference["kind"].unique())
+
+
 def _panel(axes: Axes, used: Used, arms: Sequence[Arm], own: pd.DataFrame, reference: pd.DataFrame) -> None:
     colours, dashes = look(used.results.run.plan)
     names = [arm.strategy for arm in arms if arm.strategy in set(own["strategy"])]
-    # Seeds may have their scans begin at other places: what is averaged has to be on one grid.
-    rounded = own.assign(x=own["x"].round(4))
     sns.lineplot(
-        rounded, x="x", y="y", hue="strategy", style="strategy", hue_order=names, style_order=names, palette=colours,
+        own, x="x", y="y", hue="strategy", style="strategy", hue_order=names, style_order=names, palette=colours,
         dashes=dashes, errorbar="sd" if own["seed"].nunique() > 1 else None, legend=False, linewidth=1.3, ax=axes,
     )  # fmt: skip
     if len(reference):
-        axes.plot(reference["x"], reference["y"], color=INK, linewidth=0.9, zorder=5)
+        sns.lineplot(reference, x="x", y="y", color=INK, errorbar=None, linewidth=0.9, zorder=5, ax=axes)
 
 
 def _describe(used: Used, arms: Sequence[Arm], quantity: str, place: str) -> str:
@@ -147,11 +163,11 @@ def _describe(used: Used, arms: Sequence[Arm], quantity: str, place: str) -> str
         "spectrum": ("spectrum_error_per_cm", place),
         "scan": ("scan_rmse_mev", place),
     }[quantity]
-    means = {arm.strategy: used.mean(arm, measure, place) for arm in arms}
-    shown = [f"{name} {plus_minus(mean.mean, mean.sd)}" for name, mean in means.items() if mean is not None]
+    means = {arm.strategy: mean_words(used, arm, measure, place) for arm in arms}
+    shown = [f"{name} {mean[0]}" for name, mean in means.items() if mean is not None]
     if not shown:
         return "mean over seeds, and their standard deviation; there is no reference."
-    return f"mean over seeds, and their standard deviation; black is the reference. Errors: {listing(shown)}."
+    return f"mean over seeds, and their standard deviation. Errors against the reference: {listing(shown)}."
 
 
 def _elsewhere(used: Used, arms: Sequence[Arm], at: int) -> Drawing | None:
@@ -180,8 +196,8 @@ def _elsewhere(used: Used, arms: Sequence[Arm], at: int) -> Drawing | None:
         return figure
 
     hot = used.hottest(arms[0].dataset)
-    means = {arm.strategy: used.mean(arm, "force_rmse_mev_per_A", hot) for arm in arms}
-    words = [f"{name} {number(mean.mean)}" for name, mean in means.items() if mean is not None]
+    means = {arm.strategy: mean_words(used, arm, "force_rmse_mev_per_A", hot) for arm in arms}
+    words = [f"{name} {mean[0]}" for name, mean in means.items() if mean is not None]
     alt = f"Force RMSE against the temperature of the structures; at {hot}: {listing(words)} meV/Å."
     return compose(
         f"elsewhere-{at}", _title(used, arms, "force errors at other temperatures"), {"temperature": alt}, draw,

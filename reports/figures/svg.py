@@ -212,6 +212,14 @@ def sample(pen: Pen) -> str:
     )
 
 
+def ink_sample() -> str:
+    """The same of a thin line in the colour of the text, without a marker."""
+    return (
+        '<svg class="plot" viewBox="0 0 40 12" width="40" height="12" aria-hidden="true">'
+        '<path d="M0,6H40" fill="none" stroke="currentColor"/></svg>'
+    )
+
+
 @dataclass(frozen=True)
 class Row:
     """Panels side by side in a sheet: SVG elements with a view box."""

@@ -23,8 +23,9 @@ SAID = {
 TABLES = ("simulations", "simulation-changes", "elsewhere", "scans")
 ABOUT = (
     "Each potential was simulated from test frames of its own seed, with and without a thermostat, and asked about "
-    "structures of other conditions. Lines are means over seeds, bands one standard deviation; black is the data's own "
-    "model. What each number is, and what it hides: docs/design/in-use.md."
+    "structures of other conditions. Lines are means over seeds, bands one standard deviation; the thin line is the "
+    "reference: the data's own model or, where there is none, frames of the data. What each number is, and what it "
+    "hides: docs/design/in-use.md."
 )
 
 

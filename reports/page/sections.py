@@ -150,12 +150,12 @@ ESCAPED = (
 )
 CONVERGENCE = (
     "Validation error during finetuning. Lines are means over the finished seeds, bands reach from the smallest to the "
-    "largest seed; hover over a marked point to see its numbers. Error axes are logarithmic. An arm starts where its "
-    "pretraining ended, or at zero if pretraining is not counted."
+    "largest seed; on the page, numbers show where the pointer rests on a marked point, and curves.parquet holds all. "
+    "Error axes are logarithmic. An arm starts where its pretraining ended, or at zero if pretraining is not counted."
 )
 COMPARED = (
-    "Test errors of the best checkpoint, logarithmic: faint points are single seeds, the marker is their mean, and its "
-    "line one standard deviation to each side."
+    "Test errors of the best checkpoint, logarithmic: faint points are single seeds that finished, the marker is their "
+    "mean, and its line one standard deviation to each side."
 )
 PREDICTED = (
     "A random sample of test predictions, from the smallest seed of each arm. Energies are per atom, after subtracting "

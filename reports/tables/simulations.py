@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
-from reports.analysis.estimates import Mean
 from reports.analysis.results import Results
 from reports.analysis.simulations import PREDICTED, Used, used
 from reports.records.plan import Arm
 from reports.tables.table import Column, Number, Rows, Table, change_cell, p_cell, seen_cell, value
-from reports.text.formatting import NONE, number, plus_minus
+from reports.text.formatting import NONE, number
+from reports.text.simulated import mean_words
 
 MEASURED = {
     ("stable_ps", ""): "stable (ps)",
@@ -40,29 +38,19 @@ def use_table(used: Used) -> Table:
     there = set(measured[["quantity", "place"]].itertuples(index=False, name=None))
     columns = {place: title for place, title in MEASURED.items() if place in there}
 
-    def row(name: str, seeds: str, broken: str, found: Sequence[Mean | None]) -> list[str]:
-        return [
-            name,
-            seeds,
-            broken,
-            *(NONE if one is None else Number(plus_minus(one.mean, one.sd), one.mean) for one in found),
-        ]
-
     groups: dict[tuple[str, str], Rows] = {}
     for arm in used.arms:
         ends = used.ends(arm)
         broken = int(ends["cause"].notna().sum())
-        means = [used.mean(arm, *place) for place in columns]
-        seeds = Number(str(ends["seed"].nunique()), ends["seed"].nunique())
-        groups.setdefault((arm.dataset, arm.model), []).append(
-            row(arm.strategy, seeds, Number(f"{broken} of {len(ends)}", broken), means)
-        )
+        seeds = used.seeds(arm)
+        row = [arm.strategy, Number(str(seeds), seeds), Number(f"{broken} of {len(ends)}", broken)]
+        row += [_mean(used, arm, *place) for place in columns]
+        groups.setdefault((arm.dataset, arm.model), []).append(row)
     for (dataset, _), rows in groups.items():
         for kind in used.rivals(dataset):
             found = [used.rival(dataset, kind, *place) for place in columns]
             if any(one is not None for one in found):
-                means = [None if one is None else Mean(1, one, float("nan")) for one in found]
-                rows.append(row(_rival(kind), NONE, NONE, means))
+                rows.append([_rival(kind), NONE, NONE, *(NONE if one is None else value(one) for one in found)])
     settings = used.simulations.settings
     caption = (
         f"Simulations with the potentials: {settings['replicas']} of each, {settings['nvt_ps']:g} ps with a thermostat "
@@ -70,8 +58,11 @@ def use_table(used: Used) -> Table:
     )
     notes = (
         "Ended early: of all simulations with a thermostat; a bond more than 0.5 Å off its mean length, a temperature "
-        "out of bounds, or what is not finite. Errors are distances from the data's own model: what it shows itself is "
-        "the sampling error of simulations of this length, which a perfect potential would have, too.",
+        "out of bounds, or what is not finite. Errors are distances from the data's own model, or from frames of the "
+        "data where it has none: what the model shows itself is the sampling error of simulations of this length, "
+        "which a perfect potential would have, too.",
+        "(2 of 6): a mean over so many seeds alone. Simulations of the others ended too early to measure it, so that "
+        "it is one of those that lasted.",
     )
     titles = [Column("arm", numeric=False), Column("seeds"), Column("ended early"), *map(Column, columns.values())]
     return Table(caption, titles, _headed(used, groups), notes, name="simulations")
@@ -144,9 +135,8 @@ def _by_place(used: Used, quantity: str, caption: str, name: str) -> Table:
     places = used.places(quantity)
     groups: dict[tuple[str, str], Rows] = {}
     for arm in used.arms:
-        means = [used.mean(arm, quantity, place) for place in places]
-        if any(mean is not None for mean in means):
-            cells = [NONE if m is None else Number(plus_minus(m.mean, m.sd), m.mean) for m in means]
+        cells = [_mean(used, arm, quantity, place) for place in places]
+        if any(cell != NONE for cell in cells):
             groups.setdefault((arm.dataset, arm.model), []).append([arm.strategy, *cells])
     for (dataset, _), rows in groups.items():
         for kind in used.rivals(dataset):
@@ -155,6 +145,11 @@ def _by_place(used: Used, quantity: str, caption: str, name: str) -> Table:
                 rows.append([_rival(kind), *(NONE if one is None else value(one) for one in found)])
     titles = [Column("arm", numeric=False), *(Column(place) for place in places)]
     return Table(caption, titles, _headed(used, groups), name=name)
+
+
+def _mean(used: Used, arm: Arm, quantity: str, place: str) -> str:
+    found = mean_words(used, arm, quantity, place)
+    return NONE if found is None else Number(*found)
 
 
 def _headed(used: Used, groups: dict[tuple[str, str], Rows]) -> list[tuple[str, Rows]]:

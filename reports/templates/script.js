@@ -41,6 +41,8 @@
       const button = document.createElement("button");
       button.type = "button";
       button.append(...header.childNodes);
+      // Columns of several groups share titles: "RMSE" of forces and of energies.
+      if (header.dataset.label) button.setAttribute("aria-label", header.dataset.label);
       header.append(button);
       button.addEventListener("click", () => {
         const next = { ascending: "descending", descending: "none" }[header.ariaSort] ?? "ascending";

@@ -198,7 +198,7 @@ def full(
     return folder, *_both(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def key_of() -> Callable[..., str]:
     return _key_of
 

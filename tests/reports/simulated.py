@@ -53,20 +53,31 @@ def leave(run: Path, names, measures=None, ends=(), series=None, state="ok", rea
     write_simulation(folder.path, tables)
 
 
+PEAK = 2.9
+
+
+def curves(error: float):
+    """g(r) whose peak is too high by an error, and a spectrum."""
+    rdf = [(2.5, 1.0), (2.8, PEAK + error), (3.2, 0.9)]
+    return {("rdf", "O-O"): rdf, ("spectrum", ""): [(1600, 1e-3), (3700, 2e-3)]}
+
+
 def simulate(run: Path, key_of, errors, ends=None):
     """Structure errors by strategy and seed; force errors elsewhere are a thousand times as large.
 
-    A structure error of None is one that could not be measured.
+    A structure error of None is one that could not be measured. Curves differ between arms and seeds: the first peak
+    of g(r) is `PEAK`, the reference's, and as much higher as the error is; scans begin at another place for each seed.
     """
-    points = {("rdf", "O-O"): [(2.5, 1.0), (2.8, 2.9), (3.2, 0.9)], ("spectrum", ""): [(1600, 1e-3), (3700, 2e-3)]}
     for strategy, seeds in errors.items():
         for seed, error in seeds.items():
             key = key_of(strategy, seed)
             found = {("rdf_error", "mean"): error, ("stable_ps", ""): 10.0}
             own = (ends or {}).get(strategy, [(10.0, None), (10.0, None)])
-            leave(run, subject_of(key, strategy, seed, "nvt"), found, own, points)
+            leave(run, subject_of(key, strategy, seed, "nvt"), found, own, curves(error or 0.0))
+            scan = {("scan", "O-H stretch (Å)"): [(x + 0.01 * seed, 10 * x + seed) for x in (0.9, 1.0, 1.1)]}
+            leave(run, subject_of(key, strategy, seed, "scans"), {("scan_rmse_mev", "O-H stretch (Å)"): 5.0}, (), scan)
             force = 500 if error is None else 1000 * error
             hot = {("force_rmse_mev_per_A", "400 K"): force, ("force_rmse_mev_per_A", "300 K"): 0.9 * force}
             leave(run, subject_of(key, strategy, seed, "elsewhere"), hot)
     names = subject_of("own-model-tip3p", None, 0, "nvt", "own model")
-    leave(run, names, {("rdf_error", "mean"): 0.05, ("stable_ps", ""): 10.0}, [(10.0, None)], points)
+    leave(run, names, {("rdf_error", "mean"): 0.05, ("stable_ps", ""): 10.0}, [(10.0, None)], curves(0.0))

@@ -12,6 +12,7 @@ import pytest
 
 from reports.page.write import build_report
 from tests.reports.made_up import primary
+from tests.reports.simulated import simulate
 
 pytestmark = pytest.mark.slow
 
@@ -46,8 +47,8 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def report(run_factory, tmp_path_factory):
-    """A smoke run with two models, four arms, references, a cell that diverged and one that is not there yet."""
+def report(run_factory, tmp_path_factory, key_of):
+    """A smoke run with two models, four arms, references, simulations, a cell that diverged and one still to come."""
     outcomes = {arm: dict(seeds) for arm, seeds in OUTCOMES.items()}
     outcomes["tip3p", "gns", "denoised"] |= {1: ("diverged", "loss is nan at step 12"), 2: None}
     sweep = {"over": "model", "label": "width", "log": False, "values": {"egnn": 1.0, "gns": 2.0}}
@@ -58,6 +59,7 @@ def report(run_factory, tmp_path_factory):
         primary=[primary(baselines=["scratch", "scratch-extended"])],
         references={"null": (800.0, 900.0), "one molecule": (286.0, 700.0)},
     )
+    simulate(folder, key_of, {"scratch": {0: 0.4, 1: 0.5}, "masked": {0: 0.2, 1: None}})
     return build_report(folder).html
 
 
@@ -132,6 +134,22 @@ def test_a_click_sorts_and_a_third_one_restores(visit):
     assert header.get_attribute("aria-sort") is None
     assert texts(page, "main-rmse", column) == before
     assert numbers not in (sorted(numbers), sorted(numbers, reverse=True)), "sorting changed something"
+
+
+def test_every_button_of_a_table_has_a_name_of_its_own(visit):
+    """Titles repeat under the headings of force and energy; heard alone they must still be told apart."""
+    page = visit()
+    found = page.evaluate(
+        """[...document.querySelectorAll('table.sortable')].map(
+            (table) => [...table.querySelectorAll('th button')].map(
+                (button) => [button.getAttribute('aria-label') ?? button.textContent, button.textContent]))"""
+    )
+    assert len(found) > 3
+    for table in found:
+        names = [name for name, _ in table]
+        assert len(set(names)) == len(names), names
+        plain = [("".join(name.split()), "".join(shown.split())) for name, shown in table]
+        assert all(shown in name for name, shown in plain), "what is seen is part of what is heard"
 
 
 def test_the_keyboard_sorts(visit):
