@@ -120,7 +120,7 @@ lock: ## resolve the dependencies anew and write the locks
 	$(WRITE_LOCKS)
 
 hashes: KNOWS = $(BIN)
-hashes: ## write the hashes of the locks anew, for pins that were changed or added by hand
+hashes: $(VENV)/.project ## write the hashes of the locks anew, for pins that were changed or added by hand
 	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv --clear $(LOCK_VENV)
 	@sed -nE 's/^([A-Za-z0-9][^ ]*==[^ ]+).*/\1/p' requirements.lock requirements-torch.lock \

@@ -118,6 +118,15 @@ def test_the_schema_refuses_what_is_wrong(validator, change, place):
     assert [".".join(error.absolute_path) for error in validator.iter_errors(suite | change)] == [place]
 
 
+def test_the_page_of_suites_has_all_with_their_scales():
+    page = (ROOT / "docs" / "guide" / "suites.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[\w`, -]+) \| ([a-z, -]+) \|", page, flags=re.MULTILINE)
+    told = {name: scales.split(", ") for names, scales in rows for name in re.findall(r"`([\w-]+)`", names)}
+    assert told == {
+        name: [*yaml.safe_load(path.read_text(encoding="utf-8"))["scales"]] for name, path in available_suites().items()
+    }
+
+
 def test_the_newest_version_of_the_changelog_is_the_projects():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     versions = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)

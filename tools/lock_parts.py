@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterable
 from importlib import metadata
@@ -38,12 +39,21 @@ def needed(wanted_first: Iterable[str]) -> set[str]:
         try:
             requires = metadata.requires(name) or []
         except metadata.PackageNotFoundError:
-            continue  # of torch's CUDA packages none is in the lock
+            if name in _locked():  # of torch's CUDA packages none is
+                sys.exit(
+                    f"{name} is in {LOCK.name} and not installed here, so that what it needs is not known. "
+                    "Call `make env`, then `.venv/bin/python -m tools.lock_parts`"
+                )
+            continue
         for requirement in map(Requirement, requires):
             marker = requirement.marker
             if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
                 waiting.append(requirement)
     return {name for name, _ in seen}
+
+
+def _locked() -> set[str]:
+    return {canonicalize_name(entry["name"]) for entry in ENTRY.finditer(LOCK.read_text(encoding="utf-8"))}
 
 
 def part(name: str) -> str:

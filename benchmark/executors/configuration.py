@@ -85,8 +85,7 @@ def read_configuration(path: Path) -> Configuration:
     """
     if importlib.util.find_spec("parsl") is None:
         raise BenchmarkError(
-            "--executor needs Parsl, which is not installed: pip install 'nnp-pretrain-bench[cluster]' "
-            "(from the project's folder: pip install '.[cluster]')"
+            "--executor needs Parsl, which is not installed: pip install '.[cluster]' in the project's folder"
         )
     from parsl import Config
 

@@ -39,7 +39,7 @@ class XTB(Labeller):
         except PackageNotFoundError as error:
             raise DatasetError(
                 f"labels by {self.title} need the package tblite, which is not installed: "
-                f"pip install 'nnp-pretrain-bench[xtb]', or leave out the arms with labels_from kind 'xtb'"
+                f"pip install '.[xtb]' in the project's folder, or leave out the arms with labels_from kind 'xtb'"
             ) from error
 
     def begin(self) -> Calculate:

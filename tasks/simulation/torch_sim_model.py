@@ -17,7 +17,7 @@ try:
     from torch_sim import SimState
     from torch_sim.models.interface import ModelInterface
 except ImportError as error:
-    raise ImportError("torch-sim is not installed: pip install 'nnp-pretrain-bench[torch-sim]'") from error
+    raise ImportError("torch-sim is not installed: pip install '.[torch-sim]' in the project's folder") from error
 
 
 class TorchSimModel(ModelInterface):

@@ -90,9 +90,7 @@ def test_what_is_wrong_with_a_file_is_said_in_words(refuse, written, lines, frag
 def test_a_file_that_is_not_there_and_parsl_not_installed(refuse, written, monkeypatch):
     refuse("run", "--suite", "water", "--executor", "nowhere.py", fragments=["nowhere.py", "no such file"])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    refuse(
-        "run", "--suite", "water", "--executor", written(""), fragments=["pip install 'nnp-pretrain-bench[cluster]'"]
-    )
+    refuse("run", "--suite", "water", "--executor", written(""), fragments=["pip install '.[cluster]'"])
 
 
 def test_parsl_is_imported_with_the_option_alone():
