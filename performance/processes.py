@@ -42,18 +42,36 @@ class Cost:
     peak_mb: float
 
 
+# A process takes over the peak of the one that started it (Linux: exec keeps the larger of the two), and this one has
+# torch in its memory: so a small one in between starts the command, waits for it and says what it took.
+_LAUNCHER = """
+import json, os, sys, time
+began = time.perf_counter()
+child = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+wall = time.perf_counter() - began
+found = [wall, usage.ru_utime + usage.ru_stime, os.waitstatus_to_exitcode(status), usage.ru_maxrss]
+os.write(int(sys.argv[1]), json.dumps(found).encode())
+"""
+
+
 def run(command: Sequence[str], folder: Path = ROOT, environment: dict[str, str] | None = None) -> Cost:
-    """Run a command to its end, without its output."""
-    began = time.perf_counter()
-    quiet = subprocess.DEVNULL
-    variables = {**os.environ, **(environment or {})}
-    process = subprocess.Popen(command, cwd=folder, stdout=quiet, stderr=quiet, env=variables)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - began
+    """Run a command, whose program is named by its whole path, to its end, without its output."""
+    source, sink = os.pipe()
+    with open(source, encoding="utf-8") as found:
+        started = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(sink), *command],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **(environment or {})},
+            pass_fds=[sink],
+        )
+        os.close(sink)
+        wall, cpu, code, peak = json.loads(found.read())
+        started.wait()
     # Kilobytes on Linux, bytes on macOS.
-    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-    return Cost(wall, usage.ru_utime + usage.ru_stime, process.returncode, peak)
+    return Cost(wall, cpu, code, peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
 
 
 def _answers(settings: Settings) -> list[Finding]:
@@ -174,30 +192,37 @@ def _jobs(settings: Settings) -> list[Finding]:
 def _water(settings: Settings) -> list[Finding]:
     """`water` at `quick`, or NNP_BENCH_SUITE; against an earlier checkout where NNP_BENCH_EARLIER names one.
 
-    Both versions read the same suite file and have made their own data beforehand. This one runs with an empty cache of
-    compiled code first, and then with what that has left.
+    Both versions read the same suite file and have made their own data beforehand. Each runs with an empty cache of
+    compiled code first, and then with what that has left (an earlier version may compile nothing).
+
+    Raises:
+        RuntimeError: for a suite that is no file where there are two versions: each would read its own.
     """
     suite = os.environ.get("NNP_BENCH_SUITE", "water")
     earlier = os.environ.get("NNP_BENCH_EARLIER")
     what = f"{Path(suite).stem} at quick, with a job a core"
+    if Path(suite).is_file():
+        suite = str(Path(suite).resolve())
+    elif earlier is not None:
+        raise RuntimeError(f"NNP_BENCH_SUITE {suite!r}: name a file, which both versions read, with NNP_BENCH_EARLIER")
+    sides = {"now": ROOT} if earlier is None else {"now": ROOT, "earlier": Path(earlier)}
+    titles = (f"{what}, nothing compiled before", what)
     with tempfile.TemporaryDirectory() as name:
-        now = Path(name) / "now"
-        times = {f"{what}, nothing compiled before": _whole(suite, ROOT, now), what: _whole(suite, ROOT, now)}
-        if earlier is None:
-            return [Finding("water", words, "–", wall, "s") for words, wall in times.items()]
-        before = _whole(suite, Path(earlier), Path(name) / "earlier")
+        times = {side: [_whole(suite, root, Path(name) / side) for _ in titles] for side, root in sides.items()}
+    if earlier is None:
+        return [Finding("water", words, "–", wall, "s") for words, wall in zip(titles, times["now"], strict=True)]
     return [
         Finding(
             "water",
             words,
-            "an earlier version",
+            "an earlier version, likewise",
             wall / before,
             "×",
             0.6,
             "at most",
             details={"s": wall, "earlier": before},
         )
-        for words, wall in times.items()
+        for words, wall, before in zip(titles, times["now"], times["earlier"], strict=True)
     ]
 
 

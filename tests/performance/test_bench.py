@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 import typer
 
-from performance import ours, table
+from performance import ours, processes, table
 from performance.__main__ import ROWS, chosen
 from performance.plain.step import finetuning_step
 from performance.plain.weights import plain_of
-from performance.rows import Finding, of_pairs
+from performance.processes import run
+from performance.rows import Finding, Settings, of_pairs
 from performance.suites import Share, days
 from performance.timing import Pairs, alternate, medians
 
@@ -80,3 +83,29 @@ def test_both_sides_of_a_row_make_the_same_steps(kind):
     losses = torch.tensor([[step(), other()] for _ in range(4)])
     torch.testing.assert_close(losses[:, 0], losses[:, 1], rtol=1e-4, atol=1e-5)
     assert losses[3, 0] < losses[0, 0]
+
+
+def test_the_peak_of_a_command_is_its_own():
+    """Linux hands the peak of a process on to what it starts; this one has torch in its memory, and more here."""
+    ballast = bytearray(300_000_000)
+    ballast[:: 1 << 12] = b"x" * len(ballast[:: 1 << 12])
+    small = run([sys.executable, "-I", "-S", "-c", "pass"])
+    large = run([sys.executable, "-I", "-S", "-c", "b'x' * 200_000_000"])
+    del ballast
+    assert (small.code, large.code) == (0, 0)
+    assert small.peak_mb < 50
+    assert 200 < large.peak_mb < 300
+    assert small.cpu_s < 5
+    assert run([sys.executable, "-c", "raise SystemExit(7)"]).code == 7
+
+
+def test_two_versions_are_compared_on_one_file_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("NNP_BENCH_EARLIER", str(tmp_path))
+    with pytest.raises(RuntimeError, match="name a file"):
+        processes._water(Settings())
+    took = {"now": iter([10.0, 6.0]), "earlier": iter([20.0, 8.0])}
+    suite = tmp_path / "own.yaml"
+    suite.write_text("")
+    monkeypatch.setenv("NNP_BENCH_SUITE", str(suite))
+    monkeypatch.setattr(processes, "_whole", lambda suite, root, folder: next(took[folder.name]))
+    assert [finding.value for finding in processes._water(Settings())] == [0.5, 0.75]
