@@ -26,7 +26,7 @@ def test_without_tblite_the_message_says_how_to_have_it(monkeypatch):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(xtb, "version", missing)
-    with pytest.raises(DatasetError, match=r"tblite, which is not installed: pip install 'nnp-pretrain-bench\[xtb\]'"):
+    with pytest.raises(DatasetError, match=r"tblite, which is not installed: pip install '\.\[xtb\]'"):
         xtb.XTB(XTBConfig()).versions()
 
 

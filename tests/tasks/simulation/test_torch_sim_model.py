@@ -20,7 +20,7 @@ from tests.tasks.simulation.conftest import make_potential
 def test_without_torch_sim_the_message_says_how_to_have_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_sim", None)
     monkeypatch.delitem(sys.modules, "tasks.simulation.torch_sim_model", raising=False)
-    with pytest.raises(ImportError, match=r"pip install 'nnp-pretrain-bench\[torch-sim\]'"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[torch-sim\]'"):
         importlib.import_module("tasks.simulation.torch_sim_model")
 
 
