@@ -133,7 +133,7 @@ def test_killed_run_is_resumed_and_equals_an_uninterrupted_one(smoke, data_dir, 
                 "--data-dir", data_dir, "--jobs", "2"]  # fmt: skip
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert command(*arguments(whole)).returncode == 0
+    assert inside(*arguments(whole)).returncode == 0
     process = start(*arguments(cut))
     deadline = time.monotonic() + 120
     while not (checkpoints := list(cut.glob("cells/*/last.ckpt"))) and time.monotonic() < deadline:
