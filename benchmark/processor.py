@@ -17,8 +17,8 @@ def processor(threads: int) -> Iterator[None]:
 
     Processors take many times as long over such numbers, and the tails of 64 radial functions and their derivatives
     are full of them: they make a step of EGNN three times as long. Next to anything that is not as small they are
-    lost in rounding. Threads that are started within compute likewise. Afterwards all is as it was: whoever runs jobs
-    in a process of their own, in a notebook say, has other work to do in it.
+    lost in rounding. Threads that are started within compute likewise, and go on to. Afterwards this thread is as it
+    was: whoever runs jobs in a process of their own, in a notebook say, has other work to do in it.
 
     Args:
         threads: CPU threads of this process.
