@@ -1,4 +1,4 @@
-"""The verbs that use what a run has trained: take potentials away, and see what they are worth in simulations."""
+"""The verbs that use what a run has left: take potentials or records away, and simulate with the potentials."""
 
 from __future__ import annotations
 
@@ -38,6 +38,24 @@ def export(
     paths = write(run_folder, to, data_dir or default_data_dir(), cell, chosen, checkpoint, pretraining)
     for path in paths:
         console.print(f"potential: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def archive(
+    run_folder: RunPath,
+    to: Annotated[Path, typer.Option(parser=place, help="A new file; its name ends with .tar.xz.")],
+) -> None:
+    """Pack the records of a run into one file to publish or keep, without weights; unpacked, `report` reads it."""
+    from reports.records.archive import write_archive
+    from reports.records.status import FINISHED
+
+    packed = write_archive(run_folder, to)
+    console.print(
+        f"archive: {to} ({to.stat().st_size / 1e6:.1f} MB, {packed.count(*FINISHED)} finished cells of "
+        f"{len(packed.states)})",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from benchmark.cell.cell import CellJob
 from benchmark.cell.job import Settings
 from benchmark.planning.planner import make_plan
 from benchmark.planning.reading import load_suite
+from reports.records.archive import write_archive
 from reports.records.run import read_run
 from tests.benchmark.runs import contents, records
 
@@ -82,6 +84,18 @@ def test_a_damaged_pretraining_is_done_again_where_a_cell_needs_it(made, copy):
 def test_the_weights_of_a_pretraining_that_no_cell_needs_any_more_are_not_missed(made, copy):
     empty(pretraining_of(copy) / "potential.pt")
     assert "2 of 2 cells were finished before" in made.run(copy)
+
+
+def test_what_is_unpacked_of_an_archive_goes_on(made, copy, tmp_path):
+    interrupt(job_of(copy, "masked"))
+    write_archive(copy, tmp_path / "run.tar.xz")
+    with tarfile.open(tmp_path / "run.tar.xz") as archive:
+        archive.extractall(tmp_path / "elsewhere", filter="data")
+    unpacked = tmp_path / "elsewhere" / copy.name
+    scratch = contents(job_of(unpacked, "scratch"))
+    assert not list(unpacked.rglob("*.pt")) + list(unpacked.rglob("*.ckpt"))
+    mended(made, unpacked, "potential.pt is missing", "pretraining/seed 0 is done again")
+    assert contents(job_of(unpacked, "scratch")) == scratch
 
 
 @pytest.mark.parametrize(
