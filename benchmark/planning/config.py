@@ -12,7 +12,7 @@ from benchmark.planning.entries import Entry, Strict
 from benchmark.planning.simulation import SimulationSettings
 from benchmark.planning.strategies import Strategy, from_file
 from benchmark.planning.suite_files import merge
-from reports.records.plan import Sweep
+from reports.records.plan import SpreadRule, Sweep
 from tasks.datasets.splits import SplitConfig, TrajectorySplit
 
 
@@ -234,6 +234,13 @@ class Suite(Strict):
         description=f"The comparisons that the suite is run for: {FEWEST_PRIMARY} to {MOST_PRIMARY}, counted by "
         "baselines. Only they get a verdict, and the correction is over them; all else is exploratory. Without any, "
         "all is.",
+    )
+    spread: SpreadRule = Field(
+        "pooled",
+        exclude_if=lambda spread: spread == "pooled",
+        description="Whose spread the intervals rest on. `pooled`: one of all arms, unless two of them scatter more "
+        "than the others. `own`: that of the two arms that are compared, for suites in which some arms are expected to "
+        "scatter far more than others. Declared before the run, like `primary`.",
     )
     datasets: dict[Name, DatasetEntry] = Field(min_length=1, description="Labelled datasets, by name.")
     structures: dict[Name, StructuresEntry] = Field(

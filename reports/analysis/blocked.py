@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from statsmodels.regression.linear_model import OLS
 
 from reports.analysis.statistics import LEVEL
+from reports.records.plan import SpreadRule
 
 POOLING_LEVEL = 0.1
 """Where two arms scatter more than the others do (p below this, one-sided), their own spread is taken.
@@ -28,7 +29,7 @@ VALUE_COLUMNS = ["strategy", "seed", "split_hash", "value"]
 CHANGE = ["n", "change_percent", "low_percent", "high_percent", "p", "df", "error", "sd", "arms", "spread_p", "method"]
 
 
-def blocked_changes(values: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFrame:
+def blocked_changes(values: pd.DataFrame, baselines: Sequence[str], spread: SpreadRule = "pooled") -> pd.DataFrame:
     """Change of each arm against each baseline, from one model for all arms of a dataset, network and metric.
 
     The model is log(error) = block + arm + residual, fitted by least squares, with normal residuals of one spread. A
@@ -46,11 +47,15 @@ def blocked_changes(values: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFr
     each arm. Those of a blocked model add up to zero in each seed and arm: the Brown–Forsythe test never rejects
     three seeds of them.)
 
+    With `spread="own"` every comparison is the paired t-test of its two arms, whatever the others do. Suites declare it
+    whose arms are expected to scatter differently; where they do not, it costs degrees of freedom.
+
     Args:
         values: rows of `statistics.seed_values`, or of its columns. Errors of zero have no logarithm and are left
             out. Cells of one seed whose splits are known to differ go into different blocks and are not compared; a
             seed that only one arm has says nothing.
         baselines: strategies that others are compared with.
+        spread: whose spread intervals rest on, of all arms or of the two that are compared.
 
     Returns:
         One row for each comparison with a common seed: dataset, model, strategy, baseline, metric and what else
@@ -63,7 +68,8 @@ def blocked_changes(values: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFr
         * `sd`: the spread that it rests on, of the log error of one cell,
         * `arms`: number of arms that the spread is estimated from,
         * `spread_p`: NaN where there is no third arm to compare the spread with,
-        * `method`: `blocked`, or `paired` where the pooled spread was refused.
+        * `method`: `blocked`, `paired` where the pooled spread was refused, or `own` where the spread was to be that of
+          the two arms.
 
         Interval, p and `error` are NaN for one common seed, an anecdote, and where no degree of freedom is left.
     """
@@ -77,7 +83,7 @@ def blocked_changes(values: pd.DataFrame, baselines: Sequence[str]) -> pd.DataFr
     names = [*what[:2], "strategy", "baseline", *what[2:]]
     if not fitted:
         return pd.DataFrame(columns=[*names, *CHANGE])
-    return _intervals(_with_own_spread(pd.concat(fitted, ignore_index=True)))[[*names, *CHANGE]]
+    return _intervals(_with_own_spread(pd.concat(fitted, ignore_index=True), spread))[[*names, *CHANGE]]
 
 
 def geometric_means(values: pd.DataFrame, datasets: Sequence[str], name: str) -> pd.DataFrame:
@@ -183,8 +189,8 @@ def _within(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> NDArray[n
     return values - (sums.T / np.bincount(blocks)).T[blocks]
 
 
-def _with_own_spread(fitted: pd.DataFrame) -> pd.DataFrame:
-    """`spread_p`, `sd` and `method`; where the pooled spread is refused, the paired t-test's numbers."""
+def _with_own_spread(fitted: pd.DataFrame, spread: SpreadRule) -> pd.DataFrame:
+    """`spread_p`, `sd` and `method`; where the pooled spread is refused, or not wanted, the paired t-test's numbers."""
     own_df = fitted["n"] - 1
     rest_df, rest = fitted["df"] - own_df, (fitted["squares"] - fitted["own_squares"]).clip(lower=0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -192,10 +198,11 @@ def _with_own_spread(fitted: pd.DataFrame) -> pd.DataFrame:
         spread_p = stats.f.sf(ratio, own_df, rest_df)
         sd = (fitted["squares"] / fitted["df"].where(fitted["df"] > 0)) ** 0.5
         own_sd = (fitted["own_squares"] / own_df) ** 0.5
-    paired = spread_p < POOLING_LEVEL
+    refused = spread_p < POOLING_LEVEL
+    paired = refused | (spread == "own")
     return fitted.assign(
         spread_p=spread_p,
-        method=np.where(paired, "paired", "blocked"),
+        method="own" if spread == "own" else np.where(refused, "paired", "blocked"),
         sd=sd.mask(paired, own_sd),
         effect=fitted["effect"].mask(paired, fitted["own_effect"]),
         error=fitted["error"].mask(paired, own_sd * np.sqrt(2 / fitted["n"])),

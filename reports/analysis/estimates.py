@@ -42,7 +42,7 @@ class Change:
     verdict: str
     """`lower`, `higher`, or '' where no difference can be told, or none is to be."""
     method: str
-    """`blocked` or `paired`, see `blocked.blocked_changes`."""
+    """`blocked`, `paired` or `own`, see `blocked.blocked_changes`."""
     arms: int
     """Of which the spread was estimated."""
     sd: float

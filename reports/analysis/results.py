@@ -89,7 +89,7 @@ class Results:
 
     def _judged(self, values: pd.DataFrame) -> pd.DataFrame:
         baselines = list(dict.fromkeys([*self.run.plan.baselines, *(one.baseline for one in self.primaries)]))
-        changes = blocked_changes(values, baselines)
+        changes = blocked_changes(values, baselines, self.run.plan.spread)
         ranks = {name: rank for rank, name in enumerate(baselines)}
         # Two baselines are compared once: the later with the earlier.
         once = changes["strategy"].map(ranks).fillna(len(ranks)) > changes["baseline"].map(ranks)

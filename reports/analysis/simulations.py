@@ -143,7 +143,7 @@ class Used:
         values = pd.concat(parts, ignore_index=True)
         values["split_hash"] = values["subject"].map(hashes)
         names = ["dataset", "model", "strategy", "seed", "split_hash", "metric", "value"]
-        frame = blocked_changes(values[names], plan.baselines)
+        frame = blocked_changes(values[names], plan.baselines, plan.spread)
         frame = frame[~frame["strategy"].isin(plan.baselines)].reset_index(drop=True)
         frame.loc[[not self._whole(change) for change in rows_of(frame)], "p"] = np.nan
         places = frame[list(Primary._fields)].itertuples(index=False, name=None)

@@ -52,7 +52,8 @@ def primary_widths(run: Run, percent: float | None = None) -> pd.DataFrame:
     if members:
         values = pd.concat([values, geometric_means(values, members, AVERAGE)[values.columns]], ignore_index=True)
     baselines = list(dict.fromkeys(name for primary in plan.primary for name in primary.baselines))
-    changes = {tuple(row[name] for name in COMPARISON): row for row in rows_of(blocked_changes(values, baselines))}
+    found = rows_of(blocked_changes(values, baselines, plan.spread))
+    changes = {tuple(row[name] for name in COMPARISON): row for row in found}
     rows = []
     for primary in plan.primary:
         for baseline in primary.baselines:
@@ -63,13 +64,13 @@ def primary_widths(run: Run, percent: float | None = None) -> pd.DataFrame:
                 if row is None
                 else (*place, row["n"], half_width(row["error"], row["df"]), row["sd"], row["arms"])
             )
-    found = pd.DataFrame(rows, columns=[*COMPARISON, "n", "half_width", "sd", "arms"])
-    enough = (found["half_width"] <= (percent or 0)) & (found["n"] >= FEWEST_SEEDS)
+    widths = pd.DataFrame(rows, columns=[*COMPARISON, "n", "half_width", "sd", "arms"])
+    enough = (widths["half_width"] <= (percent or 0)) & (widths["n"] >= FEWEST_SEEDS)
     needed = [
         None if percent is None or np.isnan(sd) else n if done else _expected(percent, sd, arms)
-        for n, sd, arms, done in zip(found["n"], found["sd"], found["arms"], enough, strict=True)
+        for n, sd, arms, done in zip(widths["n"], widths["sd"], widths["arms"], enough, strict=True)
     ]
-    return found.assign(enough=enough, needed=pd.array(needed, dtype="Int64"))
+    return widths.assign(enough=enough, needed=pd.array(needed, dtype="Int64"))
 
 
 def _expected(percent: float, sd: float, arms: int) -> int | None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from reports.records.alike import check_alike
 from reports.records.atomic import RecordError
 from reports.records.parquet import rows_of
-from reports.records.plan import Plan, PlannedPrimary, Sweep
+from reports.records.plan import Plan, PlannedPrimary, SpreadRule, Sweep
 from reports.records.record import METRICS
 from reports.records.references import PLACE
 from reports.records.run import CONFLICT_COLUMNS, Run, read_run
@@ -62,6 +62,7 @@ def _merge_plans(runs: Sequence[Run], names: Sequence[str]) -> Plan:
             command=_first((plan.command for plan in plans), "\n"),
             baselines=list(dict.fromkeys(name for plan in plans for name in plan.baselines)),
             primary=_merge_primaries(plans),
+            spread=_one_rule(plans, names),
             until_percent=max((plan.until_percent for plan in plans if plan.until_percent), default=None),
             datasets=_laid_under_all([plan.datasets for plan in plans]),
             models=_laid_under_all([plan.models for plan in plans]),
@@ -74,6 +75,17 @@ def _merge_plans(runs: Sequence[Run], names: Sequence[str]) -> Plan:
         )
     except ValidationError as error:
         raise RecordError(f"the plans of {', '.join(names)} do not fit together: {error.errors()[0]['msg']}") from error
+
+
+def _one_rule(plans: Sequence[Plan], names: Sequence[str]) -> SpreadRule:
+    """The one rule for intervals that all have declared."""
+    for plan, name in zip(plans, names, strict=True):
+        if plan.spread != plans[0].spread:
+            raise RecordError(
+                f"{names[0]} declares `spread: {plans[0].spread}` and {name} `spread: {plan.spread}`: one report has "
+                "one rule for its intervals. Report each run on its own, or put two of them side by side with --compare"
+            )
+    return plans[0].spread
 
 
 def _merge_primaries(plans: Sequence[Plan]) -> list[PlannedPrimary]:

@@ -120,6 +120,10 @@ class PlannedPrimary(BaseModel):
     """The error that is compared: a column of the records."""
 
 
+SpreadRule = Literal["pooled", "own"]
+"""Whose spread an interval rests on: that of all arms of a dataset and network, or of the two that are compared."""
+
+
 class Sweep(BaseModel):
     """The axis of an ablation: the names it goes over and the number that each stands for."""
 
@@ -159,6 +163,8 @@ class Plan(BaseModel):
     primary: list[PlannedPrimary] = []
     """The family of comparisons that verdicts are on; all others are exploratory. Also those that a filter left without
     cells: the family is what was declared. Empty where none was."""
+    spread: SpreadRule = "pooled"
+    """Whose spread the intervals of all comparisons rest on, as declared before the run; see `blocked_changes`."""
     until_percent: Annotated[float, Field(gt=0)] | None = None
     """Seeds are added until the half-width of the interval of every primary comparison is below this many %; None: the
     number of seeds was fixed."""

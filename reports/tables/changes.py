@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -11,9 +11,8 @@ from reports.analysis.estimates import Change
 from reports.analysis.families import Primary
 from reports.analysis.power import CHANGES, seeds_needed
 from reports.analysis.results import Results
-from reports.records.plan import Arm
+from reports.records.plan import Arm, SpreadRule
 from reports.tables.table import (
-    SIGNS,
     Column,
     Number,
     Rows,
@@ -23,6 +22,7 @@ from reports.tables.table import (
     method_cell,
     p_cell,
     seen_cell,
+    signs,
     versus,
 )
 from reports.text.formatting import NONE, QUANTITIES, interval, listing, plural, signed, titled
@@ -30,11 +30,19 @@ from reports.text.verdicts import conclusion, errors_of, where
 
 SEEN = Column("seen with 80 % power (%)")
 SPREAD = Column("spread", numeric=False)
-MODEL = (
-    "Interval and p come from one model for all arms of a dataset and network (logarithm of the error = seed + arm + "
-    "residual), or from the paired t-test of two arms that scatter more than the others: see the column spread. "
-    "Seen with 80 % power: smaller changes would mostly have been missed."
-)
+RULES: Mapping[SpreadRule, str] = {
+    "pooled": "Interval and p come from one model for all arms of a dataset and network (logarithm of the error = "
+    "seed + arm + residual), or from the paired t-test of two arms that scatter more than the others: see the column "
+    "spread.",
+    "own": "Interval and p come from the paired t-test of the two arms (logarithms of their errors, seed by seed), as "
+    "the suite declares.",
+}
+
+
+def _rule(results: Results) -> str:
+    """Where intervals and p come from."""
+    seen = "Seen with 80 % power: smaller changes would mostly have been missed."
+    return f"{RULES[results.run.plan.spread]} {seen}"
 
 
 def _name(results: Results, place: Primary) -> str:
@@ -82,7 +90,7 @@ def primary_table(results: Results) -> Table:
             Column("verdict", numeric=False),
         ],
         list(groups.items()),
-        (MODEL,),
+        (_rule(results),),
         name="primary",
         absent="No primary comparison was declared, so that nothing here has a verdict.",
     )
@@ -136,7 +144,7 @@ def comparison_table(results: Results) -> Table:
             SPREAD,
         ],
         list(groups.items()),
-        (MODEL, *([untested] if untested else [])),
+        (_rule(results), *([untested] if untested else [])),
         name="comparisons",
         absent=untested or "No further arm has a finished seed in common with a baseline.",
     )
@@ -251,7 +259,7 @@ def seeds_table(results: Results) -> Table:
         if key in seen:
             continue
         seen.add(key)
-        own = change.method == "paired"
+        own = change.method != "blocked"
         what = f"{_name(results, place)}, " if own else ""
         needed = [seeds_needed(percent, change.sd, change.arms, change.family) for percent in CHANGES]
         spread = 100 * math.expm1(change.sd)
@@ -299,7 +307,7 @@ def change_table(results: Results) -> Table:
         "Change of all test errors in %, best checkpoint (95 % interval, not corrected).",
         [Column("comparison", numeric=False), Column("common seeds"), *(Column(titled(m)) for m in results.metrics)],
         by_pair(results, rows),
-        (SIGNS,),
+        (signs(results),),
         name="changes",
         absent="No arm has two finished seeds in common with a baseline.",
     )

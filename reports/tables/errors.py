@@ -13,7 +13,6 @@ from reports.analysis.statistics import CONSTANT
 from reports.records.plan import Arm
 from reports.records.record import JUDGED, METRICS
 from reports.tables.table import (
-    SIGNS,
     TOLD,
     UNLEARNED,
     Column,
@@ -26,6 +25,7 @@ from reports.tables.table import (
     finished_seeds,
     mean_cell,
     named,
+    signs,
 )
 from reports.text.formatting import NONE, QUANTITIES, REFERENCES, as_printed, plus_minus, signed, titled
 
@@ -142,7 +142,7 @@ def _main_table(results: Results, metrics: tuple[str, str], datasets: Sequence[s
         groups[arm.dataset, arm.model].append([named(results, arm), *(cell(arm) for _, cell in cells)])
 
     name = GROUPS[metrics[0]][1]
-    notes = [SIGNS]
+    notes = [signs(results)]
     if split:
         notes.append("Energy: the constant is the error that all frames share, sd what is left of the RMSE without it.")
     found = [paper for paper in papers.values() if paper]

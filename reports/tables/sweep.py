@@ -7,7 +7,7 @@ from reports.analysis.sweep import groups, headline_metrics
 from reports.records.plan import Arm
 from reports.tables.errors import error_columns, error_texts
 from reports.tables.provenance import WORTH, frame_counts, value_range, worth
-from reports.tables.table import SIGNS, Column, Table, finished_seeds
+from reports.tables.table import Column, Table, finished_seeds, signs
 from reports.text.formatting import NONE, plain
 
 
@@ -41,6 +41,6 @@ def sweep_table(results: Results) -> Table | None:
             for group in every
             for name, points in group.lines.items()
         ],
-        (SIGNS,),
+        (signs(results),),
         name="sweep",
     )

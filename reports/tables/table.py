@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports.analysis.estimates import Change
 from reports.analysis.results import Results
-from reports.records.plan import Arm
+from reports.records.plan import Arm, SpreadRule
 from reports.text.formatting import NONE, UNTOLD, WIDEST, interval, number, p_value, plus_minus, signed
 
 MARKS = {
@@ -23,10 +23,17 @@ MARKS = {
 """Sign behind a number or a name -> what it means; tables explain those that they have."""
 TOLD, UNTOLD_PRIMARY, SINGLE, OWN_SPREAD, UNLEARNED, STUCK = MARKS
 
-SIGNS = (
-    "Seeds: finished of planned. Negative changes are improvements. In brackets: 95 % interval of the model for all "
-    "arms (logarithm of the error = seed + arm + residual). Changes without * or ◦ are exploratory and have no verdict."
-)
+
+def signs(results: Results) -> str:
+    """What numbers and brackets in tables of errors are."""
+    rules: dict[SpreadRule, str] = {
+        "pooled": "the model for all arms (logarithm of the error = seed + arm + residual)",
+        "own": "the paired t-test of the two arms (logarithms of their errors, seed by seed)",
+    }
+    return (
+        "Seeds: finished of planned. Negative changes are improvements. In brackets: 95 % interval of "
+        f"{rules[results.run.plan.spread]}. Changes without * or ◦ are exploratory and have no verdict."
+    )
 
 
 class Number(str):
@@ -184,6 +191,8 @@ def method_cell(change: Change) -> str:
         return NONE
     if change.method == "paired":
         return "of these two arms, which scatter more"
+    if change.method == "own":
+        return "of the two arms, as declared"
     return "of the two arms" if change.arms == 2 else f"of all {change.arms} arms"
 
 

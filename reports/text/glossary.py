@@ -27,9 +27,9 @@ GLOSSARY = (
     (
         "95 % interval",
         "If the experiment were repeated with other seeds, 95 of 100 such intervals would hold the true change. The "
-        "spread is estimated from all arms together; where two arms scatter more than the others, from these two (ᵖ). "
-        "It is not corrected for the number of comparisons. With one seed there is none; one that holds 0 and reaches "
-        "beyond +300 % is called not determined.",
+        "spread is estimated from all arms together; where two arms scatter more than the others (ᵖ), or where the "
+        "suite declares it, from these two. It is not corrected for the number of comparisons. With one seed there is "
+        "none; one that holds 0 and reaches beyond +300 % is called not determined.",
     ),
     (
         "Primary and exploratory",

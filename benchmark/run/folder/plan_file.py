@@ -156,6 +156,7 @@ def write(
             command="\n".join(dict.fromkeys([*(before.command.splitlines() if before else ()), command])),
             baselines=suite.baselines,
             primary=planned_primaries(suite),
+            spread=suite.spread,
             until_percent=until_percent or (before.until_percent if before else None),
             datasets={
                 name: _dataset(entry, _read(data, name), described.get(name)) for name, entry in suite.datasets.items()

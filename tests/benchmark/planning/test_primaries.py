@@ -17,6 +17,14 @@ def test_a_comparison_is_of_the_force_error_that_its_dataset_is_judged_by(load_o
     assert "primary" not in load_own(primary=[]).model_dump()
 
 
+def test_the_spread_that_intervals_rest_on_is_declared_too(load_own):
+    assert load_own(spread="own").model_dump()["spread"] == "own"
+    # Run folders of before there was a choice have no word on it in their plans, and go on.
+    assert "spread" not in load_own(spread="pooled").model_dump()
+    with pytest.raises(BenchmarkError, match=r"spread.*'pooled' or 'own'"):
+        load_own(spread="paired")
+
+
 @pytest.mark.parametrize(
     ("primary", "message"),
     [

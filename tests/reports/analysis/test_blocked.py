@@ -119,6 +119,20 @@ def test_more_scatter_than_the_others_is_refused_the_pooled_spread():
     assert calm["spread_p"] > 0.9
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 12), st.floats(0.01, 3), st.integers(0, 10**6))
+def test_its_own_spread_is_the_paired_t_test_whatever_other_arms_do(seeds, wild, random):
+    logs = np.random.default_rng(random).normal(size=(4, seeds)) * np.array([[0.1], [0.1], [0.1], [wild]])
+    errors = {arm: dict(enumerate(np.exp(row))) for arm, row in zip(ARMS, logs, strict=True)}
+    changes = blocked.blocked_changes(values_of(errors), ["scratch"], "own")
+    assert set(changes["method"]) == {"own"}
+    for at, arm in enumerate(ARMS[1:], start=1):
+        row, test = one(changes, arm), stats.ttest_rel(logs[at], logs[0])
+        low, high = (100 * math.expm1(end) for end in test.confidence_interval())
+        assert (row["df"], row["arms"]) == (seeds - 1, 2)
+        assert row[["p", "low_percent", "high_percent"]].tolist() == pytest.approx([test.pvalue, low, high], rel=1e-6)
+
+
 def test_unbalanced_design_against_least_squares_by_hand():
     # masked has no seed 2, other no seed 0; seed 3 has scratch alone and must not count.
     errors = {

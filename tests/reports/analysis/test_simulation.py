@@ -108,3 +108,22 @@ def test_a_spread_of_its_own_is_mostly_seen():
     checked = changes.loc[changes["strategy"] == "masked", "p"]
     assert (pooled < 0.05).mean() == pytest.approx(0.157, abs=0.04)
     assert (checked < 0.05).mean() == pytest.approx(0.09, abs=0.03)
+
+
+def test_with_a_wild_arm_the_others_are_told_by_their_own_spread_only():
+    """Twelve seeds, one of four arms of four times the spread: it hides what would be seen without it."""
+    effect = 0.125
+    values = made_up([0.1, 0.1, 0.1, 0.4], 12, (0, 0, -effect, 0), 500)
+    pooled, own = (blocked.blocked_changes(values, ["scratch"], rule) for rule in ("pooled", "own"))
+    told = [(changes.loc[changes["strategy"] == "masked", "p"] < 0.05).mean() for changes in (pooled, own)]
+    assert told == pytest.approx([0.15, 0.78], abs=0.06)
+    false = own.loc[own["strategy"] != "masked", "p"] < 0.05
+    assert false.mean() == pytest.approx(0.05, abs=0.025)
+
+
+def test_where_all_arms_scatter_alike_their_own_spread_costs_little_power():
+    values = made_up([0.2] * 4, 12, (0, 0, -0.25, 0), 500)
+    pooled, own = (blocked.blocked_changes(values, ["scratch"], rule) for rule in ("pooled", "own"))
+    told = [(changes.loc[changes["strategy"] == "masked", "p"] < 0.05).mean() for changes in (pooled, own)]
+    assert told == pytest.approx([0.81, 0.78], abs=0.05)
+    assert told[0] > told[1]

@@ -39,6 +39,26 @@ def test_widths_of_two_arms_are_those_of_the_paired_t_test(make_run):
     assert not primary_widths(run, 99.0)["enough"].any()
 
 
+def test_with_its_own_spread_a_wild_arm_widens_no_other_interval(make_run):
+    rng = np.random.default_rng(0)
+    spreads = {"scratch": 0.05, "masked": 0.05, "denoised": 0.8}
+    outcomes = {
+        arm: {seed: (100 * math.exp(spread * rng.normal()), 10.0) for seed in range(8)}
+        for arm, spread in spreads.items()
+    }
+    primary = [PRIMARY | {"baselines": ["scratch"]}]
+    (own,), (pooled,) = (
+        primary_widths(read_run(make_run(outcomes, name=rule, primary=primary, spread=rule)), 10.0).to_dict("records")
+        for rule in ("own", "pooled")
+    )
+    force = [[outcomes[arm][seed][0] for seed in range(8)] for arm in ("masked", "scratch")]
+    low, high = stats.ttest_rel(*np.log(force)).confidence_interval()
+    assert own["half_width"] == pytest.approx(100 * math.expm1((high - low) / 2))
+    assert own["arms"] == 2
+    assert own["half_width"] < 10 < pooled["half_width"]
+    assert own["needed"] == 8 < pooled["needed"]
+
+
 def test_an_average_is_over_the_members_within_a_seed(make_run):
     primary = [PRIMARY | {"dataset": None, "baselines": ["scratch"]}]
     results = molecules(make_run, ["a", "b", "c"], logs=(0.0, 0.1, 0.3), primary=primary)

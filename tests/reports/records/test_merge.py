@@ -106,6 +106,13 @@ def test_other_settings_under_the_same_name_are_refused(make_run):
         read_runs([])
 
 
+def test_two_rules_for_intervals_in_one_report_are_refused(make_run):
+    first, second = (make_run(A, name=rule, spread=rule) for rule in ("pooled", "own"))
+    assert read_runs([second]).plan.spread == "own"
+    with pytest.raises(RecordError, match=r"pooled declares `spread: pooled` and own `spread: own`.*--compare"):
+        read_runs([first, second])
+
+
 CONFIG = {
     "datasets": {"tip3p": {"kind": "tip3p", "label": "water", "options": {"molecules": 16}}},
     "structures": {"many": {"kind": "tip3p", "options": {"seed": 1}}},

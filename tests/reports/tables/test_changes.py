@@ -10,8 +10,9 @@ from reports.tables.changes import (
     primary_table,
     seeds_table,
 )
+from reports.tables.errors import main_tables
 from reports.text.formatting import p_value, signed
-from tests.reports.made_up import KNOWN, REFERENCES, SURE, blocked_by_hand, molecules, primary, results_of
+from tests.reports.made_up import KNOWN, REFERENCES, SURE, blocked_by_hand, molecules, primary, results_of, seeds
 
 ENERGY = "energy_rmse_mev"
 
@@ -45,6 +46,31 @@ def test_primary_comparisons_have_corrected_p_and_a_verdict(make_run):
     assert energy[9] == "no difference can be told (any change would have been seen)"
     assert "Holm's correction is over all 2" in primary_table(results).caption
     assert comparison_table(results).empty
+
+
+def test_a_declared_spread_of_the_two_arms_is_said_and_not_marked(make_run):
+    noisy = {
+        "scratch": seeds(100, 101, 99, 100, 102, 98),
+        "scratch-extended": seeds(95, 96, 94, 95, 97, 93),
+        "masked": seeds(90, 91, 90, 88, 92, 89),
+        "denoised": seeds(50, 200, 80, 300, 60, 150),
+    }
+    tables = [
+        [primary_table(results), comparison_table(results), *main_tables(results)]
+        for results in (
+            results_of(make_run, noisy, name=rule, primary=[primary("denoised")], spread=rule)
+            for rule in ("pooled", "own")
+        )
+    ]
+    (pooled, *_), (own, *_) = tables
+    assert rows_of(pooled)[0][8] == "of these two arms, which scatter more"
+    assert rows_of(own)[0][8] == "of the two arms, as declared"
+    assert any("ᵖ" in cell for row in rows_of(tables[0][2]) for cell in row)
+    for table in tables[1]:
+        text = str(table)
+        assert "ᵖ" not in text
+        assert "one model for all arms" not in text
+        assert "paired t-test of the two arms" in text
 
 
 def test_no_difference_is_never_said_without_what_could_not_be_seen(make_run):
