@@ -63,6 +63,11 @@ class Used:
         return max(kelvins, key=lambda place: float(place.removesuffix(" K")), default="")
 
     @cached_property
+    def tests(self) -> set[str]:
+        """Which of `records.simulations.TESTS` were made."""
+        return {*self._cells["test"], *self.simulations.ends["test"]}
+
+    @cached_property
     def arms(self) -> list[Arm]:
         """Arms of the plan with simulations, in the plan's order."""
         there = set(self._cells[["dataset", "model", "strategy"]].itertuples(index=False, name=None))

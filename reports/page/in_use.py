@@ -21,11 +21,16 @@ SAID = {
 }
 """Measures that are compared, in the middle of a sentence."""
 TABLES = ("simulations", "simulation-changes", "elsewhere", "scans")
+DONE = {
+    "nvt": "simulated with a thermostat from test frames of its own seed",
+    "nve": "simulated without a thermostat",
+    "elsewhere": "asked about structures of other conditions",
+    "scans": "asked for energies along scans",
+}
+"""What a test does with each potential."""
 ABOUT = (
-    "Each potential was simulated from test frames of its own seed, with and without a thermostat, and asked about "
-    "structures of other conditions. Lines are means over seeds, bands one standard deviation; the thin line is the "
-    "reference: the data's own model or, where there is none, frames of the data. What each number is, and what it "
-    "hides: docs/design/in-use.md."
+    "Lines are means over seeds, bands one standard deviation; the thin line is the reference: the data's own model "
+    "or, where there is none, frames of the data. What each number is, and what it hides: docs/design/in-use.md."
 )
 
 
@@ -51,7 +56,8 @@ def pieces(used: Used) -> Pieces:
     pairs = len({(arm.dataset, arm.model) for arm in used.arms})
     if pairs > MOST_PAIRS:
         notes.append(f"Of {pairs} datasets and models, {MOST_PAIRS} are drawn. The tables have the numbers of all.")
-    return Pieces(ABOUT, simulation_figures(used), notes)
+    done = listing([what for test, what in DONE.items() if test in used.tests])
+    return Pieces(f"Each potential was {done}. {ABOUT}", simulation_figures(used), notes)
 
 
 def sentence(used: Used) -> str:

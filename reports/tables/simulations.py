@@ -8,7 +8,7 @@ from reports.analysis.results import Results
 from reports.analysis.simulations import PREDICTED, Used, used
 from reports.records.plan import Arm
 from reports.tables.table import Column, Number, Rows, Table, change_cell, p_cell, seen_cell, value
-from reports.text.formatting import NONE, number
+from reports.text.formatting import NONE, listing, number
 from reports.text.simulated import mean_words
 
 MEASURED = {
@@ -52,10 +52,9 @@ def use_table(used: Used) -> Table:
             if any(one is not None for one in found):
                 rows.append([_rival(kind), NONE, NONE, *(NONE if one is None else value(one) for one in found)])
     settings = used.simulations.settings
-    caption = (
-        f"Simulations with the potentials: {settings['replicas']} of each, {settings['nvt_ps']:g} ps with a thermostat "
-        f"and {settings['nve_ps']:g} ps without; mean ± sd over seeds."
-    )
+    kinds = {"nvt": "with a thermostat", "nve": "without a thermostat"}
+    made = listing([f"{settings[f'{test}_ps']:g} ps {how}" for test, how in kinds.items() if test in used.tests])
+    caption = f"Simulations with the potentials: {settings['replicas']} of each, {made}; mean ± sd over seeds."
     notes = (
         "Ended early: of all simulations with a thermostat; a bond more than 0.5 Å off its mean length, a temperature "
         "out of bounds, or what is not finite. Errors are distances from the data's own model, or from frames of the "

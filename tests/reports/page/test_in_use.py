@@ -25,6 +25,11 @@ def test_the_section_and_its_sentence(make_run, key_of, both):
         assert "Of 2 comparisons that could be tested 2 can be told: " in text
         assert "lower error of g(r) of masked than of scratch (−" in text
         assert "out of memory" in text
+        assert "2 of each, 10 ps with a thermostat; mean ± sd" in text, "of those without one none was finished"
+        assert (
+            "of its own seed, asked about structures of other conditions and asked for energies along scans. " in text
+        )
+        assert "without a thermostat" not in text
         assert "Spearman's rank correlation" in text
     assert markdown.index("In use, simulations") < markdown.index("## Test errors")
     for name in ("survival-0", "rdf-0", "spectrum-0", "elsewhere-0"):
