@@ -171,24 +171,27 @@ def split_hash_table(results: Results) -> Table:
     )
 
 
-def _leaves(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def _leaves(content: Any, name: str = "") -> Iterator[tuple[str, str | float]]:
     if isinstance(content, dict):
         for key in sorted(content):
             yield from _leaves(content[key], f"{name}.{key}" if name else str(key))
     elif content is not None:
-        yield name, content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+        yield name, content if isinstance(content, str | float) else json.dumps(content, ensure_ascii=False)
 
 
 MOST_VALUES = 20
 """How many different values of one thing are shown."""
+
+MOST_MEASURED = 3
+"""How many different measured numbers of one thing are shown; of more, their range."""
 
 OF_CELLS = ("schema", "name", "config", "split_hash", "normalisation", "earlier_sittings", "started_at", "finished_at")
 """What a provenance says of a cell or of itself rather than of the run, or what has another place in the report."""
 
 
 def provenance_table(results: Results) -> Table:
-    """Where and with what the finished cells ran; several values where cells differ."""
-    found: dict[str, dict[str, None]] = {}
+    """Where and with what the finished cells ran; several values where cells differ, of many numbers their range."""
+    found: dict[str, dict[str | float, None]] = {}
     for cell in results.run.provenance.values():
         for name, content in _leaves({key: cell[key] for key in cell if key not in OF_CELLS}):
             found.setdefault(name, {})[content] = None
@@ -197,9 +200,13 @@ def provenance_table(results: Results) -> Table:
         if times:
             found[name] = {pick(times): None}
 
-    def line(contents: list[str]) -> str:
+    def line(contents: list[str | float]) -> str:
+        measured = [content for content in contents if isinstance(content, float)]
+        if len(measured) == len(contents) > MOST_MEASURED:
+            return f"{min(measured):.3g} to {max(measured):.3g}"
         more = len(contents) - MOST_VALUES
-        return "; ".join(contents[:MOST_VALUES]) + (f"; and {more} more" if more > 0 else "")
+        shown = [content if isinstance(content, str) else json.dumps(content) for content in contents[:MOST_VALUES]]
+        return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
 
     return Table(
         "Software, hardware, data and times of the cells with a record; several values where cells differ.",

@@ -1,5 +1,7 @@
 """What was run: with what, and the audit, or that it is missing."""
 
+import json
+
 from reports.analysis.results import Results
 from reports.records.record import write_records
 from reports.records.run import read_run
@@ -35,3 +37,17 @@ def test_software_shows_what_all_cells_share_and_when_they_ran(make_run):
         ["started_at", "2025-01-01T10:00:00Z"],
         ["finished_at", "2025-01-03T10:01:00Z"],
     ]
+
+
+def test_of_what_was_measured_in_every_cell_software_shows_the_range(make_run, key_of):
+    folder = make_run(KNOWN)
+    measured = {("scratch", 0): 0.25, ("scratch", 1): 1.5, ("masked", 0): 0.12345, ("masked", 1): 3.0}
+    for (strategy, seed), seconds in measured.items():
+        path = folder / "cells" / key_of(strategy, seed) / "provenance.json"
+        content = json.loads(path.read_text()) | {"computed": {"seconds": seconds, "way": f"way {seed}"}, "box_A": 7.5}
+        path.write_text(json.dumps(content))
+    ((_, rows),) = provenance_table(Results(read_run(folder))).groups
+    shown = dict(map(tuple, rows))
+    assert shown["computed.seconds"] == "0.123 to 3"
+    assert sorted(shown["computed.way"].split("; ")) == ["way 0", "way 1"]
+    assert shown["box_A"] == "7.5"
