@@ -10,12 +10,14 @@ import contextlib
 import ctypes
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 import torch
+from tqdm import tqdm
 
 from benchmark.training.steps.checked import CheckedStep, Computed, Inputs, try_step
 from reports.records.atomic import read_json, write_json
@@ -81,6 +83,9 @@ def compile_step(
 
     use_shared_cache()
     keep_memory()
+    # Torch's compiler makes a progress bar, whose lock is by default shared by processes: a worker that is ended would
+    # leave its semaphore behind, which Python warns of at the end of the run.
+    tqdm.set_lock(threading.RLock())
     # On a CPU one process compiles: with helpers of its own, each of many workers would start as many. Of a GPU's
     # kernels each is compiled by itself, on the threads that this worker has.
     config.compile_threads = torch.get_num_threads() if device == "cuda" else 1

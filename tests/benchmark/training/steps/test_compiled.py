@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from torch_geometric.data import Batch
+from tqdm import tqdm
+from tqdm.std import TqdmDefaultWriteLock
 
 from benchmark.training.steps import compiled
 from benchmark.training.steps.checked import Computed
@@ -146,6 +148,14 @@ def test_batches_of_another_sort_are_computed_eagerly(potential, pretend):
     potential.eval()
     step(*arguments(2, 3))
     assert calls == [3]
+
+
+def test_the_compilers_progress_bar_shares_no_lock_with_other_processes(potential, pretend, monkeypatch):
+    """A worker that is ended would leave the semaphore behind, and Python warn of it after every run."""
+    monkeypatch.delattr(tqdm, "_lock", raising=False)
+    pretend(lambda function: function)
+    prepare_step(potential, "predict", "f", lambda: arguments(2, 3, dtype=torch.float32))
+    assert not isinstance(tqdm.get_lock(), TqdmDefaultWriteLock)
 
 
 def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
