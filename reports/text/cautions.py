@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 
 from reports.analysis import statistics
@@ -132,17 +134,18 @@ def _left_out(results: Results) -> list[str]:
 
 
 def _mixed(results: Results) -> list[str]:
-    """Models on data whose cells were computed in several ways, where cells say it."""
+    """Models on data whose cells were computed in several ways, where cells say it: how many in which."""
     records = results.run.records
     if "computed" not in records:
         return []
-    finished = records[records["status"] == "ok"].dropna(subset=["computed"])
-    ways: dict[tuple[str, str], set[str]] = {}
+    finished = records[records["status"] == "ok"].drop_duplicates("cell_key").dropna(subset=["computed"])
+    ways: dict[tuple[str, str], Counter[str]] = {}
     for dataset, model, way in finished[["dataset", "model", "computed"]].itertuples(index=False):
-        ways.setdefault((dataset, model), set()).add(way)
+        ways.setdefault((dataset, model), Counter())[way] += 1
     return [
-        f"{results.run.plan.heading(*pair)}: the cells were computed in different ways ({listing(sorted(found))}), "
-        "which may add to differences between them."
+        f"{results.run.plan.heading(*pair)}: the cells were computed in different ways ("
+        + listing([f"{count} {way}" for way, count in found.most_common()])
+        + "), which may add to differences between them."
         for pair, found in ways.items()
         if len(found) > 1
     ]

@@ -109,7 +109,17 @@ def paragraph(results: Results, places: Sequence[Primary]) -> str:
     for place in places:
         if place not in unlearned:
             said.append(_sentence(results, place, named=any(text.startswith(who) for text in said)))
-    return " ".join(said)
+    return " ".join([*said, *_mixed(results, [place for place in places if place not in unlearned])])
+
+
+def _mixed(results: Results, places: Sequence[Primary]) -> list[str]:
+    """That cells of these comparisons were computed in different ways, where they were, and a change was tested."""
+    changes = [change for place in places if (change := results.changes.get(place)) is not None and change.tested]
+    mixtures = [ways for change in changes if len(ways := results.ways(change)) > 1]
+    if not mixtures:
+        return []
+    whose, all_of_them = "Its" if len(places) == 1 else "Their", listing(sorted(set().union(*mixtures)))
+    return [f"{whose} cells were computed in different ways ({all_of_them}), which may add to a difference."]
 
 
 def _neither(results: Results, places: Sequence[Primary]) -> str:
@@ -137,11 +147,7 @@ def _sentence(results: Results, place: Primary, named: bool) -> str:
             f"{plural(change.n, 'seed')}: an anecdote, which tells nothing."
         )
     told = _told(results, change, "It" if named else who, "" if named else whose)
-    parts = [told, *_losses(results, change)]
-    ways = results.ways(change)
-    if len(ways) > 1:
-        parts.append(f"Its cells were computed in different ways ({listing(ways)}), which may add to a difference.")
-    return " ".join(parts)
+    return " ".join([told, *_losses(results, change)])
 
 
 def _told(results: Results, change: Change, who: str, whose: str) -> str:
