@@ -118,8 +118,8 @@ def _mixed(results: Results, places: Sequence[Primary]) -> list[str]:
     mixtures = [ways for change in changes if len(ways := results.ways(change)) > 1]
     if not mixtures:
         return []
-    whose, all_of_them = "Its" if len(places) == 1 else "Their", listing(sorted(set().union(*mixtures)))
-    return [f"{whose} cells were computed in different ways ({all_of_them}), which may add to a difference."]
+    met = listing(sorted(set().union(*mixtures)))
+    return [f"The cells compared were computed in different ways ({met}), which may add to a difference."]
 
 
 def _neither(results: Results, places: Sequence[Primary]) -> str:

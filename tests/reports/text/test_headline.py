@@ -157,7 +157,7 @@ def test_ways_of_computing_that_are_mixed_are_said(make_run):
     ways = run.records["strategy"].map({"scratch": "eager", "masked": "compiled"})
     (said,) = headline(Results(replace(run, records=run.records.assign(computed=ways))))
     assert said.endswith(
-        "Its cells were computed in different ways (compiled and eager), which may add to a difference."
+        "The cells compared were computed in different ways (compiled and eager), which may add to a difference."
     )
     longer = SURE | {"scratch-extended": seeds(90, 105, 110)}
     run = read_run(make_run(longer, name="two", primary=[primary(baselines=("scratch", "scratch-extended"))]))
@@ -165,7 +165,7 @@ def test_ways_of_computing_that_are_mixed_are_said(make_run):
     (both,) = headline(Results(replace(run, records=run.records.assign(computed=ways))))
     assert both.count("different ways") == 1
     assert both.endswith(
-        "Their cells were computed in different ways (compiled and eager), which may add to a difference."
+        "The cells compared were computed in different ways (compiled and eager), which may add to a difference."
     )
     (said,) = headline(Results(replace(run, records=run.records.assign(computed="eager"))))
     assert "different ways" not in said
