@@ -68,8 +68,7 @@ def blocked_changes(values: pd.DataFrame, baselines: Sequence[str], spread: Spre
         * `sd`: the spread that it rests on, of the log error of one cell,
         * `arms`: number of arms that the spread is estimated from,
         * `spread_p`: NaN where there is no third arm to compare the spread with,
-        * `method`: `blocked`, `paired` where the pooled spread was refused, or `own` where the spread was to be that of
-          the two arms.
+        * `method`: `blocked`, `paired` where the pooled spread was refused, or `own` where the two arms' was declared.
 
         Interval, p and `error` are NaN for one common seed, an anecdote, and where no degree of freedom is left.
     """
