@@ -16,9 +16,9 @@ def subject(plan: Plan, strategy: str) -> str:
 
 
 def opening(plan: Plan, strategy: str) -> str:
-    """The same at the start of a sentence; the name of a strategy stays as it is."""
+    """The same at the start of a sentence; the name of a strategy stays as it is, after what it is the name of."""
     text = subject(plan, strategy)
-    return text if text == strategy else text[0].upper() + text[1:]
+    return f"The arm {strategy}" if text == strategy else text[0].upper() + text[1:]
 
 
 def budget(plan: Plan, arm: Arm, baseline: Arm) -> str:

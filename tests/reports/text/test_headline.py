@@ -208,4 +208,4 @@ def test_arms_of_one_pretext_go_by_their_names(make_run):
     outcomes = {"scratch": SURE["scratch"], "light": SURE["masked"], "heavy": SURE["masked"]}
     declared = [primary("light"), primary("heavy")]
     said = headline(results_of(make_run, outcomes, strategies=strategies, primary=declared))
-    assert [text.split()[0] for text in said] == ["light", "heavy"]
+    assert [text.split(" lowered")[0] for text in said] == ["The arm light", "The arm heavy"]
