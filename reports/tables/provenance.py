@@ -12,7 +12,7 @@ from reports.analysis.results import EFFECTIVE, Results
 from reports.records.parquet import rows_of
 from reports.records.plan import Arm
 from reports.tables.table import Column, Number, Rows, Table, by_pair, named, value
-from reports.text.formatting import NONE, plain, spread
+from reports.text.formatting import NONE, number, plain, spread
 
 
 def arm_table(results: Results) -> Table:
@@ -203,7 +203,7 @@ def provenance_table(results: Results) -> Table:
     def line(contents: list[str | float]) -> str:
         measured = [content for content in contents if isinstance(content, float)]
         if len(measured) == len(contents) > MOST_MEASURED:
-            return f"{min(measured):.3g} to {max(measured):.3g}"
+            return f"{number(min(measured))} to {number(max(measured))}"
         more = len(contents) - MOST_VALUES
         shown = [content if isinstance(content, str) else json.dumps(content) for content in contents[:MOST_VALUES]]
         return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")

@@ -48,6 +48,6 @@ def test_of_what_was_measured_in_every_cell_software_shows_the_range(make_run, k
         path.write_text(json.dumps(content))
     ((_, rows),) = provenance_table(Results(read_run(folder))).groups
     shown = dict(map(tuple, rows))
-    assert shown["computed.seconds"] == "0.123 to 3"
+    assert shown["computed.seconds"] == "0.123 to 3.00"
     assert sorted(shown["computed.way"].split("; ")) == ["way 0", "way 1"]
     assert shown["box_A"] == "7.5"
