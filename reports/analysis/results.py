@@ -263,6 +263,22 @@ class Results:
         change = self._with_losses.get(place)
         return change if change is not None and self.left_behind(change) else None
 
+    # What a verdict hangs on.
+
+    @cached_property
+    def _without_a_seed(self) -> dict[int, dict[Primary, Change]]:
+        """The comparisons in the errors that are declared, without each seed in turn."""
+        declared = self.values[self.values["metric"].isin({one.metric for one in self.primaries})]
+        found = sorted(declared["seed"].unique())
+        return {int(seed): self._by_place(self._judged(declared[declared["seed"] != seed])) for seed in found}
+
+    def crucial_seeds(self, change: Change) -> list[int]:
+        """The seeds without any single one of which a verdict would not be told; empty where there is no verdict."""
+        if not change.verdict:
+            return []
+        others = {seed: self._without_a_seed[seed].get(change.place) for seed in self.single_seeds(change)}
+        return [seed for seed, other in others.items() if other is None or other.verdict != change.verdict]
+
     # Arms and cells.
 
     def mean(self, arm: Arm, metric: str, checkpoint: str = "best") -> Mean | None:

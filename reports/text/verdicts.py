@@ -147,7 +147,7 @@ def _sentence(results: Results, place: Primary, named: bool) -> str:
             f"{plural(change.n, 'seed')}: an anecdote, which tells nothing."
         )
     told = _told(results, change, "It" if named else who, "" if named else whose)
-    return " ".join([told, *_losses(results, change)])
+    return " ".join([told, *_hangs_on(results, change), *_losses(results, change)])
 
 
 def _told(results: Results, change: Change, who: str, whose: str) -> str:
@@ -170,6 +170,20 @@ def _told(results: Results, change: Change, who: str, whose: str) -> str:
         f"{who} made no difference{of} that {plural(change.n, 'seed')} could show {against}: {brief(change.percent)} % "
         f"({ends}{more}); {unseen(change, 'would have been missed')}."
     )
+
+
+def _hangs_on(results: Results, change: Change) -> list[str]:
+    """That a verdict hangs on single seeds, where it does."""
+    crucial = results.crucial_seeds(change)
+    if not crucial:
+        return []
+    if len(crucial) == 1:
+        without = f"seed {crucial[0]}"
+    elif len(crucial) == change.n:
+        without = "any one of these seeds"
+    else:
+        without = f"any one of {len(crucial)} of these seeds"
+    return [f"That hangs on single seeds: without {without} {UNTOLD}."]
 
 
 def _losses(results: Results, change: Change) -> list[str]:

@@ -77,6 +77,24 @@ def test_an_interval_that_only_the_correction_widens_says_so(make_run):
     assert all("outside 0 only before the correction for 3 comparisons" in text for text in headline(results))
 
 
+@pytest.mark.parametrize(
+    ("masked", "hangs"),
+    [
+        ((80, 81, 79, 80.5), None),
+        ((90, 91, 78, 94, 82), "seed 4"),
+        ((88, 97, 85, 83, 97), "any one of 3 of these seeds"),
+        ((84, 94, 78, 96, 94), "any one of these seeds"),
+    ],
+)
+def test_a_verdict_that_hangs_on_single_seeds_says_so(make_run, masked, hangs):
+    (said,) = told(make_run, {"scratch": seeds(*[100] * len(masked)), "masked": seeds(*masked)})
+    assert said.startswith("Pretraining by masking lowered")
+    if hangs is None:
+        assert "hangs" not in said
+    else:
+        assert said.endswith(f" That hangs on single seeds: without {hangs} no difference can be told.")
+
+
 def test_one_seed_is_an_anecdote(make_run):
     (said,) = told(make_run, {"scratch": seeds(100), "masked": seeds(50)})
     assert said == (
