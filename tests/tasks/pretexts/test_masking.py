@@ -197,7 +197,7 @@ def test_only_the_vector_loss_sees_lengths():
     for loss, sees in (("mean", False), ("pooled", False), ("vector", True)):
         (gradient,) = torch.autograd.grad(Masking(MaskingConfig(loss=loss)).loss(prediction, batch), prediction)
         # Along the prediction itself: what would make it longer or shorter.
-        assert (abs(float((gradient * prediction).sum())) > 1e-3) == sees
+        assert (abs((gradient * prediction).sum().item()) > 1e-3) == sees
 
 
 @pytest.mark.parametrize("ratio", [0.0, -0.5, 1.01, float("nan")])

@@ -77,7 +77,7 @@ def test_physics_of_the_traced_step(case):
         shift = torch.zeros_like(pos)
         shift[4, 1] = 1e-5
         above, below = (step(z, pos + sign * shift, batch, box, extra)[0].sum() for sign in (1, -1))
-        assert float(-(above - below) / 2e-5) == pytest.approx(float(force[4, 1]), abs=1e-6)
+        assert -(above - below).item() / 2e-5 == pytest.approx(force[4, 1].item(), abs=1e-6)
 
 
 def test_without_a_compiler_the_step_is_eager_with_a_word(potential, monkeypatch):
