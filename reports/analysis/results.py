@@ -273,7 +273,7 @@ class Results:
         return {int(seed): self._by_place(self._judged(declared[declared["seed"] != seed])) for seed in found}
 
     def crucial_seeds(self, change: Change) -> list[int]:
-        """The seeds without any single one of which a verdict would not be told; empty where there is no verdict."""
+        """The seeds that a verdict needs, as it is not told without that one; empty where there is no verdict."""
         if not change.verdict:
             return []
         others = {seed: self._without_a_seed[seed].get(change.place) for seed in self.single_seeds(change)}
