@@ -55,16 +55,19 @@ def use_table(used: Used) -> Table:
     kinds = {"nvt": "with a thermostat", "nve": "without a thermostat"}
     made = listing([f"{settings[f'{test}_ps']:g} ps {how}" for test, how in kinds.items() if test in used.tests])
     caption = f"Simulations with the potentials: {settings['replicas']} of each, {made}; mean ± sd over seeds."
-    notes = (
+    notes = [
         "Ended early: of all simulations with a thermostat; a bond more than 0.5 Å off its mean length, a temperature "
         "out of bounds, or what is not finite. Errors are distances from the data's own model, or from frames of the "
         "data where it has none: what the model shows itself is the sampling error of simulations of this length, "
         "which a perfect potential would have, too.",
-        "(2 of 6): a mean over so many seeds alone. Simulations of the others ended too early to measure it, so that "
-        "it is one of those that lasted.",
-    )
+    ]
+    if any(" of " in cell for rows in groups.values() for row in rows for cell in row[3:]):
+        notes.append(
+            "(2 of 6): a mean over so many seeds alone. Simulations of the others ended too early to measure it, so "
+            "that it is one of those that lasted."
+        )
     titles = [Column("arm", numeric=False), Column("seeds"), Column("ended early"), *map(Column, columns.values())]
-    return Table(caption, titles, _headed(used, groups), notes, name="simulations")
+    return Table(caption, titles, _headed(used, groups), tuple(notes), name="simulations")
 
 
 def change_table(used: Used) -> Table:
