@@ -18,8 +18,12 @@ ERRORS = {"scratch": {0: 0.4, 1: 0.5, 2: 0.6}, "masked": {0: 0.2, 1: None, 2: 0.
 
 @pytest.fixture
 def found(make_run, key_of):
-    folder = make_run({"scratch": seeds(100, 110, 120), "masked": seeds(50, 55, 60)}, baselines=["scratch"])
-    simulate(folder, key_of, ERRORS)
+    return simulated(make_run, key_of, ERRORS)
+
+
+def simulated(make_run, key_of, errors, name="run"):
+    folder = make_run({"scratch": seeds(100, 110, 120), "masked": seeds(50, 55, 60)}, name=name, baselines=["scratch"])
+    simulate(folder, key_of, errors)
     return used(Results(read_run(folder)))
 
 
@@ -49,7 +53,7 @@ def test_scans_that_begin_elsewhere_are_averaged_step_by_step(found):
     assert [y for _, y in line] == pytest.approx([10.0, 11.0, 12.0])
 
 
-def test_seeds_that_could_not_be_measured_are_counted_in_words_and_tables(found, make_run):
+def test_seeds_that_could_not_be_measured_are_counted_in_words_and_tables(found, make_run, key_of):
     from reports.tables.simulations import simulation_tables
 
     (rdf,) = [figure for figure in simulations.simulation_figures(found) if figure.name == "rdf-0"]
@@ -60,3 +64,7 @@ def test_seeds_that_could_not_be_measured_are_counted_in_words_and_tables(found,
     cells = {row[0]: row[place] for row in rows}
     assert (cells["scratch"], cells["masked"]) == ("0.500 ± 0.100", "0.250 ± 0.071 (2 of 3)")
     assert any("(2 of 6): a mean over so many seeds alone" in note for note in table.notes)
+    # Where all were measured no cell has the mark, and nothing explains it.
+    everywhere = simulated(make_run, key_of, ERRORS | {"masked": {0: 0.2, 1: 0.25, 2: 0.3}}, name="everywhere")
+    table = next(table for table in simulation_tables(everywhere.results) if table.name == "simulations")
+    assert not any("so many seeds alone" in note for note in table.notes)
